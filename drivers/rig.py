@@ -1,0 +1,291 @@
+"""The rig file's words as frozen models: what is wired where, in SI units.
+
+One TOML file serves gateway, emulator and bench. `drivers.rig_source` turns the file's text into a `Rig` and says what is
+wrong with it, where; nothing here reads files or knows of transducer models.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from drivers.units import parse_quantity, parse_range, unit
+
+_ID_PATTERN = r"^[a-z0-9_-]+$"
+
+
+def _quantity(dimension: str, example: str) -> Any:
+    schema = {"type": "string", "description": f"a {dimension} with its unit", "examples": [example]}
+    return (BeforeValidator(lambda text: parse_quantity(text, dimension)), WithJsonSchema(schema))
+
+
+def _range(dimension: str, example: str) -> Any:
+    schema = {"type": "string", "description": f"a {dimension} range with its unit", "examples": [example]}
+    return (BeforeValidator(lambda text: parse_range(text, dimension)), WithJsonSchema(schema))
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be greater than zero")
+    return value
+
+
+def _not_negative(value: float) -> float:
+    if value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+def _pressure_unit(symbol: str) -> str:
+    return unit(symbol, "pressure").symbol
+
+
+Id = Annotated[str, Field(pattern=_ID_PATTERN)]
+Pressure = Annotated[float, *_quantity("pressure", "12 Pa")]
+PressureRange = Annotated[tuple[float, float], *_range("pressure", "0..160 kPa")]
+PressureRate = Annotated[float, *_quantity("pressure rate", "1 kPa/s"), AfterValidator(_positive)]
+Temperature = Annotated[float, *_quantity("temperature", "21 C")]
+CurrentRange = Annotated[tuple[float, float], *_range("current", "4..20 mA")]
+Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(_positive)]
+Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(_not_negative)]
+Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(_positive)]
+Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_negative)]
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+
+
+class Station(_Words):
+    """The station and the gateway that watches it (or a part of it)."""
+
+    id: Id
+    gateway: Id
+    title: str = ""
+
+
+class Segment(_Words):
+    """A pressurised volume that can be closed off.
+
+    Attributes:
+        volume: m3, None when unknown.
+        volume_uncertainty: fraction of the volume (95 %).
+        leak_prior: relative weight of a leak here before anything was measured.
+    """
+
+    title: str = ""
+    volume: Volume | None = None
+    volume_uncertainty: Fraction = 0.05
+    display_unit: Annotated[str, AfterValidator(_pressure_unit)] = "kPa"
+    leak_prior: Annotated[float, Field(ge=0)] = 1.0
+
+
+class HatchState(StrEnum):
+    """Whether air can pass."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+
+
+class Hatch(_Words):
+    """A passage between two segments; its id is `<a>--<b>` in the order of `between`."""
+
+    between: tuple[Id, Id]
+    state: HatchState = HatchState.UNKNOWN
+
+    @property
+    def id(self) -> str:
+        """The hatch's topic level."""
+        return "--".join(self.between)
+
+
+class BusKind(StrEnum):
+    """What carries the bytes, and how they are framed."""
+
+    SERIAL = "serial"
+    RTU_OVER_TCP = "rtu-over-tcp"
+    MODBUS_TCP = "modbus-tcp"
+    LINE_OVER_TCP = "line-over-tcp"
+
+
+class Bus(_Words):
+    """One line or TCP endpoint.
+
+    Attributes:
+        port: device path (best by id) or "host:port".
+        baud, format: of the line, also of the line behind a TCP converter; they set silences and deadlines.
+        timeout: s, the longest wait for the first character of an answer; deadlines learned per unit are shorter.
+        guard: s, extra silence before each request, beyond the 3.5 characters of Modbus.
+        window: requests in flight at once, for modbus-tcp only.
+    """
+
+    kind: BusKind
+    port: Annotated[str, Field(min_length=1)]
+    baud: Annotated[int, Field(ge=300, le=4_000_000)] = 9600
+    format: Annotated[str, Field(pattern=r"^[78][NEO][12]$")] = "8N1"
+    timeout: Period = 0.3
+    guard: Duration = 0.0
+    window: Annotated[int, Field(ge=1, le=64)] = 4
+
+    @property
+    def character_bits(self) -> int:
+        """Bits of one character on the line: start, data, parity, stop."""
+        data, parity, stop = self.format
+        return 1 + int(data) + (parity != "N") + int(stop)
+
+    @property
+    def character_s(self) -> float:
+        """Time of one character on the line, s."""
+        return self.character_bits / self.baud
+
+    @property
+    def silence_s(self) -> float:
+        """Modbus' T3.5, s: 3.5 characters, fixed at 1.75 ms above 19200 baud (Modbus over serial line V1.02, 2.5.1.1)."""
+        return 3.5 * self.character_s if self.baud <= 19200 else 0.00175
+
+
+class Calibration(_Words):
+    """From the value a transducer gives to the true one, as a certificate states it.
+
+    true = gain * value + offset, or the polynomial c0 + c1 x + c2 x^2 ... (Pa), or straight lines between the points of
+    `table` ([value, true] in Pa). `uncertainty` is the expanded one (k = 2), Pa.
+    """
+
+    date: dt.date | None = None
+    due: dt.date | None = None
+    offset: Pressure = 0.0
+    gain: float = 1.0
+    polynomial: tuple[float, ...] | None = None
+    table: tuple[tuple[Pressure, Pressure], ...] | None = None
+    uncertainty: Pressure | None = None
+    certificate: str = ""
+
+
+class Register(_Words):
+    """Where a Modbus device keeps one quantity, and how.
+
+    Attributes:
+        function: 3 (holding) or 4 (input registers).
+        order: order of the bytes of a 32- or 64-bit value; ABCD is high word first, high byte first.
+        scale, offset: value = register * scale + offset, in `unit`.
+        valid: lowest and highest value that counts as a measurement, in `unit`.
+        invalid: register values that the device uses for "no value".
+    """
+
+    function: Literal[3, 4] = 3
+    address: Annotated[int, Field(ge=0, le=0xFFFF)]
+    type: Literal["int16", "uint16", "int32", "uint32", "float32", "float64"] = "float32"
+    order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str
+    valid: tuple[float, float] | None = None
+    invalid: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Registers that the value takes."""
+        return {"16": 1, "32": 2, "64": 4}[self.type[-2:]]
+
+
+class Transducer(_Words):
+    """One pressure transducer.
+
+    Attributes:
+        unit: its address on the bus.
+        channel: which input of a device with several (`waveshare-8ch`).
+        current: the loop current at both ends of `range`, A.
+        map: quantity -> register (`modbus-map`).
+        range: Pa, what the transducer measures.
+        max_rate: Pa/s beyond which a reading is a spike; None turns the check off.
+        frozen_after: s of the very same raw value after which a reading is suspect; None turns the check off.
+        options: words of a model from elsewhere, checked by that model.
+    """
+
+    model: str
+    bus: Id
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    segment: Id
+    poll: Period = 1.0
+    range: PressureRange | None = None
+    serial_number: int | str | None = None
+    calibration: Calibration | None = None
+    channel: int | None = None
+    current: CurrentRange | None = None
+    map: dict[str, Register] | None = None
+    max_rate: PressureRate | None = None
+    frozen_after: Period | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Secret(_Words):
+    """A password that stands elsewhere: in the environment or in a file."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+class Mqtt(_Words):
+    """Where readings go. `batch` is s; 0 publishes each poll at once."""
+
+    url: Annotated[str, Field(pattern=r"^mqtts?://")] = "mqtt://127.0.0.1:1883"
+    username: str | None = None
+    password: Secret | str | None = Field(default=None, repr=False)
+    batch: Duration = 1.0
+    ca_file: str | None = None
+
+
+class Emulator(_Words):
+    """What the emulated rig is like; a real rig ignores it.
+
+    Attributes:
+        seed: one seed, one history.
+        grade: sensor grade A (quartz), B (digital), C (industrial) or toy.
+        faults: fault specs, as `manovac emulate --fault` takes them.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    pressure: Pressure = 101_325.0
+    temperature: Temperature = 295.15
+    grade: Literal["A", "B", "C", "toy"] = "C"
+    faults: tuple[str, ...] = ()
+
+
+class Rig(_Words):
+    """One rig file."""
+
+    station: Station
+    segments: Mapping[Id, Segment] = Field(default_factory=dict, alias="segment")
+    hatches: tuple[Hatch, ...] = Field(default=(), alias="hatch")
+    buses: Mapping[Id, Bus] = Field(default_factory=dict, alias="bus")
+    transducers: Mapping[Id, Transducer] = Field(default_factory=dict, alias="transducer")
+    mqtt: Mqtt = Mqtt()
+    emulator: Emulator = Emulator()
+
+    def model_post_init(self, context: object, /) -> None:  # noqa: ARG002, D102 - pydantic's hook
+        for name in ("segments", "buses", "transducers"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def units(self, bus: str) -> dict[int, dict[str, Transducer]]:
+        """Return the transducers of one bus by unit: unit -> id -> transducer, in the file's order."""
+        units: dict[int, dict[str, Transducer]] = {}
+        for name, transducer in self.transducers.items():
+            if transducer.bus == bus:
+                units.setdefault(transducer.unit, {})[name] = transducer
+        return units
+
+    def with_ports(self, ports: Mapping[str, str]) -> Self:
+        """Return the same rig with other ports (bus id -> port): all that differs between copper and emulator."""
+        buses = {
+            name: bus.model_copy(update={"port": ports[name]}) if name in ports else bus
+            for name, bus in self.buses.items()
+        }
+        return self.model_copy(update={"buses": MappingProxyType(buses)})
+
+    def with_mqtt(self, mqtt: Mqtt) -> Self:
+        """Return the same rig with another broker."""
+        return self.model_copy(update={"mqtt": mqtt})
