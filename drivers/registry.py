@@ -37,5 +37,7 @@ def model(name: str) -> Model:
         raise UnknownModelError(f"unknown model '{name}'{hint} (known: {', '.join(names())})")
     loaded = entry.load()
     if not isinstance(loaded, Model):
-        raise TypeError(f"entry point {GROUP}:{name} ({entry.value}) is a {type(loaded).__name__}, not a drivers.model.Model")
+        raise TypeError(
+            f"entry point {GROUP}:{name} ({entry.value}) is a {type(loaded).__name__}, not a drivers.model.Model"
+        )
     return loaded

@@ -1,7 +1,7 @@
 """The rig file's words as frozen models: what is wired where, in SI units.
 
-One TOML file serves gateway, emulator and bench. `drivers.rig_source` turns the file's text into a `Rig` and says what is
-wrong with it, where; nothing here reads files or knows of transducer models.
+One TOML file serves gateway, emulator and bench. `drivers.rig_source` turns the file's text into a `Rig` and says what
+is wrong with it, where; nothing here reads files or knows of transducer models.
 """
 
 import datetime as dt
@@ -56,7 +56,9 @@ Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_n
 
 
 class _Words(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True, allow_inf_nan=False
+    )
 
 
 class Station(_Words):
@@ -127,14 +129,14 @@ class Bus(_Words):
     port: Annotated[str, Field(min_length=1)]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 9600
     format: Annotated[str, Field(pattern=r"^[78][NEO][12]$")] = "8N1"
-    timeout: Period = 0.3
+    timeout: Period = 0.2
     guard: Duration = 0.0
     window: Annotated[int, Field(ge=1, le=64)] = 4
 
     @property
     def character_bits(self) -> int:
         """Bits of one character on the line: start, data, parity, stop."""
-        data, parity, stop = self.format
+        data, parity, stop = tuple(self.format)
         return 1 + int(data) + (parity != "N") + int(stop)
 
     @property
@@ -144,7 +146,7 @@ class Bus(_Words):
 
     @property
     def silence_s(self) -> float:
-        """Modbus' T3.5, s: 3.5 characters, fixed at 1.75 ms above 19200 baud (Modbus over serial line V1.02, 2.5.1.1)."""
+        """Modbus' T3.5, s: 3.5 characters, or 1.75 ms above 19200 baud (Modbus over serial line V1.02, 2.5.1.1)."""
         return 3.5 * self.character_s if self.baud <= 19200 else 0.00175
 
 

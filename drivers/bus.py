@@ -1,0 +1,287 @@
+"""The owner of one line: whose turn it is, what proves an answer, who rests, what it all cost.
+
+`ask` never raises for what a transducer or a line does; it returns an `Attempt` with one outcome. A question is only put
+when no older answer could be taken for its own: otherwise a fence goes first, a question whose answer cannot be mistaken.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final, Protocol
+
+from drivers.connection import Connection
+from drivers.exchange import Ask, Attempt, Outcome, Request
+from drivers.half_duplex import HalfDuplex
+from drivers.pipelined import Pipelined
+from drivers.rig import Bus as BusWords
+from drivers.rig import BusKind
+from drivers.transport.choose import transport_for
+from drivers.transport.transport import MakeTransport
+from drivers.unit_record import ROUND_TRIP_BOUNDS_S, Patience, UnitRecord
+
+READ: Final = 1
+WRITE: Final = 0
+"""Priorities of a turn: commands go ahead of reads."""
+
+_ANSWERED: Final = (Outcome.REPLY, Outcome.EXCEPTION)
+_ENDS_TURN: Final = (*_ANSWERED, Outcome.BUS_DOWN)
+_TRIES: Final = 2
+
+
+class _Discipline(Protocol):
+    """How questions and answers share the wire."""
+
+    foreign: int
+
+    @property
+    def echo(self) -> bool: ...
+    async def exchange(self, record: UnitRecord, request: Request) -> Attempt: ...
+    def received(self, data: bytes) -> None: ...
+    def lost(self, why: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStatistics:
+    """What one unit did since the bus was made.
+
+    Attributes:
+        outcomes: attempts by outcome.
+        unused: intact frames of it that no attempt took: late, repeat, stray.
+        round_trips: counts per step of `ROUND_TRIP_BOUNDS_S` and one more beyond the last.
+        line_s: time that its attempts held the line.
+        silent: True while it rests after silence.
+    """
+
+    outcomes: dict[str, int]
+    unused: dict[str, int]
+    round_trips: tuple[int, ...]
+    round_trip_mean_s: float
+    round_trip_longest_s: float
+    line_s: float
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusStatistics:
+    """What a bus did since it was made; `problem` says why it is down."""
+
+    up: bool
+    problem: str
+    connects: int
+    echo: bool
+    foreign: int
+    units: dict[int, UnitStatistics]
+
+
+class Bus:
+    """One line or TCP endpoint of the rig file. Construction touches nothing; `run` opens it and keeps it open."""
+
+    def __init__(self, name: str, words: BusWords, *, make_transport: MakeTransport = transport_for) -> None:
+        self.name = name
+        self.words = words
+        self._records: dict[int, UnitRecord] = {}
+        self._line: _Discipline
+        if self.pipelined:
+            self._line = Pipelined(self._write, self._records.values)
+            self._turns = _Turns(words.window)
+        else:
+            self._line = HalfDuplex(words, self._write, self._records.values)
+            self._turns = _Turns(1)
+        self._connection = Connection(make_transport(words), self._line)
+
+    def _write(self, data: bytes) -> None:
+        self._connection.write(data)
+
+    async def run(self) -> None:
+        """Keep the line open until cancelled: an unplugged adapter is opened again when it is back."""
+        await self._connection.run()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Bus"]:
+        """Run the bus for a `with` block, for scripts; waits until the line is open.
+
+        Raises:
+            ConnectionError: it cannot be opened within the bus' usual time; the message says why.
+        """
+        running = asyncio.create_task(self.run(), name=f"bus {self.name}")
+        try:
+            try:
+                async with asyncio.timeout(4.0):
+                    await self.came_up()
+            except TimeoutError:
+                raise ConnectionError(f"bus {self.name}: {self._connection.problem}") from None
+            yield self
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether several questions can be in flight."""
+        return self.words.kind is BusKind.MODBUS_TCP
+
+    async def came_up(self) -> None:
+        """Wait until the line was open once."""
+        await self._connection.came_up()
+
+    @property
+    def up(self) -> bool:
+        """Whether the line is open."""
+        return self._connection.up
+
+    @property
+    def problem(self) -> str:
+        """Why the line is not open; empty when it is."""
+        return self._connection.problem
+
+    def unit(self, unit: int, fences: Iterable[Request], *, priority: int = READ) -> Ask:
+        """Register a unit and return the function that asks it.
+
+        Args:
+            unit: its address.
+            fences: questions whose answers cannot be mistaken; see `drivers.model.Driver`.
+            priority: READ or WRITE.
+        """
+        record = self._records.get(unit)
+        if record is None:
+            record = UnitRecord(unit, tuple(fences), Patience(self.words.timeout))
+            self._records[unit] = record
+
+        async def ask(request: Request) -> Attempt:
+            async with self._turns.take(priority):
+                return await self._turn(record, request)
+
+        return ask
+
+    async def probe(self, request: Request) -> Attempt:
+        """Ask once, with no proof that the answer is to this question: to find out who is there, never for values."""
+        record = self._records.get(request.unit)
+        if record is None:
+            record = self._records[request.unit] = UnitRecord(request.unit, (request,), Patience(self.words.timeout))
+        async with self._turns.take(READ):
+            return await self._attempt(record, request)
+
+    def resting(self, unit: int) -> bool:
+        """Say whether a silent unit is not to be asked yet, so that it costs the others only its share of the line."""
+        return asyncio.get_running_loop().time() < self._records[unit].rest.until_s
+
+    def silent(self, unit: int) -> bool:
+        """Say whether a unit left its last question without an answer."""
+        return self._records[unit].rest.failures > 0
+
+    async def _turn(self, record: UnitRecord, request: Request) -> Attempt:
+        """Ask only where the answer can prove itself, else put a fence first; a unit in trouble gets one try a turn."""
+        tries = _TRIES if record.rest.failures == 0 else 1
+        attempt: Attempt | None = None
+        for _ in range(tries):
+            if self.pipelined or (record.ledger.settled(request) and not record.still(request)):
+                attempt = await self._attempt(record, request)
+                if self.pipelined or attempt.outcome in _ENDS_TURN:
+                    return attempt
+            fence = await self._attempt(record, record.ledger.fence(record.fences))
+            if record.ledger.settled(request):
+                attempt = await self._attempt(record, request)
+                if attempt.outcome in _ENDS_TURN:
+                    return attempt
+            elif fence.outcome not in (*_ANSWERED, Outcome.LATE):
+                break
+        return attempt or _without_answer(request, fence)
+
+    async def _attempt(self, record: UnitRecord, request: Request) -> Attempt:
+        """Make one attempt and count it once, however it ends."""
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        attempt = _nothing(request, Outcome.CANCELLED, start_s)
+        try:
+            if self.up:
+                attempt = await self._line.exchange(record, request)
+            else:
+                attempt = _nothing(request, Outcome.BUS_DOWN, start_s)
+            return attempt
+        finally:
+            now_s = loop.time()
+            record.ended(attempt, now_s, now_s - start_s)
+
+    def statistics(self) -> BusStatistics:
+        """Return the counters."""
+        return BusStatistics(
+            up=self.up,
+            problem=self.problem,
+            connects=self._connection.connects,
+            echo=self._line.echo,
+            foreign=self._line.foreign,
+            units={unit: _unit_statistics(record) for unit, record in self._records.items()},
+        )
+
+
+def _unit_statistics(record: UnitRecord) -> UnitStatistics:
+    trips = record.round_trips
+    return UnitStatistics(
+        outcomes={outcome.value: number for outcome, number in record.outcomes.items()},
+        unused=dict(record.unused),
+        round_trips=tuple(trips.counts),
+        round_trip_mean_s=trips.total_s / max(sum(trips.counts), 1),
+        round_trip_longest_s=trips.longest_s,
+        line_s=record.line_s,
+        silent=record.rest.failures > 0,
+    )
+
+
+def _nothing(request: Request, outcome: Outcome, now_s: float) -> Attempt:
+    return Attempt(request=request, outcome=outcome, frame=b"", code=None, heard=b"", sent_s=now_s, answered_s=now_s)
+
+
+def _without_answer(request: Request, fence: Attempt) -> Attempt:
+    """Return the attempt of a question that was not put because no fence held."""
+    outcome = Outcome.LATE if fence.outcome in _ANSWERED else fence.outcome
+    return Attempt(
+        request=request,
+        outcome=outcome,
+        frame=b"",
+        code=None,
+        heard=fence.heard,
+        sent_s=fence.sent_s,
+        answered_s=fence.answered_s,
+    )
+
+
+class _Turns:
+    """Hands out a number of places by priority, first come first served within one."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    @asynccontextmanager
+    async def take(self, priority: int) -> AsyncIterator[None]:
+        """Hold a place for a `with` block."""
+        if self._free > 0:
+            self._free -= 1
+        else:
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heappush(self._waiting, (priority, next(self._order), place))
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._leave()
+                raise
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        while self._waiting:
+            _, _, place = heappop(self._waiting)
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+
+__all__ = ["READ", "ROUND_TRIP_BOUNDS_S", "WRITE", "Bus", "BusStatistics", "UnitStatistics"]

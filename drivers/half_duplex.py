@@ -1,0 +1,263 @@
+"""One question at a time on a line: silence before it, its answer found among whatever else is heard, one outcome.
+
+Serves Modbus RTU and ASCII instruments on a serial port or behind a TCP converter. What it believes of a frame is the
+ledger's judgement (`drivers.ledger`); which question to ask when is the bus' business (`drivers.bus`).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from drivers.exchange import Attempt, Outcome, Request
+from drivers.ledger import Verdict
+from drivers.rig import Bus
+from drivers.unit_record import UnitRecord
+from drivers.wire.modbus import foreign_frame
+
+_END_S: Final = 0.02  # silence that ends an answer which is not whole: USB adapters hold bytes back for up to 16 ms
+_BABBLE_S: Final = 1.0  # how long a line may stay noisy before an attempt is given up unasked
+_HEARD_MOST: Final = 4096
+_FIFO: Final = 16  # characters that a UART collects before it hands on the first
+_ECHO_SURE: Final = 3
+_CLOCK_S: Final = 5e-6  # timers may fire a little early, and clocks are rounded
+
+
+class HalfDuplex:
+    """The line of a bus.
+
+    Attributes:
+        echo: whether the adapter hears itself, learned from what comes back.
+        foreign: intact frames of units that nobody asked.
+    """
+
+    def __init__(self, bus: Bus, write: Callable[[bytes], None], records: Callable[[], Iterable[UnitRecord]]) -> None:
+        self._bus = bus
+        self._write = write
+        self._records = records
+        self._silence_s = bus.silence_s + bus.guard + 2 * _CLOCK_S
+        self._busy_until_s = 0.0  # when the last character known of was over
+        self._heard = bytearray()
+        self._waiting: _Waiting | None = None
+        self._echoes = 0
+        self.foreign = 0
+
+    @property
+    def echo(self) -> bool:
+        """Whether the adapter hears itself."""
+        return self._echoes > 0
+
+    async def exchange(self, record: UnitRecord, request: Request) -> Attempt:
+        """Ask one question once the line is silent, and wait for how it ends."""
+        loop = asyncio.get_running_loop()
+        if not await self._silent(loop):
+            return _unanswered(request, Outcome.FOREIGN, bytes(self._heard[-64:]), loop.time())
+        self._sweep()
+        record.ledger.asked(request)
+        self._write(request.frame)
+        sent_s = loop.time() + len(request.frame) * self._bus.character_s
+        self._busy_until_s = sent_s
+        waiting = _Waiting(loop, record, request, sent_s, self._bus.character_s, self._overdue)
+        self._waiting = waiting
+        try:
+            return await waiting.attempt
+        finally:
+            waiting.timer.cancel()
+            self._waiting = None
+
+    async def _silent(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Wait for T3.5 of silence; say whether it came."""
+        give_up_s = loop.time() + _BABBLE_S
+        while (wait_s := self._busy_until_s + self._silence_s - loop.time()) > _CLOCK_S:
+            if loop.time() > give_up_s:
+                return False
+            await asyncio.sleep(wait_s)
+        return True
+
+    def received(self, data: bytes) -> None:
+        """Take bytes from the transport."""
+        now_s = asyncio.get_running_loop().time()
+        self._busy_until_s = max(self._busy_until_s, now_s)
+        waiting = self._waiting
+        if waiting is None:
+            self._heard += data
+            if len(self._heard) > _HEARD_MOST:
+                del self._heard[:-_HEARD_MOST]
+            return
+        waiting.heard += data
+        waiting.last_s = now_s
+        self._search(waiting)
+        waiting.hurry()
+
+    def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
+        """End the attempt under way: the line is gone."""
+        self._heard.clear()
+        if self._waiting is not None:
+            self._waiting.end(Outcome.BUS_DOWN)
+
+    def _sweep(self) -> None:
+        """Account for what came unasked before the next question goes out."""
+        if self._heard:
+            heard = bytes(self._heard)
+            self._heard.clear()
+            position = 0
+            while position < len(heard):
+                position += max(self._other(heard, position), 1)
+
+    def _search(self, waiting: "_Waiting") -> None:
+        """Look for the answer in what was heard; everything intact on the way is accounted for."""
+        heard, request = bytes(waiting.heard), waiting.request
+        if not waiting.past_echo:
+            if heard.startswith(request.frame):
+                waiting.position = len(request.frame)
+                self._echoes = min(self._echoes + 1, _ECHO_SURE)
+            elif request.frame.startswith(heard) and not waiting.over:
+                return
+            waiting.past_echo = True
+        while waiting.position < len(heard):
+            length = request.measure(heard, waiting.position)
+            if length > 0:
+                if self._judge(waiting, heard[waiting.position : waiting.position + length]):
+                    return
+            elif length == 0:
+                length = self._other(heard, waiting.position)
+                waiting.foreign |= length > 0
+            if length > 0:
+                waiting.position += length
+                waiting.accounted_s = waiting.last_s
+            elif length < 0 and not waiting.over:
+                waiting.head = True
+                return
+            else:
+                waiting.position += 1
+
+    def _judge(self, waiting: "_Waiting", frame: bytes) -> bool:
+        """Decide on an intact frame that could be the answer; say whether the attempt has ended with it."""
+        record, request = waiting.record, waiting.request
+        verdict = record.ledger.heard(frame)
+        if verdict is Verdict.PROVEN:
+            if waiting.position == 0:
+                self._echoes = 0
+            code = request.refusal(frame)
+            waiting.end(Outcome.REPLY if code is None else Outcome.EXCEPTION, frame, code)
+            return True
+        record.unused[verdict.name.lower()] += 1
+        waiting.late = True
+        if verdict is Verdict.REPEAT:  # new or not, only a fence can tell: no use in waiting
+            waiting.end(Outcome.LATE)
+            return True
+        return False
+
+    def _other(self, heard: bytes, start: int) -> int:
+        """Account for a frame that answers an older question to any unit, or a foreign one; measure it like a request."""
+        head = 0
+        for record in self._records():
+            for request in record.ledger.owed:
+                length = request.measure(heard, start)
+                if length > 0:
+                    verdict = record.ledger.heard(heard[start : start + length])
+                    name = "late" if verdict is Verdict.PROVEN else verdict.name.lower()
+                    record.unused[name] += 1
+                    return length
+                head = min(head, length)
+        length = foreign_frame(heard, start)
+        if length > 0:
+            for record in self._records():
+                if record.unit == heard[start]:
+                    record.unused["stray"] += 1
+                    return length
+            self.foreign += 1
+            return length
+        return head
+
+    def _overdue(self, waiting: "_Waiting") -> None:
+        """End an attempt whose time is over, by what was heard."""
+        waiting.over = True
+        self._search(waiting)
+        if waiting.attempt.done():
+            return
+        asked = waiting.request.frame
+        if not waiting.heard or waiting.heard == asked:  # nothing, or only our own echo
+            outcome = Outcome.TIMEOUT
+        elif waiting.late:
+            outcome = Outcome.LATE
+        elif waiting.foreign:
+            outcome = Outcome.FOREIGN
+        elif self._echoes == _ECHO_SURE and not waiting.heard.startswith(asked):
+            outcome = Outcome.ECHO_MISMATCH
+        else:
+            outcome = Outcome.SHORT if waiting.head else Outcome.CRC
+        waiting.end(outcome)
+
+
+def _unanswered(request: Request, outcome: Outcome, heard: bytes, now_s: float) -> Attempt:
+    return Attempt(request=request, outcome=outcome, frame=b"", code=None, heard=heard, sent_s=now_s, answered_s=now_s)
+
+
+class _Waiting:
+    """The attempt under way: what it has heard, and until when it waits."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        record: UnitRecord,
+        request: Request,
+        sent_s: float,
+        character_s: float,
+        overdue: Callable[["_Waiting"], None],
+    ) -> None:
+        self.loop = loop
+        self.record = record
+        self.request = request
+        self.sent_s = self.last_s = self.accounted_s = sent_s
+        self.character_s = character_s
+        in_fifo = min(request.answer_size, _FIFO)
+        self.wait_s = record.patience.wait_s() + request.processing_s + in_fifo * character_s
+        self.overdue = overdue
+        self.heard = bytearray()
+        self.position = 0  # everything before it is accounted for
+        self.past_echo = self.head = self.late = self.foreign = self.over = False
+        self.attempt: asyncio.Future[Attempt] = loop.create_future()
+        self.timer = loop.call_at(self._due_s(), self._tick)
+
+    def _due_s(self) -> float:
+        """When to give up: later while an answer is coming in or an older one held the device up, but not for ever."""
+        first_s = min(self.accounted_s + self.wait_s, self.sent_s + 3 * self.wait_s)
+        pending = len(self.heard) - self.position
+        missing = self.request.answer_size - pending
+        if not pending:
+            return first_s
+        if missing <= 0:
+            return self.last_s + _END_S
+        whole_s = self.request.answer_size * self.character_s
+        return min(max(first_s, self.last_s + missing * self.character_s + _END_S), first_s + 2 * whole_s + 5 * _END_S)
+
+    def _tick(self) -> None:
+        due_s = self._due_s()
+        if due_s > self.loop.time() + _CLOCK_S:
+            self.timer = self.loop.call_at(due_s, self._tick)
+        else:
+            self.overdue(self)
+
+    def hurry(self) -> None:
+        """Give up sooner when more has been heard than an answer can be."""
+        due_s = self._due_s()
+        if not self.attempt.done() and due_s < self.timer.when():
+            self.timer.cancel()
+            self.timer = self.loop.call_at(due_s, self._tick)
+
+    def end(self, outcome: Outcome, frame: bytes = b"", code: int | None = None) -> None:
+        """Give the attempt its one outcome."""
+        if self.attempt.done():
+            return
+        answered_s = max(self.last_s - len(frame) * self.character_s, self.sent_s) if frame else self.loop.time()
+        self.attempt.set_result(
+            Attempt(
+                request=self.request,
+                outcome=outcome,
+                frame=frame,
+                code=code,
+                heard=bytes(self.heard),
+                sent_s=self.sent_s,
+                answered_s=answered_s,
+            )
+        )

@@ -1,0 +1,91 @@
+"""Which answers a unit still owes, and so whether a frame proves to be the answer to the newest question.
+
+A Modbus RTU answer names its unit, function and length, not the question. A device answers strictly in order, but an
+answer can be lost, can come at any later time, and can come twice. Then a frame proves to be the newest question's answer
+only if no older question without an answer could have caused it, and if it is not byte for byte the frame heard before it
+(in order, a duplicate can only repeat the newest frame). This is the alternating-bit argument, with the kind of the answer
+as the bit. Pure.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from drivers.exchange import Request
+
+
+class Verdict(Enum):
+    """What an intact frame of a unit turns out to be."""
+
+    PROVEN = auto()
+    """The answer to the newest question, and to nothing else."""
+    LATE = auto()
+    """The answer to an older question, or not to be told apart from one."""
+    REPEAT = auto()
+    """Equal to the frame heard last: a duplicate, or a new answer with the same content."""
+    STRAY = auto()
+    """An answer to nothing that was asked."""
+
+
+@dataclass(slots=True)
+class _Owed:
+    request: Request
+    times: int  # asked that often in a row without an answer
+
+
+class Ledger:
+    """The questions to one unit that have no answer yet, oldest first."""
+
+    __slots__ = ("_fresh", "_last_frame", "_last_request", "_owed")
+
+    def __init__(self) -> None:
+        self._fresh = True  # somebody before us may have asked: the first answer must be a fence's
+        self._owed: list[_Owed] = []
+        self._last_frame = b""
+        self._last_request: Request | None = None
+
+    @property
+    def owed(self) -> Iterable[Request]:
+        """The distinct questions without an answer, oldest first."""
+        return [entry.request for entry in self._owed]
+
+    def asked(self, request: Request) -> None:
+        """Note that a question went out."""
+        if self._owed and self._owed[-1].request is request:
+            self._owed[-1].times += 1
+        else:
+            self._owed.append(_Owed(request, 1))
+
+    def settled(self, request: Request) -> bool:
+        """Say whether no older answer can be taken for the answer to this question, were it asked now."""
+        return not self._fresh and not any(request.confusable(entry.request) for entry in self._owed)
+
+    def heard(self, frame: bytes) -> Verdict:
+        """Judge an intact frame from this unit, and strike the questions that it proves to be over."""
+        fits = [index for index, entry in enumerate(self._owed) if entry.request.measure(frame, 0) == len(frame)]
+        if frame == self._last_frame:
+            return Verdict.REPEAT if fits else Verdict.STRAY
+        if not fits:
+            return Verdict.STRAY
+        first = fits[0]
+        answered = self._owed[first]
+        self._last_frame = frame
+        self._last_request = answered.request
+        self._fresh = False
+        proven = first == len(self._owed) - 1 and answered.times == 1
+        answered.times -= 1
+        del self._owed[: first if answered.times else first + 1]
+        return Verdict.PROVEN if proven else Verdict.LATE
+
+    def fence(self, fences: Iterable[Request]) -> Request:
+        """Choose the question whose answer will prove most.
+
+        Best is one that is not owed and did not bring the frame heard last (its answer could be equal); then one that
+        did not bring it; of equals the one asked last, so that a unit silent for days owes two questions, not thousands.
+        """
+        owed = {id(entry.request): rank for rank, entry in enumerate(self._owed)}
+
+        def merit(request: Request) -> tuple[bool, bool, int]:
+            return (request is not self._last_request, id(request) not in owed, owed.get(id(request), -1))
+
+        return max(fences, key=merit)

@@ -1,0 +1,108 @@
+"""KELLER 33X, 35X, 36X and their Series 30 kin: absolute pressure and sensor temperature in one Modbus read.
+
+Sources: KELLER "Communication protocol Serie 30" (floats, F48, refusal 32) and the X-Line register map; the serial
+number at 0x0202 is where two independent public clients read it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from drivers.exchange import Ask, Outcome, Request
+from drivers.model import Identity, Model
+from drivers.models.answers import RTU_KINDS, USUAL_BAUDS, strike_non_finite, unanswered
+from drivers.reading import Channel, RawPoll, Reason
+from drivers.rig import Bus, Transducer
+from drivers.units import UNITS
+from drivers.wire.keller_bus import INITIALISE, NOT_INITIALISED, KellerRequest, data_of, keller_request
+from drivers.wire.modbus import PAYLOAD_AT, READ_HOLDING, read_registers
+
+_VALUES: Final = 0x0100, 4  # P1 in bar and TOB1 in degC, both float32 with the high word first
+_SERIAL_NUMBER: Final = 0x0202, 2  # 32 bits, high word first
+_IDENTITY: Final = 0x0200, 1
+
+
+class Keller33x:
+    """One transmitter; a `drivers.model.Driver`.
+
+    After power-up it refuses everything but F48 with code 32: that is how a break of its supply is noticed and told as
+    RESTARTED. F48 is therefore no fence: it would hide the break.
+    """
+
+    def __init__(self, unit: int, name: str, words: Transducer) -> None:
+        self._expected = words.serial_number
+        self._initialise = _hail(unit)
+        self._values = read_registers(unit, READ_HOLDING, *_VALUES)
+        self._serial_number = read_registers(unit, READ_HOLDING, *_SERIAL_NUMBER)
+        self.channels = (
+            Channel(transducer=name, quantity="pressure", unit=UNITS["bar"]),
+            Channel(transducer=name, quantity="temperature", unit=UNITS["C"]),
+        )
+        self.requests: tuple[Request, ...] = (self._values,)
+        self.fences: tuple[Request, ...] = (self._serial_number, read_registers(unit, READ_HOLDING, *_IDENTITY))
+
+    async def identify(self, ask: Ask) -> Identity:
+        """Send F48, which gives class, group and firmware date; then compare the serial number."""
+        greeting = await ask(self._initialise)
+        if greeting.outcome is not Outcome.REPLY:
+            return Identity(reason=greeting.outcome.reason)
+        text = _recognise(greeting.frame) or ""
+        answer = await ask(self._serial_number)
+        if answer.outcome is not Outcome.REPLY:
+            untold = answer.outcome is Outcome.EXCEPTION and answer.code != NOT_INITIALISED and self._expected is None
+            return Identity(text=text, reason=Reason.NONE if untold else answer.outcome.reason)
+        found = str(int.from_bytes(answer.frame[PAYLOAD_AT : PAYLOAD_AT + 4], "big"))
+        wrong = self._expected is not None and found != str(self._expected)
+        return Identity(text=text, serial_number=found, reason=Reason.IDENTITY_MISMATCH if wrong else Reason.NONE)
+
+    async def poll(self, ask: Ask) -> RawPoll:
+        """Read P1 and TOB1; NaN is a channel error, an infinity over- or underflow."""
+        attempt = await ask(self._values)
+        if attempt.code == NOT_INITIALISED:
+            await ask(self._initialise)
+            return RawPoll.nothing(self.channels, Reason.RESTARTED, attempt.time_s)
+        if attempt.outcome is not Outcome.REPLY:
+            return unanswered(self.channels, attempt)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a channel error too
+            values = np.frombuffer(attempt.frame, dtype=">f4", count=2, offset=PAYLOAD_AT).astype(np.float64)
+        return RawPoll(
+            channels=self.channels,
+            reasons=strike_non_finite(values),
+            values=values,
+            time_s=attempt.time_s,
+            uncertainty_s=attempt.uncertainty_s,
+        )
+
+
+def _hail(unit: int) -> KellerRequest:
+    return keller_request(unit, INITIALISE)
+
+
+def _recognise(frame: bytes) -> str | None:
+    """F48 answers class, group, year, week of the firmware, then buffer length and state."""
+    data = data_of(frame)
+    if len(data) != 6:
+        return None
+    return f"KELLER {data[0]}.{data[1]:02}, firmware {data[2]}.{data[3]:02}"
+
+
+def _driver(unit: int, transducers: Mapping[str, Transducer], _bus: Bus) -> Keller33x:
+    ((name, words),) = transducers.items()
+    return Keller33x(unit, name, words)
+
+
+MODEL: Final = Model(
+    name="keller-33x",
+    title="KELLER 33X, 35X, 36X pressure transmitter (Modbus RTU with KELLER bus)",
+    kinds=RTU_KINDS,
+    bauds=USUAL_BAUDS,
+    formats=frozenset({"8N1"}),
+    units=range(1, 250),
+    quantities=("pressure", "temperature"),
+    span=(0.0, 1e8),
+    driver=_driver,
+    takes=frozenset({"serial_number"}),
+    hail=_hail,
+    recognise=_recognise,
+)

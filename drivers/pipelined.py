@@ -1,0 +1,133 @@
+"""Several questions in flight on a Modbus TCP connection, each answer told apart by its transaction id.
+
+The id is the proof that a serial line lacks: no silence, no fence, and a late answer is known for what it is.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from drivers.exchange import Attempt, Outcome, Request
+from drivers.unit_record import UnitRecord
+from drivers.wire.modbus import ModbusRequest, ProtocolError, TcpFrame, rtu_frame, split_tcp, tcp_frame
+
+
+class Pipelined:
+    """The connection of a Modbus TCP bus.
+
+    Attributes:
+        foreign: answers with an id that was never asked.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], records: Callable[[], Iterable[UnitRecord]]) -> None:
+        self._write = write
+        self._records = records
+        self._buffer = bytearray()
+        self._transaction = 0
+        self._in_flight: dict[int, _InFlight] = {}
+        self._given_up: dict[int, UnitRecord] = {}
+        self.foreign = 0
+        self.echo = False
+
+    async def exchange(self, record: UnitRecord, request: Request) -> Attempt:
+        """Ask one question and wait for how it ends."""
+        if not isinstance(request, ModbusRequest):
+            raise TypeError(f"unit {record.unit}: {type(request).__name__} cannot be asked over Modbus TCP")
+        loop = asyncio.get_running_loop()
+        transaction = self._next_transaction()
+        flight = _InFlight(loop, record, request)
+        self._in_flight[transaction] = flight
+        self._write(tcp_frame(request, transaction))
+        wait_s = record.patience.wait_s() + request.processing_s
+        flight.timer = loop.call_later(wait_s, flight.end, Outcome.TIMEOUT, b"")
+        try:
+            return await flight.attempt
+        finally:
+            flight.timer.cancel()
+            if self._in_flight.pop(transaction, None) is not None and not flight.answered:
+                self._given_up[transaction] = record
+
+    def _next_transaction(self) -> int:
+        """Return an id that no answer still on its way can carry, if there is one."""
+        for _ in range(0x10000):
+            self._transaction = (self._transaction + 1) & 0xFFFF
+            if self._transaction not in self._in_flight and self._transaction not in self._given_up:
+                return self._transaction
+        oldest = next(iter(self._given_up))  # given up 65,536 questions ago on this very connection
+        del self._given_up[oldest]
+        return oldest
+
+    def received(self, data: bytes) -> None:
+        """Take bytes from the transport."""
+        self._buffer += data
+        try:
+            frames, consumed = split_tcp(bytes(self._buffer))
+        except ProtocolError:
+            frames, consumed = [], len(self._buffer)  # no way to find the next header; the ids keep what follows apart
+            self.foreign += 1
+        del self._buffer[:consumed]
+        for frame in frames:
+            self._answer(frame)
+
+    def _answer(self, frame: TcpFrame) -> None:
+        flight = self._in_flight.get(frame.transaction)
+        if flight is None or flight.answered:
+            record = self._given_up.pop(frame.transaction, None)
+            if record is not None:
+                record.unused["late"] += 1
+            elif flight is not None:
+                flight.record.unused["repeat"] += 1
+            else:
+                self._count_unasked(frame.unit)
+            return
+        answer = rtu_frame(frame.unit, frame.pdu)
+        flight.answered = True
+        if flight.request.measure(answer, 0) != len(answer):
+            flight.end(Outcome.FOREIGN, answer)
+            return
+        code = flight.request.refusal(answer)
+        flight.end(Outcome.REPLY if code is None else Outcome.EXCEPTION, answer, code)
+
+    def _count_unasked(self, unit: int) -> None:
+        for record in self._records():
+            if record.unit == unit:
+                record.unused["repeat"] += 1
+                return
+        self.foreign += 1
+
+    def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
+        """End all attempts under way; ids of the old connection mean nothing on the next one."""
+        self._buffer.clear()
+        for flight in self._in_flight.values():
+            flight.answered = True
+            flight.end(Outcome.BUS_DOWN, b"")
+        self._in_flight.clear()
+        self._given_up.clear()
+
+
+class _InFlight:
+    """A question under way."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, record: UnitRecord, request: Request) -> None:
+        self.loop = loop
+        self.record = record
+        self.request = request
+        self.sent_s = loop.time()
+        self.answered = False
+        self.attempt: asyncio.Future[Attempt] = loop.create_future()
+        self.timer: asyncio.TimerHandle
+
+    def end(self, outcome: Outcome, heard: bytes, code: int | None = None) -> None:
+        """Give the attempt its one outcome."""
+        if not self.attempt.done():
+            accepted = outcome in (Outcome.REPLY, Outcome.EXCEPTION)
+            self.attempt.set_result(
+                Attempt(
+                    request=self.request,
+                    outcome=outcome,
+                    frame=heard if accepted else b"",
+                    code=code,
+                    heard=heard,
+                    sent_s=self.sent_s,
+                    answered_s=self.loop.time(),
+                )
+            )

@@ -1,0 +1,117 @@
+"""The rig as far as its file can be understood, so that one wrong key does not hide what is wrong elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from drivers.rig import Bus, Hatch, Mqtt, Rig, Segment, Transducer
+from drivers.rig_fields import Fields, validated
+from drivers.toml_places import Path
+
+Words = TypeVar("Words", bound=BaseModel)
+
+_STAND_INS: Final[Mapping[str, Mapping[str, object]]] = {
+    "station": {"id": "-", "gateway": "-"},
+    "segment": {},
+    "hatch": {"between": ["-", "-"]},
+    "bus": {"kind": "serial", "port": "-"},
+    "transducer": {"model": "-", "bus": "-", "segment": "-"},
+    "mqtt": {},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Generic[Words]):
+    """One table of the file.
+
+    Attributes:
+        path: where it stands.
+        words: its keys; those in `unclear` have a default or a stand-in.
+        unclear: keys that are missing, unusable, or probably meant by a misspelt one.
+    """
+
+    path: Path
+    words: Words
+    unclear: frozenset[str]
+
+    def clear(self, *keys: str) -> bool:
+        """Say whether those keys can be relied on."""
+        return self.unclear.isdisjoint(keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """All tables that are tables.
+
+    Attributes:
+        named: ids that the file gives to segments, buses and transducers, usable or not; None when that part of the
+            file is itself unclear, so that nothing can be said of a name.
+    """
+
+    segments: Mapping[str, Entry[Segment]]
+    hatches: tuple[Entry[Hatch], ...]
+    buses: Mapping[str, Entry[Bus]]
+    transducers: Mapping[str, Entry[Transducer]]
+    mqtt: Entry[Mqtt] | None
+    named: Mapping[str, frozenset[str] | None]
+
+
+def draft(raw: Mapping[str, Any], fields: Fields) -> Draft:
+    """Return what can be understood of a parsed file."""
+    kept: dict[str, Any] = {"station": _STAND_INS["station"]}
+    unclear: dict[Path, frozenset[str]] = {}
+    for section in ("segment", "bus", "transducer"):
+        tables = raw.get(section, {})
+        kept[section] = {}
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            path = (section, name)
+            if isinstance(table, dict) and path not in fields.bad:
+                unclear[path] = _unclear(path, fields)
+                kept[section][name] = _usable(section, table, unclear[path])
+    hatches = raw.get("hatch", [])
+    kept["hatch"] = []
+    for index, table in enumerate(hatches if isinstance(hatches, list) else []):
+        path = ("hatch", index)
+        if isinstance(table, dict):
+            unclear[path] = _unclear(path, fields)
+            kept["hatch"].append(_usable("hatch", table, unclear[path]))
+    mqtt = raw.get("mqtt", {})
+    if isinstance(mqtt, dict):
+        unclear["mqtt",] = _unclear(("mqtt",), fields)
+        kept["mqtt"] = _usable("mqtt", mqtt, unclear["mqtt",])
+    return _drafted(validated(kept), unclear, {section: _named(section, raw, fields) for section in _STAND_INS})
+
+
+def _drafted(rig: Rig, unclear: Mapping[Path, frozenset[str]], named: Mapping[str, frozenset[str] | None]) -> Draft:
+    def entries(section: str, tables: Mapping[str, Words]) -> dict[str, Entry[Words]]:
+        return {
+            name: Entry(path=(section, name), words=words, unclear=unclear[section, name])
+            for name, words in tables.items()
+        }
+
+    hatches = zip([path for path in unclear if path[0] == "hatch"], rig.hatches, strict=True)
+    return Draft(
+        segments=entries("segment", rig.segments),
+        hatches=tuple(Entry(path=path, words=words, unclear=unclear[path]) for path, words in hatches),
+        buses=entries("bus", rig.buses),
+        transducers=entries("transducer", rig.transducers),
+        mqtt=Entry(path=("mqtt",), words=rig.mqtt, unclear=unclear["mqtt",]) if ("mqtt",) in unclear else None,
+        named=named,
+    )
+
+
+def _unclear(table: Path, fields: Fields) -> frozenset[str]:
+    """Return the keys of one table within which something is wrong."""
+    depth = len(table)
+    return frozenset(str(path[depth]) for path in fields.bad if len(path) > depth and path[:depth] == table)
+
+
+def _usable(section: str, table: Mapping[str, Any], unclear: frozenset[str]) -> dict[str, Any]:
+    return {**_STAND_INS[section], **{key: value for key, value in table.items() if key not in unclear}}
+
+
+def _named(section: str, raw: Mapping[str, Any], fields: Fields) -> frozenset[str] | None:
+    tables = raw.get(section, {})
+    return frozenset(tables) if isinstance(tables, dict) and (section,) not in fields.bad else None

@@ -1,0 +1,69 @@
+"""A serial port: a USB adapter, a UART of the board, or a pseudo-terminal of the emulator."""
+
+import asyncio
+import contextlib
+from typing import Any, cast
+
+import serial
+import serial_asyncio_fast
+
+from drivers.transport.stream import Stream, abandon
+from drivers.transport.transport import Receiver
+
+
+class SerialTransport:
+    """Bytes over a serial port, opened by its path for this process alone.
+
+    A path below /dev/serial/by-id names the adapter, whatever /dev/ttyUSB number it comes back under: it is resolved anew
+    at each `connect`.
+    """
+
+    def __init__(self, path: str, *, baud: int, data_format: str) -> None:
+        self._path = path
+        self._baud = baud
+        self._bytesize, self._parity, self._stopbits = int(data_format[0]), data_format[1], int(data_format[2])
+        self._stream: asyncio.Transport | None = None
+
+    async def connect(self, receiver: Receiver) -> None:
+        """Open the port; see `Transport`."""
+        loop = asyncio.get_running_loop()
+        try:
+            stream, _ = await serial_asyncio_fast.create_serial_connection(
+                loop,
+                lambda: Stream(receiver),
+                self._path,
+                baudrate=self._baud,
+                bytesize=self._bytesize,
+                parity=self._parity,
+                stopbits=self._stopbits,
+                exclusive=True,
+            )
+        except serial.SerialException as error:
+            raise OSError(_explain(self._path, error)) from error
+        port: Any = stream.serial
+        # FTDI adapters hold bytes back for 16 ms otherwise; others, and pseudo-terminals, know no such mode
+        with contextlib.suppress(OSError, ValueError, NotImplementedError, AttributeError):
+            port.set_low_latency_mode(True)
+        self._stream = cast("asyncio.Transport", stream)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; see `Transport`."""
+        if self._stream is not None:
+            self._stream.write(data)
+
+    def close(self) -> None:
+        """Close at once; see `Transport`."""
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            abandon(stream)
+
+
+def _explain(path: str, error: serial.SerialException) -> str:
+    text = str(error)
+    if "ermission denied" in text:
+        return f"{path}: permission denied; add this user to the group that owns the port (Debian: dialout) and log in again"
+    if "exclusively lock" in text:
+        return f"{path}: another program holds this port; `manovac ports` shows which"
+    if "No such file" in text:
+        return f"{path}: no such port; `manovac ports` lists those that exist"
+    return f"{path}: {text}"

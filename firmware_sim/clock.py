@@ -1,0 +1,187 @@
+"""Event loops for the emulator: one whose clock jumps (tests, simulated days), one with precise timers (real ports).
+
+Everything in Manovac waits on the running loop's clock. Under `VirtualEventLoop` drivers, gateway and emulator
+therefore run thousands of times faster than real time, and always the same way.
+"""
+
+import asyncio
+import math
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
+
+from firmware_sim import EmulatorError
+
+_T = TypeVar("_T")
+_NS: Final = 1_000_000_000
+
+
+class NothingToWaitForError(EmulatorError, RuntimeError):
+    """Every task waits for something that can never happen: no timer, no thread, no ready descriptor is left."""
+
+
+class _JumpingSelector(selectors.BaseSelector):
+    """Polls descriptors without waiting; instead of waiting it moves the clock to the loop's next timer."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._real = selectors.DefaultSelector()
+        self._limit_ns = limit_s * _NS
+        self.now_ns = 0
+        self.busy_threads = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # Work in the loop's threads takes no virtual time: the clock stands until they are done.
+        ready = self._real.select(None if self.busy_threads and timeout != 0 else 0)
+        if ready or self.busy_threads or timeout == 0:
+            return ready
+        if timeout is None:
+            raise NothingToWaitForError(
+                f"nothing left to wait for at {self.now_ns / _NS:.6f} virtual s: every task waits for something that "
+                "no timer, thread or ready descriptor will bring; look for a lost wake-up, or give the wait a timeout"
+            )
+        if self.now_ns + timeout * _NS > self._limit_ns:
+            limit_s, self._limit_ns = self._limit_ns / _NS, math.inf  # what is cancelled now may still need timers
+            raise TimeoutError(f"not done within {limit_s:g} virtual seconds (limit_s)")
+        self.now_ns += round(timeout * _NS)
+        return ready
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._real.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._real.modify(fileobj, events, data)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._real.get_map()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class VirtualEventLoop(asyncio.SelectorEventLoop):
+    """An event loop in virtual time: `time()` starts at 0 and jumps to the next timer when nothing is ready.
+
+    Work in the loop's threads (`asyncio.to_thread`) takes no virtual time. Sockets and pipes are polled, but have no
+    virtual time: whoever waits for a real peer with a timeout sees the timeout at once; use memory ports instead.
+
+    Args:
+        limit_s: virtual seconds that the loop may run.
+
+    Raises:
+        NothingToWaitForError: from `run_until_complete`, where an ordinary loop would hang for ever.
+        TimeoutError: from there, at the limit.
+    """
+
+    def __init__(self, *, limit_s: float = math.inf) -> None:
+        self._jumping = _JumpingSelector(limit_s)
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made; whole nanoseconds."""
+        return self._jumping.now_ns / _NS
+
+    def run_in_executor(self, executor: Any, func: Callable[..., _T], *args: Any) -> "asyncio.Future[_T]":  # type: ignore[override]
+        """Run work in a thread; the clock stands still until it is done."""
+        future = super().run_in_executor(executor, func, *args)
+        self._jumping.busy_threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """Wait for the loop's threads, without a limit: a virtual one would be over at once."""
+        self._jumping.busy_threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._jumping.busy_threads -= 1
+
+    def _thread_done(self, _: "asyncio.Future[Any]") -> None:
+        self._jumping.busy_threads -= 1
+
+
+def run_virtual(coroutine: Coroutine[Any, Any, _T], *, limit_s: float = 86_400.0) -> _T:
+    """Run a coroutine to its end in virtual time and return its result.
+
+    Args:
+        coroutine: the main task; tasks that it leaves behind are cancelled.
+        limit_s: virtual seconds after which it is given up.
+
+    Raises:
+        TimeoutError: it did not end within the limit.
+        NothingToWaitForError: it waits for something that cannot happen.
+    """
+    with asyncio.Runner(loop_factory=lambda: VirtualEventLoop(limit_s=limit_s)) as runner:
+        return runner.run(coroutine)
+
+
+def precise_event_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop whose timers keep microseconds, for emulated lines in real time.
+
+    asyncio's usual selector is epoll, whose timeout is rounded up to whole milliseconds: a timer for 0.1 ms fires after
+    about 1.1 ms. At 115200 baud a character takes 87 us and the silence between frames 1.75 ms, so that rounding would
+    cost more than the line itself. select() takes microseconds. Its price is a limit of 1024 descriptors, far more than
+    a rig has.
+    """
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+def now_ns(loop: asyncio.AbstractEventLoop) -> int:
+    """Return a loop's time in whole ns."""
+    return round(loop.time() * _NS)
+
+
+class EmulatorClock:
+    """The emulator's time: ns since its start, on the running loop's clock; 0 before it was started."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._start_ns = 0
+
+    def start(self) -> None:
+        """Begin to count, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._start_ns = now_ns(self._loop)
+
+    def now_ns(self) -> int:
+        """Return the time since the start."""
+        return 0 if self._loop is None else now_ns(self._loop) - self._start_ns
+
+    def call_at(self, at_ns: int, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """Call back at that time.
+
+        Raises:
+            EmulatorError: before `start`.
+        """
+        if self._loop is None:
+            raise EmulatorError("the emulator's clock has not been started: await fleet.start() first")
+        return self._loop.call_at((self._start_ns + at_ns) / _NS, callback)
+
+
+class Alarm:
+    """One timer that can be set again: calls `ring` with the time it is."""
+
+    def __init__(self, clock: EmulatorClock, ring: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._due_ns: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, due_ns: int | None) -> None:
+        """Ring at that time and no other, with None not at all."""
+        if due_ns == self._due_ns:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due_ns = due_ns
+        if due_ns is not None:
+            self._timer = self._clock.call_at(due_ns, self._fire)
+
+    def _fire(self) -> None:
+        # asyncio fires up to its clock's resolution early; what was due then is due all the same.
+        now_ns = max(self._clock.now_ns(), self._due_ns or 0)
+        self._due_ns = self._timer = None
+        self._ring(now_ns)

@@ -1,0 +1,342 @@
+"""What can be made to go wrong on an emulated rig, as data: faults, their one-line grammar, and the set in force.
+
+    KIND:TARGET[@CONDITION]...[,NAME=VALUE]...
+
+KIND is one of `KINDS`; TARGET a transducer or a bus of the rig file, or `*`. Without a condition a fault strikes
+always; with several, where all of them hold:
+
+    @10s        from 10 s after the emulator's start on (a time that is over counts as now)
+    @10s+5s     the same, for 5 s
+    @+5s        from now on, for 5 s
+    @#3         at the third request, counted from when the fault begins
+    @/10        at each tenth request
+    @5%         at each request with that probability, drawn from the rig's seed
+
+A request is what a device answers; with several devices as target all their requests count together. `count=2` lets a
+fault strike at most twice. Other names are the kind's own: `late:sm_p1@10s+5s,delay=400ms`.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from drivers.units import UnitError, parse_quantity
+from firmware_sim import EmulatorError
+
+EVERYTHING: Final = "*"
+_NS: Final = 1_000_000_000
+_EXAMPLE: Final = "late:sm_p1@10s+5s,delay=400ms"
+
+
+class FaultError(EmulatorError, ValueError):
+    """A fault that cannot be; the message says which word is wrong and shows an example."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A number that a kind takes: a count up to `highest`, or a time in ns when `time` is set."""
+
+    default: int
+    highest: int = 255
+    time: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a kind of fault does.
+
+    Attributes:
+        title: one line for docs and --help.
+        parameters: its own numbers by name.
+        strikes: "requests" when it changes answers, "times" when it lasts (no request conditions), "both" when it
+            happens at a moment or at a request.
+    """
+
+    title: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    strikes: Literal["requests", "times", "both"] = "requests"
+
+
+def _delay(default_ms: int) -> Parameter:
+    return Parameter(default=default_ms * 1_000_000, time=True)
+
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "silence": Kind(title="no answer"),
+        "late": Kind(
+            title="the answer comes later by `delay`; the device stays busy and answers in order",
+            parameters={"delay": _delay(400)},
+        ),
+        "crc": Kind(title="one byte of the answer is flipped on the way (not on modbus-tcp)"),
+        "truncate": Kind(
+            title="the answer stops after `bytes` bytes", parameters={"bytes": Parameter(default=3, highest=65_535)}
+        ),
+        "noise": Kind(
+            title="random bytes stand `before` and `after` the answer (not on modbus-tcp)",
+            parameters={"before": Parameter(default=3), "after": Parameter(default=0)},
+        ),
+        "duplicate": Kind(title="the answer comes again after `delay`", parameters={"delay": _delay(20)}),
+        "foreign": Kind(
+            title="the answer comes under the address `unit` (0: the next one) with a right checksum",
+            parameters={"unit": Parameter(default=0)},
+        ),
+        "echo": Kind(
+            title="the request comes back before the answer, in place of it with `answer=0` (not on modbus-tcp)",
+            parameters={"answer": Parameter(default=1, highest=1)},
+        ),
+        "exception": Kind(title="the device refuses with `code`", parameters={"code": Parameter(default=4)}),
+        "stuck": Kind(title="the sensor keeps its value", strikes="times"),
+        "reboot": Kind(
+            title="the device restarts and is deaf for `deaf`", parameters={"deaf": _delay(2000)}, strikes="both"
+        ),
+        "unplug": Kind(
+            title="the bus' port vanishes, and comes back when the time is over (a pty as another device)",
+            strikes="times",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        target: id of a transducer or bus, or "*".
+        after_ns: when it begins, on the emulator's clock.
+        for_ns: how long it lasts, None for ever.
+        nth, every: at which request it strikes, counted from its beginning.
+        probability: of striking at a request.
+        count: how often it strikes at most.
+        parameters: numbers that differ from the kind's defaults; times in ns.
+
+    Raises:
+        FaultError: the words do not fit each other.
+    """
+
+    kind: str
+    target: str = EVERYTHING
+    after_ns: int = 0
+    for_ns: int | None = None
+    nth: int | None = None
+    every: int | None = None
+    probability: float | None = None
+    count: int | None = None
+    parameters: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind = KINDS.get(self.kind)
+        if kind is None:
+            raise FaultError(f"unknown kind '{self.kind}'{_near(self.kind, KINDS)}")
+        for name, value in self.parameters.items():
+            known = kind.parameters.get(name)
+            if known is None:
+                raise _no_parameter(self.kind, name)
+            if value < 0 or (not known.time and value > known.highest):
+                raise FaultError(f"{name}={value} is not within 0..{known.highest}")
+        if kind.strikes == "times" and (self.on_requests or self.count is not None):
+            raise FaultError(f"{self.kind} lasts for a time: give it @10s or @10s+5s and nothing about requests")
+        if kind.strikes == "both" and not self.on_requests and not (self.for_ns is None and self.count is None):
+            raise FaultError(f"{self.kind} happens once and at a moment: write @10s, not @10s+5s nor count")
+        if any(number is not None and number < 1 for number in (self.nth, self.every, self.count)):
+            raise FaultError("requests are counted from 1")
+        if self.probability is not None and not 0 < self.probability <= 1:
+            raise FaultError("a probability is above 0 % and at most 100 %")
+
+    @property
+    def on_requests(self) -> bool:
+        """Whether a request decides when it strikes."""
+        return self.nth is not None or self.every is not None or self.probability is not None
+
+    def value(self, name: str) -> int:
+        """Return a parameter, given or by default."""
+        return self.parameters.get(name, KINDS[self.kind].parameters[name].default)
+
+    def __str__(self) -> str:
+        """Return the spec that `parse_fault` reads."""
+        words = [f"{self.kind}:{self.target}"]
+        if self.after_ns or self.for_ns is not None:
+            begin = _time_text(self.after_ns) if self.after_ns else ""
+            words.append(f"@{begin}" + ("" if self.for_ns is None else f"+{_time_text(self.for_ns)}"))
+        words += [f"@#{self.nth}"] if self.nth is not None else []
+        words += [f"@/{self.every}"] if self.every is not None else []
+        words += [f"@{self.probability * 100!r}%"] if self.probability is not None else []
+        for name, value in self.parameters.items():
+            time = KINDS[self.kind].parameters[name].time
+            words.append(f",{name}={_time_text(value) if time else value}")
+        words += [f",count={self.count}"] if self.count is not None else []
+        return "".join(words)
+
+
+def _near(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f", did you mean '{close[0]}'?" if close else ""
+    return f"{hint} (known: {', '.join(known)})"
+
+
+def _no_parameter(kind: str, name: str) -> FaultError:
+    return FaultError(f"{kind} has no '{name}'{_near(name, [*KINDS[kind].parameters, 'count'])}")
+
+
+def _time_text(ns: int) -> str:
+    return f"{ns // _NS}s" if ns % _NS == 0 else f"{ns / 1e6!r}ms"
+
+
+def parse_fault(spec: str) -> Fault:
+    """Parse one fault, such as "late:sm_p1@10s+5s,delay=400ms"; the module's docstring is the grammar.
+
+    Raises:
+        FaultError: says what is wrong and shows an example.
+    """
+    try:
+        return _parsed(spec)
+    except (FaultError, UnitError) as error:
+        raise FaultError(f'fault "{spec}": {error}; example: {_EXAMPLE}') from None
+
+
+def _parsed(spec: str) -> Fault:
+    head, *settings = spec.split(",")
+    place, *conditions = head.split("@")
+    kind, _, target = (word.strip() for word in place.partition(":"))
+    if not (kind and target):
+        raise FaultError("write KIND:TARGET")
+    words: dict[str, Any] = {}
+    for condition in conditions:
+        words |= _condition(condition.strip())
+    parameters = dict(_setting(kind, setting.strip()) for setting in settings)
+    count = parameters.pop("count", None)
+    return Fault(kind=kind, target=target, count=count, parameters=parameters, **words)
+
+
+_TIME_CONDITION: Final = re.compile(r"(?P<begin>[^+]*)(?:\+(?P<length>[^+]+))?")
+
+
+def _condition(text: str) -> dict[str, Any]:
+    if text[:1] in {"#", "/"}:
+        return {"nth" if text[0] == "#" else "every": _whole(text[1:], f"@{text}")}
+    if text.endswith("%"):
+        return {"probability": parse_quantity(text, "fraction")}
+    match = _TIME_CONDITION.fullmatch(text)
+    if not text or match is None:
+        raise FaultError(f"'@{text}' is no condition: write @10s, @10s+5s, @+5s, @#3, @/10 or @5%")
+    begin, length = match["begin"], match["length"]
+    return {"after_ns": _ns(begin) if begin else 0, "for_ns": None if length is None else _ns(length)}
+
+
+def _setting(kind: str, text: str) -> tuple[str, int]:
+    name, equals, value = (word.strip() for word in text.partition("="))
+    if not (name and equals and value):
+        raise FaultError(f"'{text}' is not NAME=VALUE")
+    if kind not in KINDS or name == "count":
+        return name, _whole(value, text)
+    known = KINDS[kind].parameters.get(name)
+    if known is None:
+        raise _no_parameter(kind, name)
+    return name, _ns(value) if known.time else _whole(value, text)
+
+
+def _whole(text: str, where: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise FaultError(f"'{where}' needs a whole number")
+    return int(text)
+
+
+def _ns(text: str) -> int:
+    seconds = parse_quantity(text, "time")
+    if seconds < 0:
+        raise FaultError(f"'{text}' is before the start")
+    return round(seconds * _NS)
+
+
+class ArmedFault:
+    """A fault in force, with its count and its own random numbers (of seed and spec: no other fault shifts them)."""
+
+    def __init__(self, fault: Fault, *, seed: int | str, begin_ns: int) -> None:
+        self.fault = fault
+        self.begin_ns = begin_ns
+        self.end_ns = None if fault.for_ns is None else begin_ns + fault.for_ns
+        self.random = Random(f"fault:{seed}:{fault}")
+        self._seen = 0
+        self._struck = 0
+        self._drawn = self.random.random()
+
+    def lasts(self, at_ns: int) -> bool:
+        """Say whether its time has come and is not over."""
+        return self.begin_ns <= at_ns and (self.end_ns is None or at_ns < self.end_ns)
+
+    def would_strike(self) -> bool:
+        """Say whether it strikes at the next request, without counting it."""
+        fault, number = self.fault, self._seen + 1
+        return (
+            (fault.count is None or self._struck < fault.count)
+            and (fault.nth is None or number == fault.nth)
+            and (fault.every is None or number % fault.every == 0)
+            and (fault.probability is None or self._drawn < fault.probability)
+        )
+
+    def count_request(self) -> None:
+        """Take note of a request that was made."""
+        self._struck += self.would_strike()
+        self._seen += 1
+        self._drawn = self.random.random()
+
+
+class Faults:
+    """The faults in force; devices, sensors and ports ask it.
+
+    Attributes:
+        armed: those in force, also those whose time has not come.
+        changed: called after each injection and clearing.
+
+    Args:
+        seed: of everything random about them.
+        transducers, buses: what a target can be, besides "*".
+        now_ns: the emulator's clock.
+    """
+
+    def __init__(
+        self, *, seed: int | str, transducers: Collection[str], buses: Collection[str], now_ns: Callable[[], int]
+    ) -> None:
+        self.changed: Callable[[], None] | None = None
+        self._seed = seed
+        self._transducers = transducers
+        self._buses = buses
+        self._now_ns = now_ns
+        self.armed: list[ArmedFault] = []
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter([armed.fault for armed in self.armed])
+
+    def inject(self, fault: Fault | str) -> Fault:
+        """Put a fault (or the spec of one) in force.
+
+        Raises:
+            FaultError: the spec is wrong, or the rig has no such target.
+        """
+        if isinstance(fault, str):
+            fault = parse_fault(fault)
+        wanted = "bus" if fault.kind == "unplug" else "transducer or bus"
+        known = [*([] if wanted == "bus" else self._transducers), *self._buses, EVERYTHING]
+        if fault.target not in known:
+            raise FaultError(f"fault \"{fault}\": the rig has no {wanted} '{fault.target}'{_near(fault.target, known)}")
+        begin_ns = max(fault.after_ns, self._now_ns())
+        self.armed.append(ArmedFault(fault, seed=self._seed, begin_ns=begin_ns))
+        if self.changed is not None:
+            self.changed()
+        return fault
+
+    def clear(self, fault: Fault | None = None) -> None:
+        """Take a fault back, or all of them."""
+        self.armed = [] if fault is None else [armed for armed in self.armed if armed.fault != fault]
+        if self.changed is not None:
+            self.changed()
+
+    def on(self, names: Collection[str], kinds: Collection[str]) -> Iterable[ArmedFault]:
+        """Return the faults of these kinds on any of these targets, also those whose time has not come."""
+        return [armed for armed in self.armed if armed.fault.kind in kinds and armed.fault.target in names]

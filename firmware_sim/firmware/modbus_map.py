@@ -1,0 +1,135 @@
+"""Twin of any Modbus transmitter that the rig file describes by a register map (`modbus-map`).
+
+Registers hold what the map says and nothing else: a read that touches another address is refused as a whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from drivers.rig import Bus, Register, Transducer
+from drivers.units import unit as unit_of
+from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.wire import modbus
+from firmware_sim.wire.numbers import registers
+
+BOOT_NS: Final = 100_000_000
+"""Silence after power-up; our choice for a family without a manual."""
+
+_QUANTITIES: Final = ("pressure", "temperature")
+_FUNCTIONS: Final = frozenset({modbus.Function.READ_HOLDING, modbus.Function.READ_INPUT})
+
+
+class _Cell:
+    """One quantity of one transducer as the registers from its address on."""
+
+    def __init__(self, name: str, quantity: str, register: Register, words: Transducer, sensor: Sensor) -> None:
+        if quantity not in _QUANTITIES:
+            raise ValueError(
+                f"transducer {name}: the emulator has no quantity '{quantity}', only {', '.join(_QUANTITIES)}"
+            )
+        self.register = register
+        self._quantity = _QUANTITIES.index(quantity)
+        self._unit = unit_of(register.unit, quantity)
+        self._range_pa = words.range
+        self._sensor = sensor
+
+    def read(self, at_ns: int) -> bytes:
+        """Return the registers; a pressure beyond the transducer's range stays at its end."""
+        value = self._sensor.read(at_ns)[self._quantity]
+        if self._quantity == 0 and self._range_pa is not None:
+            low, high = self._range_pa
+            value = min(max(value, low), high)
+        number = (self._unit.from_si(value) - self.register.offset) / self.register.scale
+        return registers(number, self.register.type, self.register.order)
+
+
+class ModbusMap:
+    """One unit with the registers of all its transducers; functions 3 and 4 have separate registers."""
+
+    silence_framed = True
+    wakes_at_ns: int | None = None
+
+    def __init__(
+        self,
+        *,
+        unit: int,
+        bus: Bus,  # noqa: ARG002 - the seam's; a map is the same on every line
+        transducers: Mapping[str, Transducer],
+        sensors: Mapping[str, Sensor],
+    ) -> None:
+        self._unit = unit
+        self._cells: dict[tuple[int, int], tuple[_Cell, int]] = {}
+        self._held: dict[tuple[int, int], int] = {}
+        self._unreadable: set[tuple[int, int]] = set()
+        self._refusal: int | None = None
+        self._ready_ns = 0
+        for name, words in transducers.items():
+            for quantity, register in (words.map or {}).items():
+                self._place(name, _Cell(name, quantity, register, words, sensors[name]))
+
+    def _place(self, name: str, cell: _Cell) -> None:
+        for word in range(cell.register.count):
+            at = (cell.register.function, cell.register.address + word)
+            if at in self._cells:
+                raise ValueError(
+                    f"transducer {name}: register {at[1]} (function {at[0]}) is in use on unit {self._unit}"
+                )
+            self._cells[at] = (cell, word)
+
+    def hold(self, function: int, address: int, *values: int) -> None:
+        """Put constants beside the measured values: a unit code, a number of decimals."""
+        self._held |= {(function, address + at): value for at, value in enumerate(values)}
+
+    def block(self, function: int, address: int, *, unreadable: bool = True) -> None:
+        """Make a single register answer exception 2, or mend it."""
+        if unreadable:
+            self._unreadable.add((function, address))
+        else:
+            self._unreadable.discard((function, address))
+
+    def refuse(self, code: int | None) -> None:
+        """Answer every question with that exception code."""
+        self._refusal = code
+
+    def reboot(self, at_ns: int) -> None:
+        """Lose power and come back: all it knows is kept without power."""
+        self._ready_ns = at_ns + BOOT_NS
+
+    def wake(self, at_ns: int) -> Sequence[Reply]:  # noqa: ARG002
+        """Do nothing: it never talks on its own."""
+        return ()
+
+    def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
+        """Answer one RTU frame."""
+        answer = modbus.exchange(data, self._unit, lambda pdu: self.serve(at_ns, pdu))
+        return () if answer is None else (Reply(data=answer),)
+
+    def serve(self, at_ns: int, pdu: bytes) -> bytes | None:
+        """Answer one PDU."""
+        if at_ns < self._ready_ns or not modbus.is_question(pdu):
+            return None
+        if self._refusal is not None:
+            return modbus.exception(pdu[0], self._refusal)
+
+        def do(request: modbus.Request) -> bytes | None:
+            return request.answer(self._registers(at_ns, request)) if isinstance(request, modbus.Read) else None
+
+        return modbus.serve(pdu, _FUNCTIONS, do)
+
+    def _registers(self, at_ns: int, request: modbus.Read) -> bytes:
+        values: dict[_Cell, bytes] = {}  # a value of several registers is measured once
+        data = b""
+        for address in range(request.address, request.address + request.count):
+            at = (int(request.function), address)
+            if at in self._unreadable:
+                raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
+            if at in self._held:
+                data += self._held[at].to_bytes(2, "big")
+                continue
+            if at not in self._cells:
+                raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
+            cell, word = self._cells[at]
+            if cell not in values:
+                values[cell] = cell.read(at_ns)
+            data += values[cell][2 * word : 2 * word + 2]
+        return data

@@ -1,0 +1,196 @@
+"""Twin of the Waveshare Modbus RTU Analog Input 8CH with 4-20 mA transmitters on its inputs.
+
+The module knows currents only: no fault register, no temperature, no serial number. What is wrong with a transmitter
+shows as a current outside 4-20 mA (NAMUR NE 43). Source: Waveshare wiki, "Modbus RTU Analog Input 8CH".
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum, IntEnum
+from typing import Final
+
+from drivers.rig import Bus, Transducer
+from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.wire import modbus
+
+
+class LoopFailure(Enum):
+    """What a broken loop or transmitter shows, in A (NE 43: failure is 3.6 mA and less, 21 mA and more)."""
+
+    BROKEN_WIRE = 0.0
+    LOW = 3.5e-3
+    HIGH = 21.5e-3
+
+
+class InputType(IntEnum):
+    """How an input is read; its jumper is at current here."""
+
+    V_0_5 = 0
+    V_1_5 = 1
+    MA_0_20 = 2
+    MA_4_20 = 3
+    RAW = 4
+
+
+BOOT_NS: Final = 100_000_000
+"""Silence after power-up; our choice, no document gives it."""
+
+CHANNELS: Final = range(1, 9)
+SATURATION_A: Final = (3.8e-3, 20.5e-3)
+"""Where a transmitter's current stops when the pressure leaves its range (NE 43)."""
+
+_FULL_SCALE_UA: Final = 20_000
+_FULL_SCALE_COUNTS: Final = 4095  # 12 bit: steps of 4.9 uA
+_BAUDS: Final = (4800, 9600, 19200, 38400, 57600, 115200, 128000, 256000)
+_PARITIES: Final = "NEO"
+_VERSION: Final = 200  # V2.00
+
+_TYPES_AT, _SERIAL_AT, _ADDRESS_AT, _VERSION_AT = 0x1000, 0x2000, 0x4000, 0x8000
+_FUNCTIONS: Final = frozenset(
+    {
+        modbus.Function.READ_HOLDING,
+        modbus.Function.READ_INPUT,
+        modbus.Function.WRITE_ONE,
+        modbus.Function.WRITE_MANY,
+    }
+)
+
+
+class _Loop:
+    """A transmitter on one input: pressure in, current out."""
+
+    def __init__(self, name: str, words: Transducer, sensor: Sensor) -> None:
+        if words.range is None or words.channel not in CHANNELS:
+            raise ValueError(f"transducer {name}: waveshare-8ch needs a range and a channel from 1 to 8")
+        self._low_pa, self._high_pa = words.range
+        self._low_a, self._high_a = words.current or (4e-3, 20e-3)
+        self._sensor = sensor
+
+    def current_a(self, at_ns: int) -> float:
+        """Return the loop current, A."""
+        pressure_pa = self._sensor.read(at_ns)[0]
+        part = (pressure_pa - self._low_pa) / (self._high_pa - self._low_pa)
+        current_a = self._low_a + part * (self._high_a - self._low_a)
+        low_a, high_a = SATURATION_A
+        return min(max(min(low_a, self._low_a), current_a), max(high_a, self._high_a))
+
+
+class Waveshare8ch:
+    """One module. Address, input types and serial settings are kept without power; the line does not follow them."""
+
+    silence_framed = True
+    wakes_at_ns: int | None = None
+
+    def __init__(
+        self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
+    ) -> None:
+        self.unit = unit
+        self._loops = {words.channel: _Loop(name, words, sensors[name]) for name, words in transducers.items()}
+        if len(self._loops) != len(transducers):
+            raise ValueError(f"unit {unit}: two of {', '.join(transducers)} are on the same channel")
+        baud = _BAUDS.index(bus.baud) if bus.baud in _BAUDS else _BAUDS.index(9600)
+        self._settings = {_TYPES_AT + at: int(InputType.MA_0_20) for at in range(8)}
+        self._settings |= {_SERIAL_AT: _PARITIES.index(bus.format[1]) << 8 | baud, _VERSION_AT: _VERSION}
+        self._failures: dict[int, LoopFailure] = {}
+        self._refusal: int | None = None
+        self._ready_ns = 0
+
+    def fail(self, channel: int, failure: LoopFailure | None) -> None:
+        """Break the loop on a channel (1 to 8), or mend it with None."""
+        if failure is None:
+            self._failures.pop(channel, None)
+        else:
+            self._failures[channel] = failure
+
+    def refuse(self, code: int | None) -> None:
+        """Answer every question with that exception code."""
+        self._refusal = code
+
+    def reboot(self, at_ns: int) -> None:
+        """Lose power and come back with all settings."""
+        self._ready_ns = at_ns + BOOT_NS
+
+    def wake(self, at_ns: int) -> Sequence[Reply]:  # noqa: ARG002
+        """Do nothing: it never talks on its own."""
+        return ()
+
+    def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
+        """Answer one RTU frame; the answer to a change of address still comes from the old one."""
+        answer = modbus.exchange(data, self.unit, lambda pdu: self.serve(at_ns, pdu))
+        return () if answer is None else (Reply(data=answer),)
+
+    def serve(self, at_ns: int, pdu: bytes) -> bytes | None:
+        """Answer one PDU."""
+        if at_ns < self._ready_ns or not modbus.is_question(pdu):
+            return None
+        if self._refusal is not None:
+            return modbus.exception(pdu[0], self._refusal)
+
+        def do(request: modbus.Request) -> bytes | None:
+            match request:
+                case modbus.Read(function=modbus.Function.READ_INPUT):
+                    return request.answer(self._inputs(at_ns, request))
+                case modbus.Read():
+                    return request.answer(self._stored(request))
+                case modbus.Write():
+                    self._store(request)
+                    return request.answer()
+                case modbus.Echo():
+                    return None
+
+        return modbus.serve(pdu, _FUNCTIONS, do)
+
+    def _inputs(self, at_ns: int, request: modbus.Read) -> bytes:
+        if request.address + request.count > len(CHANNELS):
+            raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
+        channels = range(request.address + 1, request.address + request.count + 1)
+        return b"".join(self._input(at_ns, channel).to_bytes(2, "big") for channel in channels)
+
+    def _input(self, at_ns: int, channel: int) -> int:
+        """Return the register of one input: uA, or counts of the converter; unused inputs read 0.
+
+        Currents above 20 mA are given as they are: how far the input reads is not documented.
+        """
+        counts = round(self._current_a(at_ns, channel) * 1e6 / _FULL_SCALE_UA * _FULL_SCALE_COUNTS)
+        current_ua = round(counts * _FULL_SCALE_UA / _FULL_SCALE_COUNTS)
+        match InputType(self._settings[_TYPES_AT + channel - 1]):
+            case InputType.MA_0_20:
+                return current_ua
+            case InputType.MA_4_20:  # hides everything below 4 mA
+                return max(current_ua, 4000)
+            case InputType.RAW:
+                return counts
+            case InputType.V_0_5 | InputType.V_1_5:  # no voltage at a current loop's terminals
+                return 0
+
+    def _current_a(self, at_ns: int, channel: int) -> float:
+        if channel in self._failures:
+            return self._failures[channel].value
+        return self._loops[channel].current_a(at_ns) if channel in self._loops else 0.0
+
+    def _stored(self, request: modbus.Read) -> bytes:
+        stored = self._settings | {_ADDRESS_AT: self.unit}
+        addresses = range(request.address, request.address + request.count)
+        if not all(address in stored for address in addresses):
+            raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
+        return b"".join(stored[address].to_bytes(2, "big") for address in addresses)
+
+    def _store(self, request: modbus.Write) -> None:
+        stores = dict(enumerate(request.values, request.address))
+        for address, value in stores.items():
+            _check(address, value)
+        self.unit = stores.pop(_ADDRESS_AT, self.unit)
+        self._settings |= stores
+
+
+def _check(address: int, value: int) -> None:
+    """Refuse what the module would not store."""
+    if address - _TYPES_AT in range(8):
+        fits = value in list(InputType)
+    elif address == _SERIAL_AT:
+        fits = value >> 8 < len(_PARITIES) and value & 0xFF < len(_BAUDS)
+    elif address == _ADDRESS_AT:
+        fits = 1 <= value <= 255
+    else:
+        raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
+    if not fits:
+        raise modbus.Refusal(modbus.Code.ILLEGAL_VALUE)

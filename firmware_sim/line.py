@@ -1,0 +1,385 @@
+"""A half-duplex RS-485 pair, exact to the character: who hears what, when, and what happens when two talk at once.
+
+Pure: no clock, no I/O. Whoever owns a `Line` tells it what the host (the gateway's adapter) sends and when, and asks
+what the host hears. Times are integer ns and never fall. Work is done on runs of characters, not on single ones.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any, Final
+
+from drivers.rig import Bus
+from firmware_sim.firmware.firmware import Firmware, Reply
+
+HOST: Final = "host"
+
+_NS: Final = 1_000_000_000
+_FIFO: Final = 16
+"""A UART hands over at most this many characters at once (16550), so a long answer reaches the host in pieces."""
+_INBOX: Final = 256
+"""What a busy station keeps for later, in frames or pieces; more is lost, as in a full receive buffer."""
+_GAPS: Final = 4096
+_RUNS: Final = 256
+"""Runs kept while a line is never silent; older ones are lost to silence-framed stations."""
+
+Listener = Callable[[int, str, bytes, str], None]
+"""Is told of each finished run: (start ns, talker, bytes as sent, note)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineStatistics:
+    """What happened on a line so far.
+
+    Attributes:
+        requests: transmissions of the host; what it adds before the last one is out belongs to that one.
+        answers: runs that stations sent.
+        violations: host transmissions that began before the line had been silent for T3.5 (0 on a line without
+            silence-framed stations).
+        gaps_ns: the silence before each of those, the last 4096; negative when the line was still in use.
+        collisions: times that several talked at once.
+        busy_ns: time in which characters were sent; where several talk at once, each counts.
+        host_bytes, station_bytes: characters sent.
+    """
+
+    requests: int
+    answers: int
+    violations: int
+    gaps_ns: tuple[int, ...]
+    collisions: int
+    busy_ns: int
+    host_bytes: int
+    station_bytes: int
+
+
+class _Speed:
+    """Character time of a bus, worked out once."""
+
+    __slots__ = ("baud", "per_character")
+
+    def __init__(self, bus: Bus) -> None:
+        self.per_character = bus.character_bits * _NS
+        self.baud = bus.baud
+
+    def span_ns(self, characters: int) -> int:
+        return (characters * self.per_character + self.baud // 2) // self.baud
+
+
+def span_ns(bus: Bus, characters: int) -> int:
+    """Return the time that characters take on a bus, ns."""
+    return _Speed(bus).span_ns(characters)
+
+
+def silence_ns(bus: Bus) -> int:
+    """Return T3.5 of a bus, ns (Modbus over serial line V1.02, 2.5.1.1)."""
+    return round(bus.silence_s * _NS)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Station:
+    name: str
+    firmware: Firmware
+    framed: bool
+    busy_until: int = -_NS
+    wake_due: int | None = None
+    inbox: deque[bytes] = field(default_factory=deque)
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """Characters without a pause by one talker (None: the host).
+
+    `heard` is what stations make of `data`, final up to `settled`; `cuts` are the ends of the pieces in which it is
+    handed over, last one first, none when nobody listens before the line falls silent.
+    """
+
+    talker: _Station | None
+    speed: _Speed
+    start: int
+    end: int
+    data: bytes
+    heard: bytes
+    cuts: list[int]
+    settled: int = 0
+    clashed: bool = False
+    finished: bool = False
+
+
+class Line:
+    """One pair of wires with a host and any number of stations.
+
+    Silence-framed stations hear a frame T3.5 after its last character; what follows sooner is glued to it. Terminator
+    stations hear characters as they come. Everybody hears everybody but himself. A station answers one thing after
+    another: while it is busy, what it hears waits. Characters that overlap reach all hearers as garbage.
+
+    Args:
+        bus: baud and format of the stations, and of the host until `set_host` says otherwise.
+        seed: of the garbage.
+        echo: the host's adapter hears what it sends.
+        listener: told of each run, for a trace.
+    """
+
+    def __init__(self, bus: Bus, seed: int | str, *, echo: bool = False, listener: Listener | None = None) -> None:
+        self._bus = bus
+        self._speed = self._host_speed = _Speed(bus)
+        self._mismatch = False
+        self._echo = echo
+        self._listener = listener
+        self._random = Random(f"line:{seed}")
+        self._silence = silence_ns(bus)
+        self._framed: list[_Station] = []
+        self._terminated: list[_Station] = []
+        self._runs: list[_Run] = []  # all that can still matter, also those that begin later
+        self._events: list[tuple[int, int, Callable[[int, Any], None], Any]] = []
+        self._order = count()
+        self._to_host: list[tuple[int, bytes]] = []
+        self._host_free = self._quiet_since = -_NS
+        self._gaps: deque[int] = deque(maxlen=_GAPS)
+        self._requests = self._answers = self._violations = self._collisions = 0
+        self._busy_ns = self._host_bytes = self._station_bytes = 0
+
+    def add(self, name: str, firmware: Firmware) -> None:
+        """Put a device on the line, switched on at time 0."""
+        station = _Station(name=name, firmware=firmware, framed=firmware.silence_framed)
+        (self._framed if station.framed else self._terminated).append(station)
+        self._watch(0, station)
+
+    def set_host(self, baud: int, form: str) -> None:
+        """Take the host's own baud and format from its next character on.
+
+        Where baud, data bits or parity differ from the stations', both sides hear garbage. A second stop bit only takes
+        time: receivers look at the first.
+        """
+        other = self._bus.model_copy(update={"baud": baud, "format": form})
+        self._host_speed = _Speed(other)
+        self._mismatch = (baud, form[:2]) != (self._bus.baud, self._bus.format[:2])
+
+    @property
+    def statistics(self) -> LineStatistics:
+        """What happened so far."""
+        return LineStatistics(
+            requests=self._requests,
+            answers=self._answers,
+            violations=self._violations,
+            gaps_ns=tuple(self._gaps),
+            collisions=self._collisions,
+            busy_ns=self._busy_ns,
+            host_bytes=self._host_bytes,
+            station_bytes=self._station_bytes,
+        )
+
+    @property
+    def next_event_ns(self) -> int | None:
+        """When `advance` has something to do, None while nothing is under way."""
+        if self._to_host:
+            return self._to_host[0][0]
+        return self._events[0][0] if self._events else None
+
+    def host_sends(self, at_ns: int, data: bytes) -> None:
+        """Send bytes from the host, behind those that it is still sending."""
+        self._process(at_ns)
+        if not data:
+            return
+        start = at_ns
+        if at_ns <= self._host_free:
+            start = self._host_free
+        else:
+            self._requests += 1
+            self._check_silence(start)
+        self._host_free = start + self._host_speed.span_ns(len(data))
+        heard = self._garbage(data) if self._mismatch else data
+        run = _Run(None, self._host_speed, start, self._host_free, data, heard, self._host_cuts(data))
+        self._host_bytes += len(data)
+        self._begin(at_ns, run)
+
+    def advance(self, to_ns: int) -> list[tuple[int, bytes]]:
+        """Let time pass up to and including `to_ns`; return what the host heard: (its last character's time, bytes)."""
+        self._process(to_ns)
+        heard, self._to_host = self._to_host, []
+        return heard
+
+    def _process(self, to_ns: int) -> None:
+        events = self._events
+        while events and events[0][0] <= to_ns:
+            at, _, act, subject = heapq.heappop(events)
+            act(at, subject)
+
+    def _at(self, at: int, act: Callable[[int, Any], None], subject: Any) -> None:
+        heapq.heappush(self._events, (at, next(self._order), act, subject))
+
+    def _check_silence(self, start: int) -> None:
+        if self._framed:
+            ends = [run.end for run in self._runs if run.start < start]
+            gap = start - max(ends, default=self._quiet_since)
+            if gap < self._silence:
+                self._violations += 1
+                self._gaps.append(gap)
+
+    def _host_cuts(self, data: bytes) -> list[int]:
+        if self._terminated:
+            # Such a device acts on its CR, LF or both, not on the end of what the host wrote in one go.
+            ends = [place for place in range(1, len(data)) if data[place - 1] < 0x20 <= data[place]]
+            return [len(data), *reversed(ends)]
+        return _fifo_cuts(len(data)) if self._echo or not self._framed else []
+
+    def _begin(self, at: int, run: _Run) -> None:
+        self._runs.append(run)
+        if len(self._runs) > _RUNS:
+            self._overflow(at)
+        if run.cuts:
+            self._at(run.start + run.speed.span_ns(run.cuts[-1]), self._hand_over, run)
+        if self._framed:
+            self._at(run.end + self._silence, self._fall_silent, None)
+
+    def _hand_over(self, at: int, run: _Run) -> None:
+        first, upto = run.settled, run.cuts.pop()
+        self._settle(run, upto)
+        piece = run.heard[first:upto]
+        if run.talker is not None:
+            self._to_host.append((at, self._garbage(piece) if self._mismatch else piece))
+        elif self._echo:
+            self._to_host.append((at, run.data[first:upto] if self._mismatch else piece))
+        for station in self._terminated:
+            if station is not run.talker:
+                self._offer(at, station, piece)
+        if run.cuts:
+            self._at(run.start + run.speed.span_ns(run.cuts[-1]), self._hand_over, run)
+        else:
+            self._finish(run)
+            if not self._framed and all(each.finished or each.start >= at for each in self._runs):
+                self._forget([each for each in self._runs if each.finished])
+
+    def _fall_silent(self, at: int, _: None) -> None:
+        since = at - self._silence
+        heard = [run for run in self._runs if run.start < at]
+        if not heard or any(run.end > since for run in heard):
+            return  # somebody has talked meanwhile, and his end has its own event
+        for run in heard:
+            if not run.finished:
+                self._settle(run, len(run.data))
+                self._finish(run)
+        self._forget(heard)
+        heard.sort(key=_start)
+        whole = heard[0].heard if len(heard) == 1 else b"".join([run.heard for run in heard])
+        talkers = {run.talker for run in heard}
+        for station in self._framed:
+            frame = whole
+            if station in talkers:
+                frame = b"".join([run.heard for run in heard if run.talker is not station])
+                if not frame:
+                    continue
+            self._offer(at, station, frame)
+
+    def _offer(self, at: int, station: _Station, data: bytes) -> None:
+        if station.busy_until <= at and not station.inbox:
+            replies = station.firmware.hear(at, data)
+            # Most of what a station hears is for others: this is the line's busiest place.
+            if replies or station.firmware.wakes_at_ns is not None:
+                self._act(at, station, replies)
+        elif len(station.inbox) < _INBOX:
+            if not station.inbox:
+                self._at(max(at, station.busy_until), self._resume, station)
+            station.inbox.append(data)
+
+    def _resume(self, at: int, station: _Station) -> None:
+        while station.inbox and station.busy_until <= at:
+            self._act(at, station, station.firmware.hear(at, station.inbox.popleft()))
+        if station.inbox:
+            self._at(station.busy_until, self._resume, station)
+
+    def _wake(self, at: int, station: _Station) -> None:
+        if station.wake_due != at:
+            return  # it has changed its mind
+        station.wake_due = None
+        if station.busy_until > at:
+            self._watch(station.busy_until, station)
+            return
+        replies = station.firmware.wake(at)
+        due = station.firmware.wakes_at_ns
+        if due is not None and due <= at:
+            raise RuntimeError(
+                f"firmware of {station.name} was woken at {at} ns and wants to be woken at {due} ns again"
+            )
+        self._act(at, station, replies)
+
+    def _act(self, at: int, station: _Station, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            if reply.data:
+                start = max(at + reply.delay_ns, station.busy_until)
+                size = len(reply.data)
+                run = _Run(
+                    station,
+                    self._speed,
+                    start,
+                    start + self._speed.span_ns(size),
+                    reply.data,
+                    reply.data,
+                    _fifo_cuts(size),
+                )
+                # Its next frame must be told from this one.
+                station.busy_until = run.end + (self._silence if station.framed else 0)
+                self._answers += 1
+                self._station_bytes += size
+                self._begin(at, run)
+        self._watch(at, station)
+
+    def _watch(self, at: int, station: _Station) -> None:
+        due = station.firmware.wakes_at_ns
+        if due is not None:
+            due = max(due, at)
+            if due != station.wake_due:
+                station.wake_due = due
+                self._at(due, self._wake, station)
+
+    def _settle(self, run: _Run, upto: int) -> None:
+        """Decide what was heard of a run's characters that are over by now: all who disturbed them are known."""
+        first, run.settled = run.settled, upto
+        if len(self._runs) == 1:
+            return
+        begin, end = run.start + run.speed.span_ns(first), run.start + run.speed.span_ns(upto)
+        for other in self._runs:
+            if other is not run and other.end > begin and other.start < end:
+                self._clash(run, other, first, upto)
+
+    def _clash(self, run: _Run, other: _Run, first: int, upto: int) -> None:
+        baud, per_character = run.speed.baud, run.speed.per_character
+        low = max(first, (other.start - run.start) * baud // per_character)
+        high = min(upto, -((run.start - other.end) * baud // per_character))
+        run.heard = run.heard[:low] + self._garbage(run.heard[low:high]) + run.heard[high:]
+        if not (run.clashed or other.clashed):
+            self._collisions += 1
+        run.clashed = other.clashed = True
+
+    def _garbage(self, data: bytes) -> bytes:
+        return bytes([byte ^ self._random.randrange(1, 256) for byte in data])
+
+    def _finish(self, run: _Run) -> None:
+        run.finished = True
+        self._busy_ns += run.end - run.start
+        if self._listener is not None:
+            garbled = run.clashed or (self._mismatch and run.talker is None)
+            talker = HOST if run.talker is None else run.talker.name
+            self._listener(run.start, talker, run.data, "garbled" if garbled else "")
+
+    def _forget(self, runs: list[_Run]) -> None:
+        self._quiet_since = max(self._quiet_since, max((run.end for run in runs), default=self._quiet_since))
+        self._runs = [run for run in self._runs if run not in runs]
+
+    def _overflow(self, now: int) -> None:
+        over = [run for run in self._runs if run.end <= now]
+        for run in over:
+            if not run.finished:
+                self._settle(run, len(run.data))
+                self._finish(run)
+        self._forget(over)
+
+
+def _fifo_cuts(size: int) -> list[int]:
+    return [size] if size <= _FIFO else [size, *range((size - 1) // _FIFO * _FIFO, 0, -_FIFO)]
+
+
+def _start(run: _Run) -> int:
+    return run.start

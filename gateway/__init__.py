@@ -1,0 +1,1 @@
+"""The gateway: polls a rig's transducers, normalises what they say, and publishes it."""

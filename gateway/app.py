@@ -1,0 +1,168 @@
+"""The gateway: builds everything from a rig and runs it in one task group.
+
+A poll goes poller -> normaliser -> `_take`, which hands the readings to the publisher and to whoever listens in this
+process. Everything waits on the running loop's clock, so the same gateway runs in virtual time.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from drivers.bus import Bus
+from drivers.reader import UnitReader, reader
+from drivers.reading import RawPoll, Readings
+from drivers.rig import Rig
+from drivers.transport.choose import transport_for
+from drivers.transport.transport import MakeTransport
+from gateway.health import HealthCheck
+from gateway.mqtt import payloads
+from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+from gateway.mqtt.publisher import Publisher
+from gateway.mqtt.topics import Topics
+from gateway.normalise import Normaliser
+from gateway.poller import Poller
+from gateway.stamps import Stamps, kernel_sync
+
+_HEALTH_S: Final = 10.0
+_FIRST_HEALTH_S: Final = 2.0
+
+
+class Carrier(Protocol):
+    """What brings the outbox to subscribers: `gateway.mqtt.link.Link`, or memory."""
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        ...
+
+    def statistics(self) -> LinkStatistics:
+        """Return a snapshot."""
+        ...
+
+
+class MakeCarrier(Protocol):
+    """Makes the carrier of one gateway."""
+
+    def __call__(
+        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message]
+    ) -> Carrier: ...
+
+
+class Gateway:
+    """One gateway of one station. Construction needs a running loop and touches no wire.
+
+    Attributes:
+        boot: id of this start.
+        listeners: called with the readings of each poll.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        *,
+        rig_hash: str,
+        make_carrier: MakeCarrier,
+        make_transport: MakeTransport = transport_for,
+        boot: str | None = None,
+        wall: Callable[[], float] = time.time,
+        sync: Callable[[], str] = kernel_sync,
+    ) -> None:
+        self.boot = boot or secrets.token_hex(2)
+        self.listeners: list[Callable[[Readings], None]] = []
+        self._rig = rig
+        self._rig_hash = rig_hash
+        self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
+        self._stamps = Stamps(wall=wall, sync=sync)
+        self._outbox = Outbox()
+        self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
+        self._normalisers: dict[tuple[str, int], Normaliser] = {}
+        self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
+        self._health = HealthCheck(self.pollers)
+        self.carrier = make_carrier(
+            self._outbox,
+            client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
+            will=self._status("offline", "connection lost"),
+            farewell=lambda: self._status("offline", "stopped"),
+        )
+
+    def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
+        bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
+        readers: dict[int, UnitReader] = {}
+        periods: dict[int, float] = {}
+        for unit, transducers in self._rig.units(name).items():
+            readers[unit] = reader(bus, unit, transducers)
+            periods[unit] = min(transducer.poll for transducer in transducers.values())
+            self._normalisers[name, unit] = Normaliser(readers[unit].driver.channels, transducers)
+        return Poller(bus, readers, periods, lambda unit, raw: self._take(name, unit, raw))
+
+    def _take(self, bus: str, unit: int, raw: RawPoll) -> None:
+        """Carry one poll from the wire to everybody who wants it."""
+        readings = self._normalisers[bus, unit](raw, now_ms=self._stamps.utc_ms(raw.time_s))
+        self._publisher.publish(readings)
+        for listener in self.listeners:
+            listener(readings)
+
+    async def run(self) -> None:
+        """Run until cancelled; what is collected is published before it ends."""
+        self._announce()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_polls_end(), name="polls, then link")
+                tasks.create_task(self._expire(), name="stale")
+                tasks.create_task(self._report_health(), name="health")
+                tasks.create_task(self._health.watch_loop(), name="loop lag")
+        finally:
+            self._publisher.flush()
+
+    async def _until_polls_end(self) -> None:
+        """Poll, and keep the link until the last poll has been handed to it."""
+        carrying = asyncio.create_task(self.carrier.run(), name="link")
+        try:
+            async with asyncio.TaskGroup() as polls:
+                for poller in self.pollers:
+                    polls.create_task(poller.run(), name=f"bus {poller.bus.name}")
+        finally:
+            self._publisher.flush()
+            carrying.cancel()
+            await asyncio.wait([carrying])
+
+    def _announce(self) -> None:
+        meta = payloads.meta(
+            self._rig,
+            t_ms=self._now_ms(),
+            rig_hash=self._rig_hash,
+            software=version("manovac"),
+        )
+        self._outbox.put(self._status("online", None))
+        self._outbox.put(Message(topic=self._topics.meta, payload=meta, retain=True))
+
+    def _status(self, state: Literal["online", "offline"], reason: str | None) -> Message:
+        payload = payloads.status(state=state, boot=self.boot, t_ms=self._now_ms(), reason=reason)
+        return Message(topic=self._topics.status, payload=payload, retain=True)
+
+    def _now_ms(self) -> int:
+        return self._stamps.utc_ms(asyncio.get_running_loop().time())
+
+    async def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            again_s = self._publisher.expire(loop.time())
+            await asyncio.sleep(max(again_s - loop.time(), 0.05))
+
+    async def _report_health(self) -> None:
+        await asyncio.sleep(_FIRST_HEALTH_S)
+        while True:
+            self._stamps.check()
+            now = self._health.snapshot(self.carrier.statistics(), sync=self._stamps.sync)
+            payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
+            self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
+            await asyncio.sleep(_HEALTH_S)
+
+
+def rig_hash(path: Path) -> str:
+    """Return the SHA-256 of a rig file, which `gw/<gateway>/meta` names."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,147 @@
+"""`manovac run`: the gateway of a rig, or what it would do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
+    from drivers.reading import Readings
+    from drivers.rig import Rig
+
+
+def run(
+    rig: Annotated[Path, typer.Argument(help="The rig file (TOML).", metavar="RIG")],
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Poll each transducer once, print the readings, exit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the load of each bus, exit.")] = False,
+    emulated: Annotated[bool, typer.Option("--emulated", help="Start the emulator for the same rig.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once or --dry-run: for machines.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Run the gateway: poll the rig's transducers and publish their readings by MQTT until Ctrl-C or SIGTERM.
+
+    Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file.
+    """
+    from drivers.rig_source import load_rig  # noqa: PLC0415
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+
+    if once and dry_run:
+        raise CommandError("--once and --dry-run exclude each other", USAGE)
+    if as_json and not (once or dry_run):
+        raise CommandError("--json goes with --once or --dry-run", USAGE)
+    words = load_rig(rig)
+    if dry_run:
+        _plan(words, as_json=as_json)
+        return
+    _log(verbose=verbose)
+    from gateway.process import EmulatorError  # noqa: PLC0415
+    from gateway.process import run as run_process  # noqa: PLC0415
+
+    try:
+        run_process(_with_ports(rig, words, once=once, emulated=emulated, as_json=as_json))
+    except EmulatorError as error:
+        raise CommandError(str(error)) from error
+
+
+def _log(*, verbose: bool) -> None:
+    import logging  # noqa: PLC0415
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+async def _with_ports(path: Path, rig: "Rig", *, once: bool, emulated: bool, as_json: bool) -> None:
+    from gateway.process import emulator  # noqa: PLC0415
+
+    if emulated:
+        async with emulator(path) as ports:
+            await _run(path, rig.with_ports(ports), once=once, as_json=as_json)
+    else:
+        await _run(path, rig, once=once, as_json=as_json)
+
+
+async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> None:
+    if once:
+        await _once(rig, as_json=as_json)
+        return
+    from gateway.app import Gateway, rig_hash  # noqa: PLC0415
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
+    from gateway.mqtt.link import Link  # noqa: PLC0415
+
+    try:
+        gateway = Gateway(
+            rig,
+            rig_hash=rig_hash(path),
+            make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
+        )
+    except MqttSettingsError as error:
+        raise CommandError(str(error), USAGE) from error
+    typer.echo(
+        f"{rig.station.id}: {len(rig.transducers)} transducers on {len(gateway.pollers)} buses -> {rig.mqtt.url},"
+        f" topics manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
+        err=True,
+    )
+    await gateway.run()
+
+
+async def _once(rig: "Rig", *, as_json: bool) -> None:
+    from gateway.once import poll_once  # noqa: PLC0415
+
+    typer.echo(_header(), err=True)
+    async for readings in poll_once(rig):
+        _print(rig, readings, as_json=as_json)
+
+
+def _header() -> str:
+    return f"{'segment':<12} {'channel':<28} {'value':>16}  {'quality':<10} reason"
+
+
+def _print(rig: "Rig", readings: "Readings", *, as_json: bool) -> None:
+    import orjson  # noqa: PLC0415
+
+    from drivers.units import UNITS  # noqa: PLC0415
+
+    for reading in readings:
+        segment = rig.transducers[reading.channel.transducer].segment
+        if as_json:
+            row = {
+                "segment": segment,
+                "channel": reading.channel.id,
+                "value": reading.value,
+                "unit": "Pa" if reading.channel.quantity == "pressure" else "K",
+                "quality": reading.quality.word,
+                "reason": reading.reason.word,
+                "raw": reading.raw,
+            }
+            typer.echo(orjson.dumps(row).decode())
+            continue
+        unit = UNITS[rig.segments[segment].display_unit if reading.channel.quantity == "pressure" else "C"]
+        value = "----" if reading.value is None else f"{unit.from_si(reading.value):.3f} {unit.symbol}"
+        reason = reading.reason.word or ""
+        typer.echo(f"{segment:<12} {reading.channel.id:<28} {value:>16}  {reading.quality.word:<10} {reason}".rstrip())
+
+
+def _plan(rig: "Rig", *, as_json: bool) -> None:
+    import orjson  # noqa: PLC0415
+
+    from drivers import registry  # noqa: PLC0415
+    from drivers.line_use import line_use  # noqa: PLC0415
+
+    uses = line_use(rig, registry.model)
+    if as_json:
+        typer.echo(orjson.dumps({"buses": uses}, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_INDENT_2).decode())
+        return
+    for name, use in uses.items():
+        bus = rig.buses[name]
+        line = f" {bus.baud} {bus.format}" if bus.kind != "modbus-tcp" else f", {bus.window} in flight"
+        typer.echo(f"{name}: {bus.kind} {bus.port}{line}")
+        typer.echo(f"  {use.fraction:.1%} of the line used; room for {use.headroom_per_s:.1f} more polls a second")
+        for unit, transducers in rig.units(name).items():
+            words = next(iter(transducers.values()))
+            typer.echo(
+                f"  unit {unit:>3}  {words.model:<20} every {use.period_s[unit]:g} s, {use.poll_s[unit] * 1000:6.1f} ms"
+                f"  {', '.join(transducers)}"
+            )

@@ -1,0 +1,397 @@
+"""The connection to the broker, and the only user of aiomqtt and paho: empties the outbox, and reconnects for ever.
+
+aiomqtt 2.5.1's own `publish` needs a task and a timer for each message in flight, and takes a publish that the broker
+refused for a delivered one. So `_Connection` hands messages to paho itself and hears every PUBACK with its reason code:
+0.06 ms of CPU a message instead of 0.15. paho sends everything again by itself when a client connects anew, so each
+connection has a client of its own, and the outbox is the only source of repetition.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import aiomqtt
+import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from drivers.rig import Mqtt
+from gateway.mqtt.broker import Broker, broker
+from gateway.mqtt.outbox import Entry, LinkStatistics, Loss, Message, Outbox
+
+_LOG: Final = logging.getLogger(__name__)
+_LIBRARY_LOG: Final = logging.getLogger(f"{__name__}.library")
+_LIBRARY_LOG.setLevel(logging.WARNING)
+
+_WINDOW: Final = 50  # messages in flight; paho's cost per message grows with it
+_WINDOW_BYTES: Final = 4 * 2**20
+_KEEPALIVE_S: Final = 15
+_CONNECT_S: Final = 2.0  # TCP, and again TLS; a stop has to wait for it
+_CONNACK_S: Final = 5.0
+_ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so long is left
+_STOP_S: Final = 1.0
+_BACKOFF_S: Final = (0.2, 10.0)
+_LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
+_PACKET_OVERHEAD: Final = 10  # fixed header 5, topic length 2, packet id 2, MQTT 5 properties 1
+_UNSUPPORTED_VERSION: Final = 0x84  # MQTT 5, 3.2.2.2; paho makes it of MQTT 3.1.1's return code 1 too
+_KEEPALIVE_END: Final = "Keep alive timeout"  # paho's words
+_NAMES: Final = {aiomqtt.ProtocolVersion.V5: "5", aiomqtt.ProtocolVersion.V311: "3.1.1"}
+_SUSPECT: Final = 3  # cuts in a row with a topic in flight after which its messages travel alone
+_GUILTY: Final = 6  # cuts in a row after which the message that travelled alone is dropped
+
+
+class _ClosedEarlyError(aiomqtt.MqttError):
+    """The connection ended before CONNACK."""
+
+
+class _Connection(aiomqtt.Client):
+    """One connection from CONNECT to its end; never used again.
+
+    Args:
+        settled: called with packet id and reason code for each PUBACK, and for each QoS 0 message once it is written.
+        changed: called when the connection is over.
+    """
+
+    def __init__(
+        self,
+        at: Broker,
+        *,
+        client_id: str,
+        will: Message,
+        version: aiomqtt.ProtocolVersion,
+        settled: Callable[[int, ReasonCode], None],
+        changed: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            at.host,
+            at.port,
+            username=at.username,
+            password=at.password,
+            tls_context=at.tls,
+            logger=_LIBRARY_LOG,
+            identifier=client_id,
+            protocol=version,
+            will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
+            timeout=_CONNACK_S,
+            keepalive=_KEEPALIVE_S,
+            max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self.pending_calls_threshold = _WINDOW
+        self._client.connect_timeout = _CONNECT_S
+        self._settled = settled
+        self._changed = changed
+        self.largest_packet = _LARGEST_PACKET
+        self.window = _WINDOW
+        self.end = "the connection broke"
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is over."""
+        return self._disconnected.done() or self._client.socket() is None
+
+    async def open(self) -> None:
+        """Connect and wait for the broker's consent; a cancellation waits for the thread in which paho connects."""
+        entering = asyncio.ensure_future(self.__aenter__())
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            if not self._connected.done():
+                self._connected.set_exception(aiomqtt.MqttError("stopped"))
+            await asyncio.wait({entering})
+            raise
+        self._disconnected.add_done_callback(lambda _: self._changed())
+
+    def send(self, message: Message) -> int | None:
+        """Hand a message to paho; return its packet id, None when the connection is over."""
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    async def finish(self) -> None:
+        """Say DISCONNECT, which revokes the Will."""
+        if self._client.disconnect() == paho.MQTT_ERR_SUCCESS:
+            await self._disconnected
+
+    def close(self) -> None:
+        """Close the socket, whatever state it is in."""
+        self._client._sock_close()  # noqa: SLF001 - paho has no public way that does not wait for the peer
+        for future in (self._connected, self._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()  # seen, or asyncio complains that nobody looked
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
+        self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,  # noqa: ARG002 - paho's signature
+        userdata: Any,  # noqa: ARG002
+        flags: paho.DisconnectFlags,  # noqa: ARG002
+        reason_code: ReasonCode,
+        properties: Properties | None = None,  # noqa: ARG002
+    ) -> None:
+        if not self._connected.done():  # aiomqtt would wait for its timeout
+            self._connected.set_exception(_ClosedEarlyError("the broker closed the connection before it accepted it"))
+        elif not self._disconnected.done():
+            self.end = str(reason_code).replace("Unspecified error", "the connection broke")
+            self._disconnected.set_result(None)
+        self._changed()
+
+    def _on_publish(
+        self,
+        client: paho.Client,  # noqa: ARG002 - paho's signature
+        userdata: Any,  # noqa: ARG002
+        mid: int,
+        reason_code: ReasonCode,
+        properties: Properties,  # noqa: ARG002
+    ) -> None:
+        self._settled(mid, reason_code)
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        if self._connected.done():
+            self._loop.call_soon(self._write, sock)
+        else:  # in the thread in which paho connects
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _write(self, sock: Any) -> None:
+        """Write what paho has queued in this turn of the loop; aiomqtt's way would watch sockets closed meanwhile."""
+        if not self.lost:
+            self._client.loop_write()
+        if not self.lost and self._client.want_write():
+            self._loop.add_writer(sock, self._client.loop_write)
+
+
+class Link:
+    """Carries the outbox to the broker for as long as `run` runs; construction touches no wire.
+
+    Up to 50 messages (or the broker's Receive Maximum) and 4 MiB are in flight. When a connection breaks, its telemetry
+    goes back to the head of the queue in order, and all state is published anew on the next one: a message may arrive
+    twice, with the same `n`, but not too seldom. The next try comes after 0.2 s, then ever later up to 10 s, jittered.
+
+    Not delivered, but counted (`Loss`) and logged once a topic: what the broker refuses (only MQTT 5 can say so), what
+    is larger than the broker takes (256 KiB when it states no limit), and what makes the broker cut the connection: a
+    message that was in flight alone, after its topic was in flight at five cuts before.
+
+    Args:
+        mqtt: where and as whom.
+        outbox: what to deliver.
+        client_id: unique at the broker; a second one of that name would throw the first out.
+        will: what the broker publishes when the link is lost.
+        farewell: makes what is published at a clean stop on the Will's topic; the Will itself when None.
+        uniform: draws the jitter, as `random.uniform`.
+
+    Raises:
+        MqttSettingsError: `mqtt` cannot be used (a secret that is not there, a bad url).
+    """
+
+    def __init__(
+        self,
+        mqtt: Mqtt,
+        outbox: Outbox,
+        *,
+        client_id: str,
+        will: Message,
+        farewell: Callable[[], Message] | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._broker = broker(mqtt)
+        self._outbox = outbox
+        self._client_id = client_id
+        self._will = will
+        self._farewell = farewell
+        self._uniform = uniform
+        self._version = aiomqtt.ProtocolVersion.V5
+        self._proven = False
+        self._connected = False
+        self._flight: dict[int, tuple[float, Entry]] = {}
+        self._flight_bytes = 0
+        self._held: Entry | None = None
+        self._alone = False
+        self._cuts: Counter[str] = Counter()
+        self._said: set[tuple[str, str]] = set()
+        self._published = self._acknowledged = self._refused = self._connections = 0
+
+    def statistics(self) -> LinkStatistics:
+        """Return a snapshot."""
+        return LinkStatistics(
+            connected=self._connected,
+            protocol=_NAMES[self._version] if self._proven else None,
+            published=self._published,
+            acknowledged=self._acknowledged,
+            refused=self._refused,
+            reconnects=max(self._connections - 1, 0),
+            in_flight=len(self._flight),
+            outbox=self._outbox.statistics(),
+        )
+
+    async def run(self) -> None:
+        """Connect, deliver, reconnect; ends only by cancellation, then delivers for up to 1 s more and says offline."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        try:
+            while True:
+                began_s = loop.time()
+                try:
+                    end = await self._session()
+                except aiomqtt.MqttError as error:
+                    end = str(error)
+                    if self._falls_back(error):
+                        continue
+                failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
+                delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2 ** min(failures, 10), _BACKOFF_S[1]))
+                self._say(logging.WARNING, self._broker.host, end, f"next try in {delay_s:.1f} s")
+                await asyncio.sleep(delay_s)
+        finally:
+            left = self._outbox.statistics().messages
+            if left:
+                _LOG.warning("MQTT: stopped with %d messages undelivered", left)
+
+    async def _session(self) -> str:
+        """Live through one connection; return why it ended."""
+        connection = _Connection(
+            self._broker,
+            client_id=self._client_id,
+            will=self._will,
+            version=self._version,
+            settled=self._settle,
+            changed=self._outbox.wake,
+        )
+        try:
+            await connection.open()
+            self._begin()
+            await self._pump(connection)
+            if connection.end != _KEEPALIVE_END:
+                self._blame()
+        except asyncio.CancelledError:
+            if self._connected:
+                await self._stop(connection)
+            raise
+        finally:
+            connection.close()
+            self._connected = False
+            self._take_back()
+        return connection.end
+
+    def _falls_back(self, error: aiomqtt.MqttError) -> bool:
+        """Change to the other protocol version when this one is refused; return whether to try it at once."""
+        code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
+        refused = isinstance(code, ReasonCode) and code.value == _UNSUPPORTED_VERSION
+        if refused or (isinstance(error, _ClosedEarlyError) and not self._proven):
+            first = self._version is aiomqtt.ProtocolVersion.V5
+            self._version = aiomqtt.ProtocolVersion.V311 if first else aiomqtt.ProtocolVersion.V5
+            self._proven = False
+            return refused and first
+        return False
+
+    def _begin(self) -> None:
+        self._connected = self._proven = True
+        self._connections += 1
+        self._said = {(subject, what) for subject, what in self._said if subject != self._broker.host}
+        self._outbox.renew_state(first=self._will.topic)
+        _LOG.info("MQTT: connected to %s:%d, MQTT %s", self._broker.host, self._broker.port, _NAMES[self._version])
+
+    async def _pump(self, connection: _Connection, *, until_empty: bool = False) -> None:
+        while not connection.lost:
+            self._fill(connection)
+            if until_empty and not (self._flight or self._outbox.waiting):
+                return
+            oldest_s = next((sent_s for sent_s, _ in self._flight.values()), None)
+            try:
+                async with asyncio.timeout_at(None if oldest_s is None else oldest_s + _ACK_S):
+                    await self._outbox.wait()
+            except TimeoutError:
+                raise aiomqtt.MqttError(f"the broker acknowledged nothing for {_ACK_S:g} s") from None
+
+    def _fill(self, connection: _Connection) -> None:
+        now_s = asyncio.get_running_loop().time()
+        while (entry := self._next(connection)) is not None:
+            if entry.size + _PACKET_OVERHEAD > connection.largest_packet:
+                why = f"more than the {connection.largest_packet} bytes that the broker takes"
+                self._drop(entry, Loss.TOO_LARGE, why)
+                continue
+            mid = connection.send(entry.message)
+            if mid is None:
+                self._held = entry
+                return
+            self._flight[mid] = (now_s, entry)
+            self._flight_bytes += entry.size
+            self._alone = self._cuts[entry.message.topic] >= _SUSPECT
+            self._published += 1
+
+    def _next(self, connection: _Connection) -> Entry | None:
+        if self._alone or len(self._flight) >= connection.window or self._flight_bytes >= _WINDOW_BYTES:
+            return None
+        entry = self._held or self._outbox.take()
+        self._held = None
+        if entry is not None and self._flight and self._cuts[entry.message.topic] >= _SUSPECT:
+            self._held = entry
+            return None
+        return entry
+
+    def _settle(self, mid: int, reason: ReasonCode) -> None:
+        _, entry = self._flight.pop(mid, (0.0, None))
+        if entry is None:
+            return
+        self._flight_bytes -= entry.size
+        self._alone = self._alone and bool(self._flight)
+        topic = entry.message.topic
+        if reason.is_failure:
+            self._refused += 1
+            self._outbox.lose(Loss.REFUSED)
+            self._say(logging.ERROR, topic, f"the broker refuses it: {reason}", "counted and dropped")
+        elif entry.message.qos > 0:
+            self._acknowledged += 1
+            self._cuts.pop(topic, None)
+        self._outbox.wake()
+
+    def _blame(self) -> None:
+        """Note what was in flight when the broker cut the connection; drop what was alone too often."""
+        entries = [entry for _, entry in self._flight.values()]
+        self._cuts.update({entry.message.topic for entry in entries})
+        if self._alone and self._cuts[entries[0].message.topic] >= _GUILTY:
+            self._flight.clear()
+            self._drop(entries[0], Loss.CUTS_CONNECTION, "the broker cuts the connection whenever it gets it")
+
+    def _drop(self, entry: Entry, cause: Loss, why: str) -> None:
+        self._outbox.lose(cause)
+        self._outbox.forget(entry.message)
+        self._say(logging.ERROR, entry.message.topic, why, f"counted and dropped; {entry.size} bytes")
+
+    def _take_back(self) -> None:
+        entries = [entry for _, entry in self._flight.values()]
+        if self._held is not None:
+            entries.append(self._held)
+        self._outbox.give_back(entries)
+        self._flight.clear()
+        self._flight_bytes = 0
+        self._held = None
+        self._alone = False
+
+    async def _stop(self, connection: _Connection) -> None:
+        """Deliver what waits, say offline, disconnect; whatever takes longer than 1 s is left to the Will."""
+        with contextlib.suppress(TimeoutError, aiomqtt.MqttError):
+            async with asyncio.timeout(_STOP_S):
+                await self._pump(connection, until_empty=True)
+                self._outbox.put(self._farewell() if self._farewell else self._will)
+                await self._pump(connection, until_empty=True)
+                await connection.finish()
+
+    def _say(self, level: int, subject: str, what: str, then: str) -> None:
+        """Log the same thing once: about a topic for ever, about the broker until it is reached again."""
+        known = (subject, what) in self._said
+        self._said.add((subject, what))
+        _LOG.log(logging.DEBUG if known else level, "MQTT: %s: %s (%s)", subject, what, then)

@@ -1,0 +1,57 @@
+"""A link without a broker, for simulations and tests: sockets know no virtual time, this does."""
+
+from collections.abc import Callable
+
+from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+
+
+class MemoryLink:
+    """Hands each message of the outbox to `deliver`, in order and at once; otherwise as `gateway.mqtt.link.Link`."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        deliver: Callable[[Message], object],
+        *,
+        client_id: str,  # noqa: ARG002 - made like a Link
+        will: Message,
+        farewell: Callable[[], Message] | None = None,
+    ) -> None:
+        self._outbox = outbox
+        self._deliver = deliver
+        self._will = will
+        self._farewell = farewell
+        self._connected = False
+        self._published = 0
+
+    def statistics(self) -> LinkStatistics:
+        """Return a snapshot."""
+        return LinkStatistics(
+            connected=self._connected,
+            protocol="memory" if self._published else None,
+            published=self._published,
+            acknowledged=self._published,
+            refused=0,
+            reconnects=0,
+            in_flight=0,
+            outbox=self._outbox.statistics(),
+        )
+
+    async def run(self) -> None:
+        """Deliver until cancelled, then say offline."""
+        self._connected = True
+        self._outbox.renew_state(first=self._will.topic)
+        try:
+            while True:
+                self._drain()
+                await self._outbox.wait()
+        finally:
+            self._drain()
+            self._outbox.put(self._farewell() if self._farewell else self._will)
+            self._drain()
+            self._connected = False
+
+    def _drain(self) -> None:
+        while (entry := self._outbox.take()) is not None:
+            self._published += 1
+            self._deliver(entry.message)

@@ -1,0 +1,219 @@
+"""What of all readings is published, and when: latest values, batches, and the mark "stale"."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.reading import Channel, Quality, Readings, Reason
+from drivers.rig import Rig
+from gateway.mqtt import payloads
+from gateway.mqtt.outbox import Message, Outbox
+from gateway.mqtt.topics import Topics
+
+_LATEST_S: Final = 1.0
+_JITTER_S: Final = 0.1  # a poll each second does not come to the millisecond
+_STALE_POLLS: Final = 3
+_STALE_S: Final = 3.0
+_BATCH_SAMPLES: Final = 3000  # about 100 kB; at worst (each with its own quality and reason) still below 256 KiB
+
+
+class Stamps(Protocol):
+    """How the event loop's clock becomes UTC."""
+
+    @property
+    def sync(self) -> str:
+        """State of the clock: "ntp", "free", ..."""
+        ...
+
+    def utc_ms(self, time_s: float) -> int:
+        """Return a moment of the event loop's clock as ms UTC."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Unit:
+    """Channels that come with one poll, and what was last said of them; arrays have shape (channels,).
+
+    Attributes:
+        segments: segment -> columns of its channels.
+        limits_s: how long each may be without a new reading.
+        said: `Quality` codes as last published on the channels' own topics.
+        due_s: when their latest values are to be published again.
+    """
+
+    channels: tuple[Channel, ...]
+    topics: tuple[str, ...]
+    segments: dict[str, list[int]]
+    limits_s: NDArray[np.float64]
+    last: Readings
+    said: NDArray[np.uint8]
+    due_s: float = -math.inf
+
+
+@dataclass(slots=True, kw_only=True)
+class _Collected:
+    """Readings of one segment for its next batch: unit (by its first channel) -> polls."""
+
+    polls: dict[str, list[Readings]]
+    samples: int = 0
+
+
+class Publisher:
+    """Turns readings into messages. Times are those of the readings and of `expire`: the event loop's clock, s.
+
+    Each channel's own topic gets its latest reading at most once a second, and at once when its quality changes. Each
+    segment's batch gets every reading, each `mqtt.batch` s, sooner when 3000 have come together, and with a batch of
+    0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC can bend.
+    """
+
+    def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps, boot: str) -> None:
+        self._rig = rig
+        self._outbox = outbox
+        self._stamps = stamps
+        self._boot = boot
+        self._gateway = rig.station.gateway
+        self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
+        self._units: dict[str, _Unit] = {}
+        self._collected: dict[str, _Collected] = {}
+        self._batch_due_s: float | None = None
+
+    def publish(self, readings: Readings) -> None:
+        """Take the readings of one poll of one unit."""
+        now_s = readings.time_s
+        key = readings.channels[0].id
+        unit = self._units.get(key)
+        if unit is None or unit.channels != readings.channels:
+            unit = self._adopt(key, readings)
+        unit.last = readings
+        if now_s >= unit.due_s - _JITTER_S:
+            unit.due_s = max(unit.due_s, now_s) + _LATEST_S
+            self._latest(unit, range(len(unit.channels)))
+        else:
+            changed = readings.quality != unit.said
+            if changed.any():
+                self._latest(unit, np.flatnonzero(changed).tolist())
+        self._collect(key, unit)
+        self._flush_due(now_s)
+
+    def expire(self, now_s: float) -> float:
+        """Publish what is due without a new reading: batches, and channels that have become stale.
+
+        A channel without a new reading for 3 poll periods (at least 3 s) gets its last one published again on its own
+        topic, time and all, with quality "stale".
+
+        Returns:
+            When to call again.
+        """
+        again_s = min(self._flush_due(now_s), now_s + _STALE_S)
+        for unit in self._units.values():
+            fresh = unit.said != Quality.STALE
+            late = fresh & (now_s - unit.last.time_s >= unit.limits_s)
+            if late.any():
+                self._latest(unit, np.flatnonzero(late).tolist(), stale=True)
+            waiting = unit.limits_s[fresh & ~late]
+            if waiting.size:
+                again_s = min(again_s, unit.last.time_s + float(waiting.min()))
+        return again_s
+
+    def flush(self) -> None:
+        """Publish what has been collected since the last batches, as at a stop."""
+        for segment in list(self._collected):
+            self._batch(segment, self._collected.pop(segment))
+
+    def _adopt(self, key: str, readings: Readings) -> _Unit:
+        """Get to know a unit, or that its channels are others than before."""
+        taken = set(readings.channels)
+        for other in [name for name, unit in self._units.items() if not taken.isdisjoint(unit.channels)]:
+            self.flush()
+            del self._units[other]
+        words = [self._rig.transducers[channel.transducer] for channel in readings.channels]
+        segments: dict[str, list[int]] = {}
+        for column, transducer in enumerate(words):
+            segments.setdefault(transducer.segment, []).append(column)
+        unit = _Unit(
+            channels=readings.channels,
+            topics=tuple(
+                self._topics.reading(segment=each.segment, quantity=channel.quantity, transducer=channel.transducer)
+                for channel, each in zip(readings.channels, words, strict=True)
+            ),
+            segments=segments,
+            limits_s=np.array([max(_STALE_POLLS * each.poll, _STALE_S) for each in words]),
+            last=readings,
+            said=readings.quality.copy(),
+        )
+        self._units[key] = unit
+        return unit
+
+    def _latest(self, unit: _Unit, columns: Iterable[int], *, stale: bool = False) -> None:
+        readings = unit.last
+        t_ms = self._stamps.utc_ms(readings.time_s)
+        for column in columns:
+            quality = Quality.STALE if stale else Quality(readings.quality[column])
+            unit.said[column] = quality
+            n = self._outbox.number()
+            payload = payloads.reading(
+                gateway=self._gateway,
+                n=n,
+                t_ms=t_ms,
+                uncertainty_s=readings.uncertainty_s,
+                value=float(readings.values[column]),
+                unit=payloads.SI_UNITS[unit.channels[column].quantity],
+                quality=quality,
+                reason=Reason(readings.reasons[column]),
+                raw=float(readings.raw[column]),
+            )
+            self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True, n=n))
+
+    def _collect(self, key: str, unit: _Unit) -> None:
+        for segment, columns in unit.segments.items():
+            collected = self._collected.get(segment)
+            if collected is None:
+                collected = self._collected[segment] = _Collected(polls={})
+            collected.polls.setdefault(key, []).append(unit.last)
+            collected.samples += len(columns)
+            if collected.samples >= _BATCH_SAMPLES:
+                self._batch(segment, self._collected.pop(segment))
+
+    def _flush_due(self, now_s: float) -> float:
+        """Publish the batches when it is time; return when it is next."""
+        period_s = self._rig.mqtt.batch
+        if period_s == 0:
+            self.flush()
+            return math.inf
+        if self._batch_due_s is None:
+            self._batch_due_s = now_s + period_s
+        elif now_s >= self._batch_due_s:
+            self.flush()
+            self._batch_due_s = now_s + period_s
+        return self._batch_due_s
+
+    def _batch(self, segment: str, collected: _Collected) -> None:
+        t0_s = min(polls[0].time_s for polls in collected.polls.values())
+        n = self._outbox.number()
+        payload = payloads.batch(
+            gateway=self._gateway,
+            boot=self._boot,
+            n=n,
+            t0_ms=self._stamps.utc_ms(t0_s),
+            sync=self._stamps.sync,
+            blocks=[
+                _block(self._units[key], self._units[key].segments[segment], polls, t0_s)
+                for key, polls in collected.polls.items()
+            ],
+        )
+        self._outbox.put(Message(topic=self._topics.batch(segment), payload=payload, n=n))
+
+
+def _block(unit: _Unit, columns: list[int], polls: Sequence[Readings], t0_s: float) -> payloads.Block:
+    times_s = np.array([poll.time_s for poll in polls])
+    return payloads.Block(
+        channels=[unit.channels[column].id for column in columns],
+        dt_ms=np.rint((times_s - t0_s) * 1000).astype(np.int64),
+        values=np.ascontiguousarray(np.array([poll.values for poll in polls])[:, columns].T),
+        quality=np.ascontiguousarray(np.array([poll.quality for poll in polls])[:, columns].T),
+        reasons=np.ascontiguousarray(np.array([poll.reasons for poll in polls])[:, columns].T),
+    )

@@ -1,0 +1,45 @@
+"""The topics of one gateway, pure: `manovac/v1/<station>/...`.
+
+Levels are ids of the rig file (`[a-z0-9_-]+`), so no broker, NATS included, trips over a dot, a space or a `$`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+_ROOT: Final = "manovac/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Where one gateway of one station publishes."""
+
+    station: str
+    gateway: str
+
+    @property
+    def base(self) -> str:
+        """What all topics of the station begin with, without a slash at the end."""
+        return f"{_ROOT}/{self.station}"
+
+    def reading(self, *, segment: str, quantity: str, transducer: str) -> str:
+        """Latest reading of one channel: retained, QoS 1."""
+        return f"{self.base}/seg/{segment}/{quantity}/{transducer}"
+
+    def batch(self, segment: str) -> str:
+        """Every reading of a segment, the stream of record: not retained, QoS 1."""
+        return f"{self.base}/seg/{segment}/batch"
+
+    @property
+    def status(self) -> str:
+        """Whether the gateway is online, also the Will: retained, QoS 1."""
+        return f"{self.base}/gw/{self.gateway}/status"
+
+    @property
+    def meta(self) -> str:
+        """What the gateway is and measures with: retained, QoS 1."""
+        return f"{self.base}/gw/{self.gateway}/meta"
+
+    @property
+    def health(self) -> str:
+        """How the gateway and its buses do: not retained, QoS 0."""
+        return f"{self.base}/gw/{self.gateway}/health"

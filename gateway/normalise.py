@@ -1,0 +1,110 @@
+"""From a unit's raw poll to readings: SI, calibrated, checked for plausibility, graded; all channels at once.
+
+Only array operations over the channels of a unit: a poll of sixty registers costs hardly more than one of two.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.calibration import Curve
+from drivers.reading import QUALITY_OF, Channel, Quality, RawPoll, Readings, Reason
+from drivers.rig import Transducer
+
+_OVERRANGE: Final = 0.1  # of the span: transducers measure a little beyond their range, and say so
+_TEMPERATURE_K: Final = (173.15, 423.15)  # what a pressure transducer can survive
+_NEVER_MS: Final = np.iinfo(np.int64).max
+
+
+class Normaliser:
+    """The channels of one unit with their calibrations, limits and recent past."""
+
+    def __init__(self, channels: Sequence[Channel], transducers: Mapping[str, Transducer]) -> None:
+        words = [transducers[channel.transducer] for channel in channels]
+        pressure = np.array([channel.quantity == "pressure" for channel in channels])
+        self._channels = tuple(channels)
+        self._scale = np.array([channel.unit.scale for channel in channels])
+        self._offset = np.array([channel.unit.offset for channel in channels])
+        calibrations = [
+            word.calibration if is_pressure else None for word, is_pressure in zip(words, pressure, strict=True)
+        ]
+        self._curve = Curve.of(calibrations) if any(calibrations) else None
+        limits = [_limits(word, is_pressure=bool(is_pressure)) for word, is_pressure in zip(words, pressure, strict=True)]
+        self._low, self._high = np.array(limits).T
+        self._max_rate = np.array(
+            [word.max_rate or np.inf if is_pressure else np.inf for word, is_pressure in zip(words, pressure, strict=True)]
+        )
+        self._frozen_after_s = np.array([word.frozen_after or np.inf for word in words])
+        self._due_ms = np.array([_due_ms(word) for word in words])
+        self._last = np.full(len(words), np.nan)
+        self._last_s = np.full(len(words), -np.inf)
+        self._last_raw = np.full(len(words), np.nan)
+        self._same_since_s = np.zeros(len(words))
+
+    def __call__(self, raw: RawPoll, *, now_ms: int) -> Readings:
+        """Return the readings of one poll.
+
+        Args:
+            raw: the channels in the order given at construction.
+            now_ms: UTC, for calibrations that fall due.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # nonsense of a device ends as infinity, out of range
+            values = raw.values * self._scale + self._offset
+            if self._curve is not None:
+                values = self._curve.apply(values)
+            reasons = self._judge(values, raw, now_ms)
+        quality = QUALITY_OF[reasons]
+        quality[np.isnan(values)] = Quality.BAD
+        return Readings(
+            channels=self._channels,
+            values=values,
+            quality=quality,
+            reasons=reasons,
+            raw=raw.values,
+            time_s=raw.time_s,
+            uncertainty_s=raw.uncertainty_s,
+        )
+
+    def _judge(self, values: NDArray[np.float64], raw: RawPoll, now_ms: int) -> NDArray[np.uint8]:
+        """Return a reason per channel: the driver's own where it gave one, else the gravest that plausibility finds."""
+        absent = np.isnan(values)
+        found = np.zeros(len(values), dtype=np.uint8)
+        found[now_ms >= self._due_ms] = Reason.CALIBRATION_OVERDUE
+        found[self._frozen(raw)] = Reason.FROZEN
+        elapsed_s = raw.time_s - self._last_s
+        found[np.abs(values - self._last) > self._max_rate * elapsed_s] = Reason.SPIKE
+        found[(values < self._low) | (values > self._high)] = Reason.OUT_OF_RANGE
+        found[absent] = Reason.SENSOR_FAILURE
+        found[absent & ~np.isnan(raw.values)] = Reason.OUT_OF_RANGE  # beyond the calibration's table
+        np.copyto(self._last, values, where=~absent)
+        np.copyto(self._last_s, raw.time_s, where=~absent)
+        return np.where(raw.reasons != Reason.NONE, raw.reasons, found)
+
+    def _frozen(self, raw: RawPoll) -> NDArray[np.bool_]:
+        """Say which channels have given the very same raw value for longer than they may."""
+        moved = raw.values != self._last_raw  # NaN counts as moved: silence is not a frozen value
+        np.copyto(self._same_since_s, raw.time_s, where=moved)
+        self._last_raw = raw.values
+        frozen: NDArray[np.bool_] = raw.time_s - self._same_since_s >= self._frozen_after_s
+        return frozen
+
+
+def _limits(words: Transducer, *, is_pressure: bool) -> tuple[float, float]:
+    if not is_pressure:
+        return _TEMPERATURE_K
+    if words.range is None:
+        return -np.inf, np.inf
+    low, high = words.range
+    margin = _OVERRANGE * (high - low)
+    return low - margin, high + margin
+
+
+def _due_ms(words: Transducer) -> int:
+    """Return the end of the day on which the calibration falls due, ms UTC."""
+    if words.calibration is None or words.calibration.due is None:
+        return int(_NEVER_MS)
+    end = dt.datetime.combine(words.calibration.due + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return int(end.timestamp() * 1000)

@@ -1,0 +1,95 @@
+"""Runs the schedule of one bus and hands each poll on; nothing that a device or driver does ends it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from drivers.bus import Bus
+from drivers.reader import UnitReader
+from drivers.reading import RawPoll, Reason
+from gateway.schedule import Schedule
+
+_log = logging.getLogger(__name__)
+_EARLY_S: Final = 1e-6  # a timer may fire a rounding error too soon
+
+Deliver = Callable[[int, RawPoll], None]
+
+
+class Poller:
+    """The polls of one bus.
+
+    Attributes:
+        schedule: made when it starts; None before.
+        crashes: polls that ended in an exception of a driver (a bug, logged once per kind).
+        heartbeat_s: loop time of the last poll that ended.
+    """
+
+    def __init__(
+        self, bus: Bus, readers: Mapping[int, UnitReader], periods: Mapping[int, float], deliver: Deliver
+    ) -> None:
+        self.bus = bus
+        self.readers = readers
+        self.schedule: Schedule | None = None
+        self.crashes = 0
+        self.heartbeat_s = 0.0
+        self._periods = periods
+        self._deliver = deliver
+        self._crash_kinds: set[str] = set()
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Hold the bus open and poll until cancelled."""
+        schedule = self.schedule = Schedule(self._periods, start_s=asyncio.get_running_loop().time())
+        workers = min(self.bus.words.window if self.bus.pipelined else 1, len(self.readers))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.bus.run(), name=f"bus {self.bus.name}")
+            for worker in range(workers):
+                tasks.create_task(self._work(schedule), name=f"poll {self.bus.name} {worker}")
+
+    async def _work(self, schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await self._first_connection()
+        while True:
+            due_s = schedule.next_due_s()
+            if due_s is None or due_s > loop.time() + _EARLY_S:
+                await self._wait_until(due_s)
+                continue
+            unit = schedule.take()
+            self._deliver(unit, await self._poll(unit))
+            self.heartbeat_s = loop.time()
+            schedule.done(unit, now_s=self.heartbeat_s)
+            self._changed.set()
+
+    async def _first_connection(self) -> None:
+        """Give the port a moment to open, so that a healthy start has no reading "bus_down"; a dead one says so after it."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self.bus.came_up()
+        except TimeoutError:
+            _log.warning("bus %s is down: %s", self.bus.name, self.bus.problem)
+
+    async def _wait_until(self, due_s: float | None) -> None:
+        """Sleep until then, or until another worker has put a unit back."""
+        loop = asyncio.get_running_loop()
+        if len(self.readers) == 1 or not self.bus.pipelined:
+            await asyncio.sleep(0 if due_s is None else due_s - loop.time())
+            return
+        self._changed.clear()
+        try:
+            async with asyncio.timeout_at(due_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _poll(self, unit: int) -> RawPoll:
+        reader = self.readers[unit]
+        try:
+            return await reader.poll()
+        except Exception as error:
+            self.crashes += 1
+            kind = f"{type(error).__name__}: {error}"
+            if kind not in self._crash_kinds:
+                self._crash_kinds.add(kind)
+                _log.exception("bus %s, unit %d: the driver failed; its readings are bad until it works", self.bus.name, unit)
+            return RawPoll.nothing(reader.driver.channels, Reason.CONFIG, asyncio.get_running_loop().time())

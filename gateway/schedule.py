@@ -1,0 +1,64 @@
+"""Which unit of a bus is polled when: periods kept on a grid, phases spread, everyone in turn when the line is too slow.
+
+Pure: times are handed in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+
+@dataclass(slots=True, order=True)
+class _Due:
+    due_s: float
+    order: int
+    unit: int
+    period_s: float
+
+
+class Schedule:
+    """The polls of one bus.
+
+    Attributes:
+        missed: unit -> polls that were due and never made, because the line had no time for them.
+    """
+
+    def __init__(self, periods: Mapping[int, float], *, start_s: float) -> None:
+        """Spread the units of each period over it, so that a fast line carries them evenly.
+
+        Args:
+            periods: unit -> s.
+            start_s: time of the first poll.
+        """
+        groups: dict[float, list[int]] = {}
+        for unit, period_s in periods.items():
+            groups.setdefault(period_s, []).append(unit)
+        self._waiting = [
+            _Due(start_s + period_s * index / len(units), order, unit, period_s)
+            for order, (period_s, index, unit, units) in enumerate(
+                (period_s, index, unit, units) for period_s, units in groups.items() for index, unit in enumerate(units)
+            )
+        ]
+        heapify(self._waiting)
+        self._order = len(self._waiting)
+        self._polling: dict[int, _Due] = {}
+        self.missed = dict.fromkeys(periods, 0)
+
+    def next_due_s(self) -> float | None:
+        """Return when the next poll is due, None while every unit is being polled."""
+        return self._waiting[0].due_s if self._waiting else None
+
+    def take(self) -> int:
+        """Return the unit whose poll is due first; it is out of the schedule until `done`."""
+        due = heappop(self._waiting)
+        self._polling[due.unit] = due
+        return due.unit
+
+    def done(self, unit: int, *, now_s: float) -> None:
+        """Put a unit back for its next moment on the grid, and count those that have passed."""
+        due = self._polling.pop(unit)
+        late = max(int((now_s - due.due_s) / due.period_s), 0)
+        # the grid point that has just passed is still worth polling: only older ones are lost
+        self.missed[unit] += max(late - 1, 0)
+        self._order += 1
+        heappush(self._waiting, _Due(due.due_s + max(late, 1) * due.period_s, self._order, unit, due.period_s))

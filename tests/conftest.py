@@ -1,0 +1,98 @@
+"""Fixtures for all tests: a real mosquitto."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _require_program(name: str) -> str:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is not None:
+        return path
+    message = f"{name} is not installed (apt install {name})"
+    if os.environ.get("MANOVAC_NO_SKIPS"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+class Mosquitto:
+    """A broker of its own folder and port; `kill` is kill -9, `start` starts it again on the same port.
+
+    Args:
+        settings: further lines of mosquitto.conf, `{folder}` in them is the broker's folder.
+    """
+
+    def __init__(self, program: str, folder: Path, settings: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.folder = folder
+        self._config = folder / "mosquitto.conf"
+        lines = (
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser {os.environ.get('USER', 'root')}\n{settings}\n"
+        )
+        self._config.write_text(lines)
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        log = (self.folder / "mosquitto.log").open("ab")
+        with log:
+            self._process = subprocess.Popen([self._program, "-c", str(self._config)], stdout=log, stderr=log)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+            else:
+                return
+        self.kill()
+        raise RuntimeError(f"mosquitto did not start: {(self.folder / 'mosquitto.log').read_text()}")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[[str], str]:
+    """Gives the path of a program from Debian; without it the test is skipped, or fails where no skip is allowed."""
+    return _require_program
+
+
+@pytest.fixture
+def make_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Mosquitto]]:
+    """Makes started brokers from lines of mosquitto.conf (and a folder when these name files in it)."""
+    program = _require_program("mosquitto")
+    brokers: list[Mosquitto] = []
+
+    def make(settings: str = "", folder: Path | None = None) -> Mosquitto:
+        broker = Mosquitto(program, folder or tmp_path_factory.mktemp("mosquitto"), settings)
+        brokers.append(broker)
+        broker.start()
+        return broker
+
+    yield make
+    for broker in brokers:
+        broker.kill()
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    """A real broker on a free port of 127.0.0.1 that lets everybody in."""
+    return make_mosquitto()

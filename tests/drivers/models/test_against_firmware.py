@@ -1,0 +1,101 @@
+"""Our drivers read the emulator's firmware, whose codecs somebody else wrote: a mistake shows in one of them."""
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+
+from drivers.exchange import Outcome
+from drivers.model import Driver
+from drivers.reading import Reason
+from drivers.registry import model
+from firmware_sim.firmware.firmware import Firmware
+from tests.drivers.models.asks import Emulated, bus, transducer
+
+PRESSURE_PA, TEMPERATURE_K = 101_325.0, 295.15
+MAP = {
+    "pressure": {"address": 4, "type": "float32", "order": "CDAB", "unit": "kPa"},
+    "temperature": {"address": 7, "type": "int16", "scale": 0.01, "unit": "C", "function": 4},
+}
+FAMILIES = {
+    "keller-33x": (1, {"serial_number": 77}),
+    "modbus-map": (1, {"map": MAP}),
+    "paroscientific-6000": (98, {"serial_number": 77}),
+    "vaisala-ptb330": (0, {"serial_number": "A0000077"}),
+    "waveshare-8ch": (1, {"channel": 3, "range": "0..160 kPa"}),
+}
+
+
+@dataclass
+class Steady:
+    """A sensing element at one pressure and temperature."""
+
+    pressure_pa: float = PRESSURE_PA
+
+    def read(self, at_ns: int) -> tuple[float, float]:
+        return self.pressure_pa, TEMPERATURE_K
+
+
+def pair(name: str, unit: int, words: dict[str, object]) -> tuple[Driver, Firmware, Steady]:
+    transducers, line, sensor = {"p": transducer(name, unit=unit, **words)}, bus(), Steady()
+    (twin,) = entry_points(group="manovac.twins", name=name)
+    firmware = twin.load()(unit=unit, bus=line, transducers=transducers, sensors={"p": sensor})
+    return model(name).driver(unit, transducers, line), firmware, sensor
+
+
+@pytest.mark.parametrize(("name", "unit", "words"), [(name, *case) for name, case in FAMILIES.items()])
+async def test_a_driver_identifies_and_reads_its_twin(name: str, unit: int, words: dict[str, object]) -> None:
+    driver, firmware, _ = pair(name, unit, words)
+    ask = Emulated(firmware)
+    identity = await driver.identify(ask)
+    assert identity.reason is Reason.NONE
+    if "serial_number" in words:
+        assert identity.serial_number == str(words["serial_number"])
+    poll = await driver.poll(ask)
+    assert poll.reasons.tolist() == [Reason.NONE] * len(driver.channels)
+    expected = {"pressure": PRESSURE_PA, "temperature": TEMPERATURE_K}
+    for channel, value in zip(poll.channels, poll.values, strict=True):
+        assert channel.unit.to_si(value) == pytest.approx(expected[channel.quantity], rel=5e-4)
+
+
+@pytest.mark.parametrize("name", ["keller-33x", "vaisala-ptb330"])
+async def test_a_restarted_twin_is_noticed_and_read_again(name: str) -> None:
+    driver, firmware, _ = pair(name, *FAMILIES[name])
+    ask = Emulated(firmware)
+    await driver.identify(ask)
+    firmware.reboot(int(ask.now_s * 1e9))
+    ask.now_s += 60.0
+    assert (await driver.poll(ask)).reasons.tolist() == [Reason.RESTARTED] * 2
+    assert (await driver.poll(ask)).reasons.tolist() == [Reason.NONE] * 2
+
+
+@pytest.mark.parametrize("name", ["keller-33x", "vaisala-ptb330", "waveshare-8ch"])
+async def test_a_pressure_beyond_the_range_is_never_good(name: str) -> None:
+    driver, firmware, sensor = pair(name, FAMILIES[name][0], {**FAMILIES[name][1], "range": "80..110 kPa"})
+    ask = Emulated(firmware)
+    await driver.identify(ask)
+    sensor.pressure_pa = 500e3
+    poll = await driver.poll(ask)
+    assert poll.reasons[0] in (Reason.SATURATED_HIGH, Reason.SENSOR_FAILURE)
+    assert np.isnan(poll.values[0]) or poll.reasons[0] == Reason.SATURATED_HIGH
+
+
+@pytest.mark.parametrize("name", ["keller-33x", "paroscientific-6000", "vaisala-ptb330", "waveshare-8ch"])
+async def test_a_twin_answers_the_hail_and_the_fences(name: str) -> None:
+    driver, firmware, _ = pair(name, *FAMILIES[name])
+    ask, family = Emulated(firmware), model(name)
+    assert family.hail is not None
+    assert family.recognise is not None
+    assert family.recognise((await ask(family.hail(FAMILIES[name][0]))).frame) is not None
+    for fence in driver.fences:
+        assert (await ask(fence)).outcome is Outcome.REPLY
+
+
+async def test_the_last_fence_of_a_barometer_stops_its_continuous_output() -> None:
+    driver, firmware, _ = pair("vaisala-ptb330", *FAMILIES["vaisala-ptb330"])
+    firmware.hear(0, b"ECHO OFF\rR\r")
+    ask = Emulated(firmware)
+    assert (await ask(driver.fences[0])).outcome is not Outcome.REPLY
+    assert (await ask(driver.fences[-1])).outcome is Outcome.REPLY
+    assert (await ask(driver.fences[0])).outcome is Outcome.REPLY

@@ -1,0 +1,59 @@
+import pytest
+
+from drivers.rig import Rig
+from firmware_sim.physics.world import World
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def rig():
+    transducer = {"model": "keller-33x", "bus": "b"}
+    return Rig.model_validate(
+        {
+            "station": {"id": "s", "gateway": "g"},
+            "segment": {"a": {"volume": "30 m3"}, "b": {"volume": "10 m3"}},
+            "bus": {"b": {"kind": "serial", "port": "x"}},
+            "transducer": {
+                "a1": {**transducer, "segment": "a"},
+                "b1": {**transducer, "segment": "b", "unit": 2},
+                "lost": {**transducer, "segment": "c", "unit": 3},
+            },
+            "emulator": {"grade": "A"},
+        }
+    )
+
+
+def test_a_sensor_feels_its_own_segment(rig):
+    world = World(rig)
+    world.leak("a", 10.0, 0)
+    at = 1000 * SECOND
+    for name, segment in (("a1", "a"), ("b1", "b")):
+        pressure_pa, temperature_k = world.sensor(name).read(at)
+        assert pressure_pa == pytest.approx(world.pressure_pa(segment, at), abs=5)
+        assert temperature_k == world.temperature_k(segment, at)
+    assert world.pressure_pa("b", at) - world.pressure_pa("a", at) > 9_900
+
+
+def test_a_sensor_is_always_the_same_one(rig):
+    world = World(rig)
+    assert world.sensor("a1") is world.sensor("a1")
+
+
+def test_sensors_do_not_depend_on_the_order_in_which_they_are_asked(rig):
+    one, two = World(rig), World(rig)
+    two.sensor("b1").read(0)
+    assert [one.sensor("a1").read(at) for at in range(5)] == [two.sensor("a1").read(at) for at in range(5)]
+
+
+def test_unknown_names_are_errors_that_name_the_known_ones(rig):
+    world = World(rig)
+    with pytest.raises(LookupError, match=r"no transducer 'x' .*a1, b1"):
+        world.sensor("x")
+    with pytest.raises(LookupError, match=r"no segment 'c' .*a, b"):
+        world.sensor("lost")
+    for ask in (world.pressure_pa, world.temperature_k):
+        with pytest.raises(LookupError, match="no segment 'x'"):
+            ask("x", 0)
+    with pytest.raises(LookupError, match="no segment 'x'"):
+        world.leak("x", 1.0, 0)

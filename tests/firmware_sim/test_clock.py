@@ -1,0 +1,154 @@
+import asyncio
+import threading
+import time
+
+import pytest
+
+from firmware_sim import EmulatorError
+from firmware_sim.clock import (
+    Alarm,
+    EmulatorClock,
+    NothingToWaitForError,
+    VirtualEventLoop,
+    now_ns,
+    precise_event_loop,
+    run_virtual,
+)
+
+
+def test_a_virtual_day_starts_at_zero_and_ends_to_the_nanosecond():
+    async def day():
+        loop = asyncio.get_running_loop()
+        start = now_ns(loop)
+        for _ in range(24):
+            await asyncio.sleep(3600)
+        return start, now_ns(loop)
+
+    assert run_virtual(day(), limit_s=100_000) == (0, 86_400 * 10**9)
+
+
+def test_timers_fire_in_order_and_at_their_own_time():
+    async def main():
+        loop = asyncio.get_running_loop()
+        fired = []
+        for at_ns in (5_000_002, 3, 5_000_000, 1_234_567_891):
+            loop.call_at(at_ns / 1e9, lambda at_ns=at_ns: fired.append((at_ns, now_ns(loop))))
+        await asyncio.sleep(2)
+        return fired
+
+    fired = run_virtual(main())
+    assert fired == [(at, at) for at in (3, 5_000_000, 5_000_002, 1_234_567_891)]
+
+
+def test_a_wait_for_nothing_is_an_error_and_not_a_hang():
+    async def stuck():
+        await asyncio.sleep(1.5)
+        await asyncio.Event().wait()
+
+    with pytest.raises(NothingToWaitForError, match=r"1\.500000 virtual s") as caught:
+        run_virtual(stuck())
+    assert isinstance(caught.value, EmulatorError)
+
+
+def test_work_in_a_thread_takes_no_virtual_time_though_a_timer_waits():
+    async def main():
+        loop = asyncio.get_running_loop()
+        late = asyncio.create_task(asyncio.sleep(1e-6))
+        await asyncio.to_thread(time.sleep, 0.02)
+        at = loop.time()
+        await late
+        return at
+
+    assert run_virtual(main()) == 0
+
+
+def test_a_foreign_thread_can_wake_the_loop():
+    async def main():
+        loop = asyncio.get_running_loop()
+        called = asyncio.Event()
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(called.set,))
+        thread.start()
+        thread.join()
+        await called.wait()
+        return loop.time()
+
+    assert run_virtual(main()) == 0
+
+
+def test_the_limit_is_virtual_and_says_so():
+    with pytest.raises(TimeoutError, match="10 virtual seconds"):
+        run_virtual(asyncio.sleep(11), limit_s=10)
+
+
+def test_a_timeout_of_the_coroutine_itself_is_not_taken_for_the_limit():
+    async def main():
+        async with asyncio.timeout(1):
+            await asyncio.sleep(2)
+
+    with pytest.raises(TimeoutError) as caught:
+        run_virtual(main(), limit_s=10)
+    assert "limit_s" not in str(caught.value)
+
+
+def test_left_over_tasks_are_cancelled():
+    cancelled = []
+
+    async def forever():
+        try:
+            await asyncio.sleep(1e9)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def main():
+        task = asyncio.create_task(forever())
+        await asyncio.sleep(0)
+        return task
+
+    assert run_virtual(main()).cancelled()
+    assert cancelled == [True]
+
+
+def test_two_virtual_loops_have_their_own_time():
+    first, second = VirtualEventLoop(), VirtualEventLoop()
+    first.run_until_complete(asyncio.sleep(5))
+    assert (first.time(), second.time()) == (5, 0)
+    first.close()
+    second.close()
+
+
+def test_the_precise_loop_asks_select_for_less_than_a_millisecond():
+    loop = precise_event_loop()
+    asked = []
+    real = loop._selector.select
+    loop._selector.select = lambda timeout=None: asked.append(timeout) or real(timeout)
+    loop.run_until_complete(asyncio.sleep(0.0003))
+    selector = type(loop._selector).__name__
+    loop.close()
+    assert any(timeout is not None and 0 < timeout <= 0.0003 for timeout in asked)
+    assert selector == "SelectSelector"
+
+
+def test_the_emulators_clock_counts_from_its_start():
+    async def main():
+        clock = EmulatorClock()
+        before = clock.now_ns()
+        await asyncio.sleep(7)
+        clock.start()
+        rung = []
+        alarm = Alarm(clock, rung.append)
+        alarm.set(3_000)
+        alarm.set(2_000)
+        alarm.set(2_000)
+        await asyncio.sleep(1)
+        alarm.set(2_000_000_000)
+        alarm.set(None)
+        await asyncio.sleep(9)
+        return before, rung, clock.now_ns()
+
+    assert run_virtual(main()) == (0, [2_000], 10_000_000_000)
+
+
+def test_a_clock_that_was_not_started_says_what_to_do():
+    with pytest.raises(EmulatorError, match=r"fleet\.start"):
+        EmulatorClock().call_at(0, lambda: None)

@@ -1,0 +1,293 @@
+import asyncio
+import struct
+
+import pytest
+
+from drivers.rig import Rig
+from firmware_sim.clock import run_virtual
+from firmware_sim.faults import FaultError
+from firmware_sim.fleet import Fleet, FleetError
+from firmware_sim.line import silence_ns, span_ns
+from firmware_sim.physics.world import World
+from firmware_sim.trace import Trace
+from tests.firmware_sim.devices import Client, bus, crc, fleet, mbap, rig, rtu
+
+
+def pressure(answer):
+    assert crc(answer[:-2]) == int.from_bytes(answer[-2:], "little")
+    return struct.unpack(">f", answer[3:7])[0]
+
+
+def in_memory(words, act, **more):
+    """Serve a rig in virtual time, run `act(fleet)`, return its result."""
+
+    async def main():
+        async with fleet(words, **more).serve(memory=True) as served:
+            return await act(served)
+
+    return run_virtual(main())
+
+
+def test_a_transducer_answers_with_what_its_sensor_feels():
+    async def act(served):
+        return await Client(served).ask(rtu(1))
+
+    assert pressure(in_memory(rig(), act)) == pytest.approx(100_001.0)
+
+
+def test_eight_stations_on_one_line_for_an_hour_of_virtual_time():
+    async def act(served):
+        client = Client(served)
+        values = {}
+        for _ in range(450):
+            for unit in range(1, 9):
+                answer = await client.ask(rtu(unit), wait_s=1.0)
+                assert answer[0] == unit
+                values[unit] = pressure(answer)
+        return served.now_ns(), len(values), served.lines["b"].statistics
+
+    now, units, statistics = in_memory(rig(units=range(1, 9)), act)
+    assert now == 3_600 * 10**9
+    assert units == 8
+    assert (statistics.requests, statistics.answers, statistics.violations, statistics.collisions) == (3600, 3600, 0, 0)
+
+
+def test_an_answer_takes_the_lines_time():
+    async def act(served):
+        client = Client(served)
+        await asyncio.sleep(3)
+        at = served.now_ns()
+        await client.ask(rtu(1))
+        return client.received[-1][0] - at
+
+    least = span_ns(bus(), 8) + silence_ns(bus()) + span_ns(bus(), 9)
+    assert least <= in_memory(rig(), act) < least + 20_000_000
+
+
+def history(seed, faults=()):
+    async def act(served):
+        client = Client(served)
+        for number in range(60):
+            await client.ask(rtu(1 + number % 3), wait_s=0.2)
+
+    trace = Trace()
+    words = rig(units=(1, 2, 3), seed=seed)
+    in_memory(words, act, trace=trace, faults=faults)
+    return trace
+
+
+def test_same_seed_same_history_another_seed_another():
+    faults = ["crc:*@30%", "noise:b@10%", "silence:p2@20%"]
+    assert history(1, faults).hash() == history(1, faults).hash()
+    assert history(1, faults).hash() != history(2, faults).hash()
+
+
+def test_the_trace_names_talkers_and_faults():
+    trace = history(1, ["crc:p2@#1"])
+    assert {record.talker for record in trace.records} == {"host", "unit 1", "unit 2", "unit 3"}
+    assert [record.note for record in trace.records if record.note] == ["crc"]
+    assert sum(record.talker == "host" for record in trace.records) == 60
+    assert [record.t_ns for record in trace.records if record.talker == "host"] == [k * 200_000_000 for k in range(60)]
+
+
+def test_the_rig_files_faults_are_in_force_and_can_be_cleared():
+    async def act(served):
+        client = Client(served)
+        silent = await client.ask(rtu(1))
+        (fault,) = served.faults
+        served.faults.clear(fault)
+        answered = await client.ask(rtu(1))
+        served.faults.inject("silence:p1")
+        return silent, len(answered), await client.ask(rtu(1))
+
+    assert in_memory(rig(faults=["silence:p1"]), act) == (b"", 9, b"")
+
+
+def test_a_stuck_sensor_repeats_itself():
+    async def act(served):
+        client = Client(served)
+        return [pressure(await client.ask(rtu(1), wait_s=1.0)) for _ in range(6)]
+
+    values = in_memory(rig(faults=["stuck:p1@2s+2s"]), act)
+    assert values == [100_001, 100_002, 100_003, 100_003, 100_004, 100_005]
+
+
+def test_unplugged_and_plugged_in_again():
+    async def act(served):
+        client = Client(served)
+        await asyncio.sleep(1.5)
+        with pytest.raises(ConnectionError, match="unplugged"):
+            client.write(rtu(1))
+        with pytest.raises(ConnectionError, match="unplugged"):
+            Client(served)
+        await asyncio.sleep(2)
+        again = Client(served)
+        return client.losses, len(await again.ask(rtu(1))), again.losses
+
+    assert in_memory(rig(faults=["unplug:b@1s+2s"]), act) == (1, 9, 0)
+
+
+def test_a_cleared_unplug_brings_the_port_back():
+    async def act(served):
+        await asyncio.sleep(1)
+        served.faults.inject("unplug:b")
+        await asyncio.sleep(1)
+        with pytest.raises(ConnectionError):
+            Client(served)
+        served.faults.clear()
+        await asyncio.sleep(1)
+        return len(await Client(served).ask(rtu(1)))
+
+    assert in_memory(rig(), act) == 9
+
+
+def test_an_echoing_adapter():
+    async def act(served):
+        return await Client(served).ask(rtu(1))
+
+    answer = in_memory(rig(), act, echo={"b"})
+    assert answer.startswith(rtu(1))
+    assert len(answer) == 17
+
+
+def test_a_model_without_a_twin_is_named():
+    with pytest.raises(FleetError, match=r"transducer p1: no twin emulates the model 'mystery' .*modbus-map"):
+        fleet(rig(model="mystery"))
+
+
+def test_two_models_at_one_address_are_named():
+    words = Rig.model_validate(
+        {
+            "station": {"id": "iss", "gateway": "pi"},
+            "segment": {"s": {}},
+            "bus": {"b": {"kind": "serial", "port": "-"}},
+            "transducer": {
+                "a": {"model": "keller-33x", "bus": "b", "unit": 1, "segment": "s"},
+                "c": {"model": "paroscientific-6000", "bus": "b", "unit": 1, "segment": "s"},
+            },
+        }
+    )
+    with pytest.raises(FleetError, match="keller-33x for a, a paroscientific-6000 for c"):
+        fleet(words)
+
+
+def test_a_fault_on_nothing_is_refused_before_anything_starts():
+    with pytest.raises(FaultError, match="no transducer or bus 'p9'"):
+        fleet(rig(), faults=["silence:p9"])
+
+
+def test_a_leak_in_the_world_shows_in_the_readings():
+    words = rig()
+    world = World(words)
+
+    async def main():
+        async with Fleet(words, world=world).serve(memory=True) as served:
+            client = Client(served)
+            before = pressure(await client.ask(rtu(1), wait_s=1))
+            world.leak("s", 100.0, served.now_ns())
+            await asyncio.sleep(100)
+            return before - pressure(await client.ask(rtu(1)))
+
+    assert 9_000 < run_virtual(main()) < 11_000
+
+
+# Modbus TCP
+
+
+def tcp(units=(1,), **more):
+    return rig(kind="modbus-tcp", units=units, **more)
+
+
+def test_modbus_tcp_answers_with_its_transaction_number():
+    async def act(served):
+        return await Client(served).ask(mbap(1, 77))
+
+    answer = in_memory(tcp(), act)
+    assert answer[:7] == b"\x00\x4d\x00\x00\x00\x07\x01"
+    assert struct.unpack(">f", answer[9:])[0] == 100_001
+
+
+def test_an_unknown_unit_gets_exception_0b():
+    async def act(served):
+        return await Client(served).ask(mbap(9, 1))
+
+    assert in_memory(tcp(), act) == mbap(9, 1, b"\x83\x0b")
+
+
+def test_several_requests_in_flight_and_in_pieces():
+    async def act(served):
+        client = Client(served)
+        whole = b"".join(mbap(1 + number % 2, number) for number in range(6))
+        client.write(whole[:15])
+        client.write(whole[15:])
+        await asyncio.sleep(1)
+        return client.bytes
+
+    answers = in_memory(tcp(units=(1, 2)), act)
+    assert [answers[at + 1] for at in range(0, len(answers), 13)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_busy_unit_answers_in_order_and_holds_up_no_other():
+    async def act(served):
+        client = Client(served)
+        for number, unit in enumerate((1, 1, 2)):
+            client.write(mbap(unit, number))
+        await asyncio.sleep(1)
+        return [(round(at / 1e6), data[1]) for at, data in client.received]
+
+    assert in_memory(tcp(units=(1, 2), faults=["late:p1@#1,delay=400ms"]), act) == [(0, 2), (400, 0), (400, 1)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("silence:p1", lambda good: b""),
+        ("exception:p1,code=6", lambda good: mbap(1, 5, b"\x83\x06")),
+        ("foreign:p1,unit=3", lambda good: good[:6] + b"\x03" + good[7:]),
+        ("truncate:p1,bytes=8", lambda good: good[:8]),
+        ("duplicate:p1", lambda good: good * 2),
+        ("crc:p1", lambda good: good),
+        ("noise:p1", lambda good: good),
+    ],
+)
+def test_faults_of_modbus_tcp(spec, expected):
+    async def act(served):
+        return await Client(served).ask(mbap(1, 5))
+
+    good = in_memory(tcp(), act)
+    assert len(good) == 13
+    assert in_memory(tcp(faults=[spec]), act) == expected(good)
+
+
+def test_two_clients_get_their_own_answers():
+    async def act(served):
+        first, second = Client(served), Client(served)
+        first.write(mbap(1, 1))
+        second.write(mbap(1, 2))
+        await asyncio.sleep(1)
+        return first.bytes[:2], second.bytes[:2]
+
+    assert in_memory(tcp(), act) == (b"\0\1", b"\0\2")
+
+
+def test_what_is_no_modbus_tcp_gets_no_answer_and_does_no_harm():
+    async def act(served):
+        client = Client(served)
+        nothing = await client.ask(b"GET / HTTP/1.1\r\n\r\n")
+        return nothing, len(await client.ask(mbap(1, 1)))
+
+    assert in_memory(tcp(), act) == (b"", 13)
+
+
+def test_a_text_device_cannot_be_behind_modbus_tcp():
+    with pytest.raises(FleetError, match=r"'paroscientific-6000' does not speak Modbus TCP"):
+        fleet(tcp(model="paroscientific-6000"))
+
+
+def test_modbus_tcp_is_traced():
+    async def act(served):
+        await Client(served).ask(mbap(1, 5))
+
+    trace = Trace()
+    in_memory(tcp(), act, trace=trace)
+    assert [(record.talker, len(record.data)) for record in trace.records] == [("host", 12), ("unit 1", 13)]

@@ -1,0 +1,175 @@
+"""The link against the real thing: mosquitto, over real sockets."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import aiomqtt
+
+from gateway.mqtt.outbox import Message, Outbox
+
+STATUS = "manovac/v1/iss/gw/pi1/status"
+LATEST = "manovac/v1/iss/seg/prk/pressure/p1"
+BATCH = "manovac/v1/iss/seg/prk/batch"
+
+
+def state(topic, payload):
+    return Message(topic=topic, payload=payload, retain=True)
+
+
+@contextlib.asynccontextmanager
+async def subscriber(broker):
+    """(topic, payload, retained) of all that comes, in a list that grows."""
+    got = []
+
+    async def listen(client):
+        async for message in client.messages:
+            got.append((message.topic.value, bytes(message.payload), message.retain))  # noqa: PERF401 - grows while it waits
+
+    async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        await client.subscribe("manovac/#", qos=1)
+        task = asyncio.create_task(listen(client))
+        try:
+            yield got
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                await task
+
+
+async def test_publishes_retained_state_and_telemetry_and_says_offline_at_a_stop(mosquitto, start_link, until):
+    outbox = Outbox()
+    for message in (state(STATUS, b"online"), state(LATEST, b"1"), Message(topic=BATCH, payload=b"2", n=1)):
+        outbox.put(message)
+    link, task = start_link(mosquitto.url, outbox)
+    await until(lambda: link.statistics().acknowledged == 3)
+    assert link.statistics().protocol == "5"
+    async with subscriber(mosquitto) as got:
+        await until(lambda: len(got) == 2)
+        assert sorted(got) == [(STATUS, b"online", True), (LATEST, b"1", True)]
+        outbox.put(Message(topic=BATCH, payload=b"3", n=2))
+        await until(lambda: len(got) == 3)
+        task.cancel()
+        await until(lambda: len(got) == 4)
+    assert got[2:] == [(BATCH, b"3", False), (STATUS, b"offline", False)]
+
+
+_VICTIM = """
+import asyncio
+from drivers.rig import Mqtt
+from gateway.mqtt.link import Link
+from gateway.mqtt.outbox import Message, Outbox
+
+async def main():
+    outbox = Outbox()
+    outbox.put(Message(topic={status!r}, payload=b"online", retain=True))
+    will = Message(topic={status!r}, payload=b"offline", retain=True)
+    await Link(Mqtt(url={url!r}), outbox, client_id="victim", will=will).run()
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_of_the_gateway_makes_the_broker_say_offline(mosquitto, until):
+    async with subscriber(mosquitto) as got:
+        script = _VICTIM.format(status=STATUS, url=mosquitto.url)
+        victim = subprocess.Popen([sys.executable, "-c", script])  # noqa: ASYNC220 - starting one takes no time
+        try:
+            await until(lambda: got == [(STATUS, b"online", False)])
+        finally:
+            os.kill(victim.pid, signal.SIGKILL)
+            victim.wait()
+        await until(lambda: got[1:] == [(STATUS, b"offline", False)])
+
+
+async def test_what_the_brokers_rules_forbid_counts_as_refused_not_as_delivered(
+    make_mosquitto, start_link, until, tmp_path, caplog
+):
+    (tmp_path / "acl").write_text("topic write manovac/v1/iss/gw/#\ntopic read manovac/#\n")
+    broker = make_mosquitto(f"acl_file {tmp_path / 'acl'}", tmp_path)
+    outbox = Outbox()
+    for message in (state(STATUS, b"online"), Message(topic=BATCH, payload=b"1"), Message(topic=BATCH, payload=b"2")):
+        outbox.put(message)
+    link, _ = start_link(broker.url, outbox)
+    await until(lambda: link.statistics().published == 3 and link.statistics().in_flight == 0)
+    assert (link.statistics().acknowledged, link.statistics().refused) == (1, 2)
+    assert link.statistics().outbox.losses == {"refused": 2}
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        f"MQTT: {BATCH}: the broker refuses it: Not authorized (counted and dropped)"
+    ]
+
+
+async def test_after_kill_9_of_the_broker_the_queue_and_all_state_arrive(mosquitto, start_link, until):
+    outbox = Outbox()
+    for message in (state(STATUS, b"online"), state(LATEST, b"old")):
+        outbox.put(message)
+    link, _ = start_link(mosquitto.url, outbox)
+    await until(lambda: link.statistics().acknowledged == 2)
+    mosquitto.kill()
+    await until(lambda: not link.statistics().connected)
+    outbox.put(state(LATEST, b"new"))
+    for number in range(300):
+        outbox.put(Message(topic=BATCH, payload=b"%d" % number, n=number))
+    assert link.statistics().outbox.messages == 300
+    mosquitto.start()
+    async with subscriber(mosquitto) as got:
+        await until(lambda: link.statistics().acknowledged == 304)
+        outbox.put(Message(topic=BATCH, payload=b"300", n=300))
+        await until(lambda: (BATCH, b"300", False) in got)
+    assert link.statistics().published == 305, "nothing twice"
+    assert link.statistics().reconnects == 1
+    numbers = [int(payload) for topic, payload, _ in got if topic == BATCH]
+    assert numbers == list(range(numbers[0], 301)), "in order, without a gap since the subscription"
+    assert {(topic, payload) for topic, payload, _ in got if topic != BATCH} == {(STATUS, b"online"), (LATEST, b"new")}
+
+
+async def test_what_is_larger_than_mosquitto_takes_is_dropped(make_mosquitto, start_link, until):
+    outbox = Outbox()
+    link, _ = start_link(make_mosquitto("max_packet_size 5000").url, outbox)
+    outbox.put(Message(topic=BATCH, payload=bytes(5000)))
+    outbox.put(Message(topic=BATCH, payload=bytes(4000)))
+    await until(lambda: link.statistics().acknowledged == 1)
+    assert link.statistics().outbox.losses == {"too_large": 1}
+    assert link.statistics().reconnects == 0
+
+
+def certificates(openssl: str, folder: Path) -> None:
+    """A certificate authority and a broker's certificate for 127.0.0.1, for an hour."""
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+    ca = [*new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority"]
+    broker = [*new, "-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", "broker.key", "-out", "broker.crt"]
+    names = ["-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"]
+    for arguments in (ca, [*broker, *names]):
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+async def test_tls_delivers_to_a_broker_that_proves_itself_and_to_no_other(
+    make_mosquitto, require_program, start_link, until, tmp_path, caplog
+):
+    certificates(require_program("openssl"), tmp_path)
+    files = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
+    broker = make_mosquitto(f"cafile {tmp_path / 'ca.crt'}\n{files}", tmp_path)
+    url = broker.url.replace("mqtt://", "mqtts://")
+    outbox = Outbox()
+    outbox.put(Message(topic=BATCH, payload=b"1"))
+    link, _ = start_link(url, outbox, ca_file=str(tmp_path / "ca.crt"))
+    await until(lambda: link.statistics().acknowledged == 1)
+    stranger, _ = start_link(url, Outbox())
+    await until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
+    assert not stranger.statistics().connected
+
+
+async def test_tls_refuses_a_certificate_of_another_name(
+    make_mosquitto, require_program, start_link, until, tmp_path, caplog
+):
+    certificates(require_program("openssl"), tmp_path)
+    files = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
+    broker = make_mosquitto(f"cafile {tmp_path / 'ca.crt'}\n{files}", tmp_path)
+    link, _ = start_link(f"mqtts://localhost:{broker.port}", Outbox(), ca_file=str(tmp_path / "ca.crt"))
+    await until(lambda: "Hostname mismatch" in caplog.text)
+    assert not link.statistics().connected

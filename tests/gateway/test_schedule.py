@@ -1,0 +1,55 @@
+"""The schedule of a bus."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.schedule import Schedule
+
+
+def run(schedule: Schedule, *, poll_s: float, until_s: float) -> list[tuple[float, int]]:
+    """Poll whatever is due, each taking `poll_s`; return when each unit was polled."""
+    polls, now_s = [], 0.0
+    while (due_s := schedule.next_due_s()) is not None and max(due_s, now_s) < until_s:
+        now_s = max(due_s, now_s)
+        unit = schedule.take()
+        polls.append((now_s, unit))
+        now_s += poll_s
+        schedule.done(unit, now_s=now_s)
+    return polls
+
+
+def test_units_of_one_period_are_spread_over_it() -> None:
+    polls = run(Schedule({1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0}, start_s=0.0), poll_s=0.01, until_s=1.0)
+    assert polls == [(0.0, 1), (0.25, 2), (0.5, 3), (0.75, 4)]
+
+
+def test_periods_stay_on_their_grid_however_long_a_poll_takes() -> None:
+    polls = run(Schedule({7: 0.5}, start_s=2.0), poll_s=0.3, until_s=5.0)
+    assert [at for at, _ in polls] == [2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
+
+
+def test_on_a_line_that_is_too_slow_everyone_has_its_turn_and_misses_are_counted() -> None:
+    schedule = Schedule(dict.fromkeys(range(8), 0.1), start_s=0.0)
+    polls = run(schedule, poll_s=0.1, until_s=40.0)
+    turns = [sum(unit == each for _, unit in polls) for each in range(8)]
+    assert max(turns) - min(turns) <= 1
+    for unit in range(8):
+        assert turns[unit] + schedule.missed[unit] in range(392, 402)  # due = polled + missed
+
+
+def test_a_unit_being_polled_is_not_due_again() -> None:
+    schedule = Schedule({1: 1.0, 2: 1.0}, start_s=0.0)
+    assert {schedule.take(), schedule.take()} == {1, 2}
+    assert schedule.next_due_s() is None
+
+
+@given(
+    periods=st.dictionaries(st.integers(1, 247), st.sampled_from([0.1, 0.25, 1.0, 3.0]), min_size=1, max_size=12),
+    poll_s=st.floats(0.001, 0.2),
+)
+def test_every_due_poll_is_made_or_counted_as_missed(periods: dict[int, float], poll_s: float) -> None:
+    schedule = Schedule(periods, start_s=0.0)
+    polls = run(schedule, poll_s=poll_s, until_s=30.0)
+    for unit, period_s in periods.items():
+        accounted = sum(each == unit for _, each in polls) + schedule.missed[unit]
+        assert abs(accounted - 30.0 / period_s) <= 2 + len(periods) * poll_s / period_s

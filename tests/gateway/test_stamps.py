@@ -1,0 +1,48 @@
+"""UTC of moments on the event loop's clock."""
+
+import asyncio
+
+from firmware_sim.clock import run_virtual
+from gateway.stamps import Stamps, kernel_sync
+
+
+class Wall:
+    """A wall clock that runs with the loop until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.offset_s = 1_750_000_000.0
+
+    def __call__(self) -> float:
+        return asyncio.get_running_loop().time() + self.offset_s
+
+
+def test_a_step_of_the_wall_clock_is_counted_and_moves_later_stamps_only() -> None:
+    async def story() -> None:
+        wall = Wall()
+        stamps = Stamps(wall=wall, sync=lambda: "free")
+        await asyncio.sleep(100.0)
+        before = stamps.utc_ms(50.0)
+        wall.offset_s += 7200.0
+        assert stamps.utc_ms(60.0) - before == 10_000, "no rate is bent between two checks"
+        assert stamps.check()
+        assert (stamps.steps, stamps.last_step_s) == (1, 7200.0)
+        assert stamps.utc_ms(60.0) - before == 7_210_000
+        assert stamps.utc_ms(61.0) - stamps.utc_ms(60.0) == 1000
+
+    run_virtual(story())
+
+
+def test_slewing_is_followed_and_is_no_step() -> None:
+    async def story() -> None:
+        wall = Wall()
+        stamps = Stamps(wall=wall, sync=lambda: "ntp")
+        wall.offset_s += 0.05
+        assert not stamps.check()
+        assert stamps.steps == 0
+        assert stamps.utc_ms(0.0) == 1_750_000_000_050
+
+    run_virtual(story())
+
+
+def test_the_kernel_tells_whether_its_clock_is_synchronised() -> None:
+    assert kernel_sync() in {"ntp", "free", "unknown"}
