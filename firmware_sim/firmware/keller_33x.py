@@ -137,13 +137,15 @@ class Keller33x:
         return () if answer is None else (Reply(data=answer),)
 
     def _answer(self, at_ns: int, data: bytes) -> bytes | None:
+        if not data or data[0] not in (self.unit, keller_bus.TRANSPARENT):  # most of what it hears is for others: no checksum for that
+            return None
         native, other = keller_bus.split(data), modbus.split(data)
         # A CRC of two equal bytes fits both protocols; their function codes do not overlap.
         if native is not None and (other is None or native.function not in _MODBUS):
-            if native.unit not in {self.unit, keller_bus.TRANSPARENT} or native.function & 0x80:
+            if native.function & 0x80:
                 return None
             return self._keller(at_ns, native)
-        if other is None or other.unit not in {self.unit, keller_bus.TRANSPARENT}:
+        if other is None:
             return None
         pdu = self._modbus(at_ns, other.pdu)
         return None if pdu is None else modbus.join(other.unit, pdu)

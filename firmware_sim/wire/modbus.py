@@ -183,8 +183,10 @@ def exchange(frame: bytes, unit: int, answer: Callable[[bytes], bytes | None]) -
     Returns:
         The answering frame; None for a bad frame, for somebody else's, and for a broadcast, which is obeyed anyway.
     """
+    if not frame or frame[0] not in (unit, BROADCAST):  # most of what it hears is for others: no checksum for that
+        return None
     question = split(frame)
-    if question is None or question.unit not in {unit, BROADCAST}:
+    if question is None:
         return None
     pdu = answer(question.pdu)
     return None if pdu is None or question.unit == BROADCAST else join(unit, pdu)
