@@ -77,18 +77,19 @@ class BusStatistics:
 
 
 class Bus:
-    """One line or TCP endpoint of the rig file. Construction touches nothing; `run` opens it and keeps it open."""
+    """One line or TCP endpoint of the rig file. Made in its event loop; touches nothing until `run` opens it."""
 
     def __init__(self, name: str, words: BusWords, *, make_transport: MakeTransport = transport_for) -> None:
         self.name = name
         self.words = words
+        self._loop = asyncio.get_running_loop()
         self._records: dict[int, UnitRecord] = {}
         self._line: _Discipline
         if self.pipelined:
-            self._line = Pipelined(self._write, self._records.values)
+            self._line = Pipelined(self._loop, self._write, self._records.values)
             self._turns = _Turns(words.window)
         else:
-            self._line = HalfDuplex(words, self._write, self._records.values)
+            self._line = HalfDuplex(self._loop, words, self._write, self._records.values)
             self._turns = _Turns(1)
         self._connection = Connection(make_transport(words), self._line)
 
@@ -151,8 +152,11 @@ class Bus:
             self._records[unit] = record
 
         async def ask(request: Request) -> Attempt:
-            async with self._turns.take(priority):
+            await self._turns.enter(priority)
+            try:
                 return await self._turn(record, request)
+            finally:
+                self._turns.leave()
 
         return ask
 
@@ -161,12 +165,19 @@ class Bus:
         record = self._records.get(request.unit)
         if record is None:
             record = self._records[request.unit] = UnitRecord(request.unit, (request,), Patience(self.words.timeout))
-        async with self._turns.take(READ):
+        await self._turns.enter(READ)
+        try:
             return await self._attempt(record, request)
+        finally:
+            self._turns.leave()
+
+    def now_s(self) -> float:
+        """Return the time on the bus' clock, which is its event loop's."""
+        return self._loop.time()
 
     def resting(self, unit: int) -> bool:
         """Say whether a silent unit is not to be asked yet, so that it costs the others only its share of the line."""
-        return asyncio.get_running_loop().time() < self._records[unit].rest.until_s
+        return self._loop.time() < self._records[unit].rest.until_s
 
     def silent(self, unit: int) -> bool:
         """Say whether a unit left its last question without an answer."""
@@ -192,18 +203,18 @@ class Bus:
 
     async def _attempt(self, record: UnitRecord, request: Request) -> Attempt:
         """Make one attempt and count it once, however it ends."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         start_s = loop.time()
-        attempt = _nothing(request, Outcome.CANCELLED, start_s)
         try:
-            if self.up:
-                attempt = await self._line.exchange(record, request)
-            else:
-                attempt = _nothing(request, Outcome.BUS_DOWN, start_s)
-            return attempt
-        finally:
-            now_s = loop.time()
-            record.ended(attempt, now_s, now_s - start_s)
+            attempt = (
+                await self._line.exchange(record, request) if self.up else _nothing(request, Outcome.BUS_DOWN, start_s)
+            )
+        except asyncio.CancelledError:
+            record.ended(_nothing(request, Outcome.CANCELLED, start_s), loop.time(), loop.time() - start_s)
+            raise
+        now_s = loop.time()
+        record.ended(attempt, now_s, now_s - start_s)
+        return attempt
 
     def statistics(self) -> BusStatistics:
         """Return the counters."""
@@ -256,26 +267,22 @@ class _Turns:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
-    @asynccontextmanager
-    async def take(self, priority: int) -> AsyncIterator[None]:
-        """Hold a place for a `with` block."""
+    async def enter(self, priority: int) -> None:
+        """Wait for a place; whoever has one gives it back by `leave`."""
         if self._free > 0:
             self._free -= 1
-        else:
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heappush(self._waiting, (priority, next(self._order), place))
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place.done() and not place.cancelled():
-                    self._leave()
-                raise
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (priority, next(self._order), place))
         try:
-            yield
-        finally:
-            self._leave()
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()
+            raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give a place to whoever is first in line."""
         while self._waiting:
             _, _, place = heappop(self._waiting)
             if not place.done():

@@ -30,7 +30,14 @@ class HalfDuplex:
         foreign: intact frames of units that nobody asked.
     """
 
-    def __init__(self, bus: Bus, write: Callable[[bytes], None], records: Callable[[], Iterable[UnitRecord]]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        bus: Bus,
+        write: Callable[[bytes], None],
+        records: Callable[[], Iterable[UnitRecord]],
+    ) -> None:
+        self._loop = loop
         self._bus = bus
         self._write = write
         self._records = records
@@ -48,8 +55,8 @@ class HalfDuplex:
 
     async def exchange(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask one question once the line is silent, and wait for how it ends."""
-        loop = asyncio.get_running_loop()
-        if not await self._silent(loop):
+        loop = self._loop
+        if not await self._silent():
             return _unanswered(request, Outcome.FOREIGN, bytes(self._heard[-64:]), loop.time())
         self._sweep()
         record.ledger.asked(request)
@@ -64,8 +71,9 @@ class HalfDuplex:
             waiting.timer.cancel()
             self._waiting = None
 
-    async def _silent(self, loop: asyncio.AbstractEventLoop) -> bool:
+    async def _silent(self) -> bool:
         """Wait for T3.5 of silence; say whether it came."""
+        loop = self._loop
         give_up_s = loop.time() + _BABBLE_S
         while (wait_s := self._busy_until_s + self._silence_s - loop.time()) > _CLOCK_S:
             if loop.time() > give_up_s:
@@ -75,7 +83,7 @@ class HalfDuplex:
 
     def received(self, data: bytes) -> None:
         """Take bytes from the transport."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         self._busy_until_s = max(self._busy_until_s, now_s)
         waiting = self._waiting
         if waiting is None:
@@ -133,7 +141,7 @@ class HalfDuplex:
     def _judge(self, waiting: "_Waiting", frame: bytes) -> bool:
         """Decide on an intact frame that could be the answer; say whether the attempt has ended with it."""
         record, request = waiting.record, waiting.request
-        verdict = record.ledger.heard(frame)
+        verdict = record.ledger.heard(frame, request)
         if verdict is Verdict.PROVEN:
             if waiting.position == 0:
                 self._echoes = 0
@@ -154,7 +162,7 @@ class HalfDuplex:
             for request in record.ledger.owed:
                 length = request.measure(heard, start)
                 if length > 0:
-                    verdict = record.ledger.heard(heard[start : start + length])
+                    verdict = record.ledger.heard(heard[start : start + length], request)
                     name = "late" if verdict is Verdict.PROVEN else verdict.name.lower()
                     record.unused[name] += 1
                     return length

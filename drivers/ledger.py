@@ -60,9 +60,18 @@ class Ledger:
         """Say whether no older answer can be taken for the answer to this question, were it asked now."""
         return not self._fresh and not any(request.confusable(entry.request) for entry in self._owed)
 
-    def heard(self, frame: bytes) -> Verdict:
-        """Judge an intact frame from this unit, and strike the questions that it proves to be over."""
-        fits = [index for index, entry in enumerate(self._owed) if entry.request.measure(frame, 0) == len(frame)]
+    def heard(self, frame: bytes, answers: Request) -> Verdict:
+        """Judge an intact frame from this unit, and strike the questions that it proves to be over.
+
+        Args:
+            frame: the frame.
+            answers: a question that it is known to answer.
+        """
+        fits = [
+            index
+            for index, entry in enumerate(self._owed)
+            if entry.request is answers or entry.request.measure(frame, 0) == len(frame)
+        ]
         if frame == self._last_frame:
             return Verdict.REPEAT if fits else Verdict.STRAY
         if not fits:

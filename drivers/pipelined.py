@@ -18,7 +18,13 @@ class Pipelined:
         foreign: answers with an id that was never asked.
     """
 
-    def __init__(self, write: Callable[[bytes], None], records: Callable[[], Iterable[UnitRecord]]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        write: Callable[[bytes], None],
+        records: Callable[[], Iterable[UnitRecord]],
+    ) -> None:
+        self._loop = loop
         self._write = write
         self._records = records
         self._buffer = bytearray()
@@ -32,7 +38,7 @@ class Pipelined:
         """Ask one question and wait for how it ends."""
         if not isinstance(request, ModbusRequest):
             raise TypeError(f"unit {record.unit}: {type(request).__name__} cannot be asked over Modbus TCP")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         transaction = self._next_transaction()
         flight = _InFlight(loop, record, request)
         self._in_flight[transaction] = flight

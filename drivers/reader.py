@@ -1,6 +1,5 @@
 """Reads one unit again and again: learns who it is first, and anew after a restart or a silence."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,17 +28,19 @@ class UnitReader:
 
     async def poll(self) -> RawPoll:
         """Read all channels once; a unit that is silent, unknown or not the expected one yields values of no use, with why."""
-        now_s = asyncio.get_running_loop().time()
         if self.bus.resting(self.unit):
-            return RawPoll.nothing(self.driver.channels, Reason.TIMEOUT, now_s)
+            return self._nothing(Reason.TIMEOUT)
         if self.identity.reason is not Reason.NONE:
             self.identity = await self.driver.identify(self._ask)
             if self.identity.reason is not Reason.NONE:
-                return RawPoll.nothing(self.driver.channels, self.identity.reason, now_s)
+                return self._nothing(self.identity.reason)
         raw = await self.driver.poll(self._ask)
-        if self.bus.silent(self.unit) or (raw.reasons == Reason.RESTARTED).any():
+        if self.bus.silent(self.unit) or Reason.RESTARTED in raw.reasons.tobytes():
             self.identity = _UNKNOWN  # whoever comes back may be another
         return raw
+
+    def _nothing(self, reason: Reason) -> RawPoll:
+        return RawPoll.nothing(self.driver.channels, reason, self.bus.now_s())
 
 
 def reader(bus: Bus, unit: int, transducers: Mapping[str, Transducer]) -> UnitReader:

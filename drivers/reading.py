@@ -27,7 +27,7 @@ class Quality(IntEnum):
     @property
     def word(self) -> str:
         """The word that topics and pages use."""
-        return self.name.lower()
+        return _QUALITY_WORDS[self]
 
 
 class Reason(IntEnum):
@@ -56,9 +56,11 @@ class Reason(IntEnum):
     @property
     def word(self) -> str | None:
         """The word that topics and pages use, None for NONE."""
-        return self.name.lower() if self else None
+        return _REASON_WORDS[self]
 
 
+_QUALITY_WORDS: Final = tuple(quality.name.lower() for quality in Quality)
+_REASON_WORDS: Final = (None, *(reason.name.lower() for reason in Reason if reason))
 _UNCERTAIN: Final = frozenset(
     {
         Reason.SATURATED_LOW,

@@ -62,6 +62,11 @@ class FaultyFirmware:
         self._reboots_done: list[ArmedFault] = []
 
     @property
+    def addresses(self) -> frozenset[int] | None:
+        """What the device listens to."""
+        return self.firmware.addresses
+
+    @property
     def wakes_at_ns(self) -> int | None:
         """When the device wants to talk on its own; not before it hears again."""
         due = self.firmware.wakes_at_ns

@@ -83,6 +83,7 @@ class _Station:
     name: str
     firmware: Firmware
     framed: bool
+    addresses: frozenset[int] | None
     busy_until: int = -_NS
     wake_due: int | None = None
     inbox: deque[bytes] = field(default_factory=deque)
@@ -143,7 +144,9 @@ class Line:
 
     def add(self, name: str, firmware: Firmware) -> None:
         """Put a device on the line, switched on at time 0."""
-        station = _Station(name=name, firmware=firmware, framed=firmware.silence_framed)
+        station = _Station(
+            name=name, firmware=firmware, framed=firmware.silence_framed, addresses=firmware.addresses
+        )
         (self._framed if station.framed else self._terminated).append(station)
         self._watch(0, station)
 
@@ -271,14 +274,13 @@ class Line:
                 frame = b"".join([run.heard for run in heard if run.talker is not station])
                 if not frame:
                     continue
-            self._offer(at, station, frame)
+            if station.addresses is None or frame[0] in station.addresses:
+                self._offer(at, station, frame)
 
     def _offer(self, at: int, station: _Station, data: bytes) -> None:
         if station.busy_until <= at and not station.inbox:
             replies = station.firmware.hear(at, data)
-            # Most of what a station hears is for others: this is the line's busiest place.
-            if replies or station.firmware.wakes_at_ns is not None:
-                self._act(at, station, replies)
+            self._act(at, station, replies)
         elif len(station.inbox) < _INBOX:
             if not station.inbox:
                 self._at(max(at, station.busy_until), self._resume, station)
@@ -324,6 +326,7 @@ class Line:
                 self._answers += 1
                 self._station_bytes += size
                 self._begin(at, run)
+        station.addresses = station.firmware.addresses
         self._watch(at, station)
 
     def _watch(self, at: int, station: _Station) -> None:

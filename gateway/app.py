@@ -72,12 +72,13 @@ class Gateway:
         sync: Callable[[], str] = kernel_sync,
     ) -> None:
         self.boot = boot or secrets.token_hex(2)
+        self._loop = asyncio.get_running_loop()
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
         self._rig_hash = rig_hash
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync)
-        self._outbox = Outbox()
+        self._outbox = Outbox(clock=self._loop.time)
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
@@ -145,13 +146,12 @@ class Gateway:
         return Message(topic=self._topics.status, payload=payload, retain=True)
 
     def _now_ms(self) -> int:
-        return self._stamps.utc_ms(asyncio.get_running_loop().time())
+        return self._stamps.utc_ms(self._loop.time())
 
     async def _expire(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            again_s = self._publisher.expire(loop.time())
-            await asyncio.sleep(max(again_s - loop.time(), 0.05))
+            again_s = self._publisher.expire(self._loop.time())
+            await asyncio.sleep(max(again_s - self._loop.time(), 0.05))
 
     async def _report_health(self) -> None:
         await asyncio.sleep(_FIRST_HEALTH_S)

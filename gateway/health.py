@@ -20,20 +20,20 @@ class HealthCheck:
     def __init__(self, pollers: Iterable[Poller]) -> None:
         self._pollers = list(pollers)
         self._line_s: defaultdict[str, float] = defaultdict(float)
-        self._asked_s = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._asked_s = self._loop.time()
         self._lag_s = 0.0
 
     async def watch_loop(self) -> None:
         """Measure how late the event loop is, until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            due_s = loop.time() + 1.0
+            due_s = self._loop.time() + 1.0
             await asyncio.sleep(1.0)
-            self._lag_s = max(self._lag_s, loop.time() - due_s)
+            self._lag_s = max(self._lag_s, self._loop.time() - due_s)
 
     def snapshot(self, link: LinkStatistics, *, sync: str) -> Health:
         """Return how everything does now."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         elapsed_s, self._asked_s = max(now_s - self._asked_s, 1e-9), now_s
         lag_s, self._lag_s = self._lag_s, 0.0
         losses = Counter(link.outbox.losses)

@@ -32,13 +32,21 @@ class Normaliser:
             word.calibration if is_pressure else None for word, is_pressure in zip(words, pressure, strict=True)
         ]
         self._curve = Curve.of(calibrations) if any(calibrations) else None
-        limits = [_limits(word, is_pressure=bool(is_pressure)) for word, is_pressure in zip(words, pressure, strict=True)]
+        limits = [
+            _limits(word, is_pressure=bool(is_pressure)) for word, is_pressure in zip(words, pressure, strict=True)
+        ]
         self._low, self._high = np.array(limits).T
         self._max_rate = np.array(
-            [word.max_rate or np.inf if is_pressure else np.inf for word, is_pressure in zip(words, pressure, strict=True)]
+            [
+                word.max_rate or np.inf if is_pressure else np.inf
+                for word, is_pressure in zip(words, pressure, strict=True)
+            ]
         )
         self._frozen_after_s = np.array([word.frozen_after or np.inf for word in words])
         self._due_ms = np.array([_due_ms(word) for word in words])
+        self._limits_rate = bool(np.isfinite(self._max_rate).any())
+        self._limits_frozen = bool(np.isfinite(self._frozen_after_s).any())
+        self._first_due_ms = int(self._due_ms.min())
         self._last = np.full(len(words), np.nan)
         self._last_s = np.full(len(words), -np.inf)
         self._last_raw = np.full(len(words), np.nan)
@@ -57,7 +65,8 @@ class Normaliser:
                 values = self._curve.apply(values)
             reasons = self._judge(values, raw, now_ms)
         quality = QUALITY_OF[reasons]
-        quality[np.isnan(values)] = Quality.BAD
+        if reasons.any():
+            quality[np.isnan(values)] = Quality.BAD
         return Readings(
             channels=self._channels,
             values=values,
@@ -70,18 +79,26 @@ class Normaliser:
 
     def _judge(self, values: NDArray[np.float64], raw: RawPoll, now_ms: int) -> NDArray[np.uint8]:
         """Return a reason per channel: the driver's own where it gave one, else the gravest that plausibility finds."""
-        absent = np.isnan(values)
         found = np.zeros(len(values), dtype=np.uint8)
-        found[now_ms >= self._due_ms] = Reason.CALIBRATION_OVERDUE
-        found[self._frozen(raw)] = Reason.FROZEN
-        elapsed_s = raw.time_s - self._last_s
-        found[np.abs(values - self._last) > self._max_rate * elapsed_s] = Reason.SPIKE
-        found[(values < self._low) | (values > self._high)] = Reason.OUT_OF_RANGE
-        found[absent] = Reason.SENSOR_FAILURE
-        found[absent & ~np.isnan(raw.values)] = Reason.OUT_OF_RANGE  # beyond the calibration's table
-        np.copyto(self._last, values, where=~absent)
-        np.copyto(self._last_s, raw.time_s, where=~absent)
+        if now_ms >= self._first_due_ms:
+            found[now_ms >= self._due_ms] = Reason.CALIBRATION_OVERDUE
+        if self._limits_frozen:
+            found[self._frozen(raw)] = Reason.FROZEN
+        if self._limits_rate:
+            found[self._too_fast(values, raw.time_s)] = Reason.SPIKE
+        within = (values >= self._low) & (values <= self._high)
+        if not within.all():
+            found[~within] = Reason.OUT_OF_RANGE  # that is also what a calibration's table does not reach
+            found[np.isnan(raw.values)] = Reason.SENSOR_FAILURE
         return np.where(raw.reasons != Reason.NONE, raw.reasons, found)
+
+    def _too_fast(self, values: NDArray[np.float64], time_s: float) -> NDArray[np.bool_]:
+        """Say which channels have moved faster than they may since their last value."""
+        fast: NDArray[np.bool_] = np.abs(values - self._last) > self._max_rate * (time_s - self._last_s)
+        present = ~np.isnan(values)
+        np.copyto(self._last, values, where=present)
+        np.copyto(self._last_s, time_s, where=present)
+        return fast
 
     def _frozen(self, raw: RawPoll) -> NDArray[np.bool_]:
         """Say which channels have given the very same raw value for longer than they may."""

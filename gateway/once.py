@@ -37,7 +37,7 @@ async def _poll_bus(rig: Rig, name: str, stamps: Stamps) -> list[Readings]:
         async with bus.opened():
             polls = [await each.poll() for each, _ in units]
     except ConnectionError:
-        now_s = asyncio.get_running_loop().time()
+        now_s = bus.now_s()
         polls = [RawPoll.nothing(each.driver.channels, Reason.BUS_DOWN, now_s) for each, _ in units]
     return [
         Normaliser(poll.channels, words)(poll, now_ms=stamps.utc_ms(poll.time_s))

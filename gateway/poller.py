@@ -40,7 +40,7 @@ class Poller:
 
     async def run(self) -> None:
         """Hold the bus open and poll until cancelled."""
-        schedule = self.schedule = Schedule(self._periods, start_s=asyncio.get_running_loop().time())
+        schedule = self.schedule = Schedule(self._periods, start_s=self.bus.now_s())
         workers = min(self.bus.words.window if self.bus.pipelined else 1, len(self.readers))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.bus.run(), name=f"bus {self.bus.name}")
@@ -48,16 +48,15 @@ class Poller:
                 tasks.create_task(self._work(schedule), name=f"poll {self.bus.name} {worker}")
 
     async def _work(self, schedule: Schedule) -> None:
-        loop = asyncio.get_running_loop()
         await self._first_connection()
         while True:
             due_s = schedule.next_due_s()
-            if due_s is None or due_s > loop.time() + _EARLY_S:
+            if due_s is None or due_s > self.bus.now_s() + _EARLY_S:
                 await self._wait_until(due_s)
                 continue
             unit = schedule.take()
             self._deliver(unit, await self._poll(unit))
-            self.heartbeat_s = loop.time()
+            self.heartbeat_s = self.bus.now_s()
             schedule.done(unit, now_s=self.heartbeat_s)
             self._changed.set()
 
@@ -71,9 +70,8 @@ class Poller:
 
     async def _wait_until(self, due_s: float | None) -> None:
         """Sleep until then, or until another worker has put a unit back."""
-        loop = asyncio.get_running_loop()
         if len(self.readers) == 1 or not self.bus.pipelined:
-            await asyncio.sleep(0 if due_s is None else due_s - loop.time())
+            await asyncio.sleep(0 if due_s is None else due_s - self.bus.now_s())
             return
         self._changed.clear()
         try:
@@ -91,5 +89,7 @@ class Poller:
             kind = f"{type(error).__name__}: {error}"
             if kind not in self._crash_kinds:
                 self._crash_kinds.add(kind)
-                _log.exception("bus %s, unit %d: the driver failed; its readings are bad until it works", self.bus.name, unit)
-            return RawPoll.nothing(reader.driver.channels, Reason.CONFIG, asyncio.get_running_loop().time())
+                _log.exception(
+                    "bus %s, unit %d: the driver failed; its readings are bad until it works", self.bus.name, unit
+                )
+            return RawPoll.nothing(reader.driver.channels, Reason.CONFIG, self.bus.now_s())

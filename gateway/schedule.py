@@ -4,12 +4,13 @@ Pure: times are handed in.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 
-@dataclass(slots=True, order=True)
-class _Due:
+class _Due(NamedTuple):
+    """A poll to come; a tuple because the heap compares many."""
+
     due_s: float
     order: int
     unit: int

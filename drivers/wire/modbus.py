@@ -61,6 +61,8 @@ def _crc_shares() -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
 
 
 _SHARES, _PRESETS = _crc_shares()
+_STEP: Final[tuple[int, ...]] = tuple(_SHARES[-1].tolist())
+_SHORT: Final = 40  # bytes up to which one after the other is faster than all at once
 _SHARES_FLAT: Final = _SHARES.ravel()
 _ROWS: Final = np.arange(_LONGEST_FRAME, dtype=np.intp) * 256
 
@@ -71,6 +73,11 @@ def crc16(data: bytes) -> int:
     Takes at most 256 bytes. Modbus sends the low byte first, the KELLER bus the high byte.
     """
     length = len(data)
+    if length <= _SHORT:
+        crc = 0xFFFF
+        for byte in data:
+            crc = (crc >> 8) ^ _STEP[(crc ^ byte) & 0xFF]
+        return crc
     places = _ROWS[_LONGEST_FRAME - length :] + np.frombuffer(data, dtype=np.uint8)
     return int(np.bitwise_xor.reduce(_SHARES_FLAT[places])) ^ int(_PRESETS[length])
 

@@ -33,11 +33,15 @@ class Firmware(Protocol):
     Attributes:
         silence_framed: True when a frame ends by silence (Modbus RTU, KELLER bus): `hear` then gets whole frames;
             False when it ends by a terminator: `hear` gets characters as they come.
+        addresses: first characters of the frames that concern it, None when any may: most of what a device hears is for
+            others, and its line interface drops that. Asked again whenever it has heard something.
         wakes_at_ns: when it wants `wake` to be called, None when never (devices that talk on their own).
     """
 
     @property
     def silence_framed(self) -> bool: ...
+    @property
+    def addresses(self) -> frozenset[int] | None: ...
     @property
     def wakes_at_ns(self) -> int | None: ...
 

@@ -118,6 +118,11 @@ class Keller33x:
         """Answer every question, in both protocols, with that exception code."""
         self._refusal = code
 
+    @property
+    def addresses(self) -> frozenset[int]:
+        """Its own, which can be changed, and the one that every transmitter answers."""
+        return frozenset((self.unit, keller_bus.TRANSPARENT))
+
     def reboot(self, at_ns: int) -> None:
         """Lose power and come back uninitialised."""
         self.state = State.BOOT
@@ -129,6 +134,8 @@ class Keller33x:
 
     def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
         """Answer one frame of either protocol."""
+        if not data or data[0] not in self.addresses:
+            return ()
         if self.state is State.BOOT:
             if at_ns < self._boot_ends_ns:
                 return ()
@@ -137,8 +144,6 @@ class Keller33x:
         return () if answer is None else (Reply(data=answer),)
 
     def _answer(self, at_ns: int, data: bytes) -> bytes | None:
-        if not data or data[0] not in (self.unit, keller_bus.TRANSPARENT):  # most of what it hears is for others: no checksum for that
-            return None
         native, other = keller_bus.split(data), modbus.split(data)
         # A CRC of two equal bytes fits both protocols; their function codes do not overlap.
         if native is not None and (other is None or native.function not in _MODBUS):

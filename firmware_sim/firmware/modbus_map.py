@@ -58,6 +58,7 @@ class ModbusMap:
         sensors: Mapping[str, Sensor],
     ) -> None:
         self._unit = unit
+        self.addresses = frozenset((unit, modbus.BROADCAST))
         self._cells: dict[tuple[int, int], tuple[_Cell, int]] = {}
         self._held: dict[tuple[int, int], int] = {}
         self._unreadable: set[tuple[int, int]] = set()

@@ -39,6 +39,7 @@ class Paroscientific:
     """One transmitter. Its settings are kept without power; it integrates for PI milliseconds before it answers."""
 
     silence_framed = False
+    addresses: frozenset[int] | None = None
 
     def __init__(
         self,

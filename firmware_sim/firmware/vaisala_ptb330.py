@@ -49,6 +49,7 @@ class VaisalaPtb330:
     """One barometer with one transducer. It measures once a second; readings within a second repeat the same value."""
 
     silence_framed = False
+    addresses: frozenset[int] | None = None
 
     def __init__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]

@@ -94,6 +94,11 @@ class Waveshare8ch:
         self._refusal: int | None = None
         self._ready_ns = 0
 
+    @property
+    def addresses(self) -> frozenset[int]:
+        """Its own, which can be changed, and that of everybody."""
+        return frozenset((self.unit, modbus.BROADCAST))
+
     def fail(self, channel: int, failure: LoopFailure | None) -> None:
         """Break the loop on a channel (1 to 8), or mend it with None."""
         if failure is None:

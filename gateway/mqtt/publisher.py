@@ -151,8 +151,10 @@ class Publisher:
     def _latest(self, unit: _Unit, columns: Iterable[int], *, stale: bool = False) -> None:
         readings = unit.last
         t_ms = self._stamps.utc_ms(readings.time_s)
+        values, raw = readings.values.tolist(), readings.raw.tolist()
+        qualities, reasons = readings.quality.tolist(), readings.reasons.tolist()
         for column in columns:
-            quality = Quality.STALE if stale else Quality(readings.quality[column])
+            quality = Quality.STALE if stale else Quality(qualities[column])
             unit.said[column] = quality
             n = self._outbox.number()
             payload = payloads.reading(
@@ -160,11 +162,11 @@ class Publisher:
                 n=n,
                 t_ms=t_ms,
                 uncertainty_s=readings.uncertainty_s,
-                value=float(readings.values[column]),
+                value=values[column],
                 unit=payloads.SI_UNITS[unit.channels[column].quantity],
                 quality=quality,
-                reason=Reason(readings.reasons[column]),
-                raw=float(readings.raw[column]),
+                reason=Reason(reasons[column]),
+                raw=raw[column],
             )
             self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True, n=n))
 
@@ -209,11 +211,10 @@ class Publisher:
 
 
 def _block(unit: _Unit, columns: list[int], polls: Sequence[Readings], t0_s: float) -> payloads.Block:
-    times_s = np.array([poll.time_s for poll in polls])
     return payloads.Block(
         channels=[unit.channels[column].id for column in columns],
-        dt_ms=np.rint((times_s - t0_s) * 1000).astype(np.int64),
-        values=np.ascontiguousarray(np.array([poll.values for poll in polls])[:, columns].T),
-        quality=np.ascontiguousarray(np.array([poll.quality for poll in polls])[:, columns].T),
-        reasons=np.ascontiguousarray(np.array([poll.reasons for poll in polls])[:, columns].T),
+        dt_ms=np.array([round((poll.time_s - t0_s) * 1000) for poll in polls]),
+        values=np.array([poll.values for poll in polls]).T[columns],
+        quality=np.array([poll.quality for poll in polls]).T[columns],
+        reasons=np.array([poll.reasons for poll in polls]).T[columns],
     )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.bus import Bus
-from drivers.exchange import Outcome
+from drivers.exchange import Outcome, Request
 from drivers.ledger import Ledger, Verdict
 from drivers.rig import Bus as BusWords
 from drivers.transport.memory import MemoryTransport
@@ -87,7 +87,7 @@ def test_no_wrong_value_is_ever_reported_as_good_after_any_of_ten_thousand_fault
 
 
 def test_the_same_sequences_expose_a_bus_that_trusts_every_intact_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trusting(ledger: Ledger, frame: bytes) -> Verdict:
+    def trusting(ledger: Ledger, frame: bytes, answers: Request) -> Verdict:
         newest = list(ledger.owed)[-1:]
         if newest and newest[0].measure(frame, 0) == len(frame):
             del ledger._owed[-1]

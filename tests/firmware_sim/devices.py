@@ -36,6 +36,7 @@ class FrameDevice:
     """Answers `question(unit, n)` with unit, 3, n and `payload`; hears frames."""
 
     silence_framed = True
+    addresses = None
     wakes_at_ns = None
 
     def __init__(self, unit, *, delay_ns=0, payload=b"\x11\x22\x33\x44"):
@@ -71,6 +72,7 @@ class TextDevice:
     """Answers "?<digit>CR" with the address and that digit; hears characters."""
 
     silence_framed = False
+    addresses = None
     wakes_at_ns = None
 
     def __init__(self, unit=1):
