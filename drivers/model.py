@@ -1,4 +1,4 @@
-"""The seam between the rig and a transducer family: `Model` (what the family is) and `Driver` (one unit of it on a bus)."""
+"""The seam between the rig and a transducer family: `Model` (what it is) and `Driver` (one unit of it on a bus)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Units of the rig file and of transducers, and their conversion to SI.
 
-Inside Manovac every pressure is in Pa (absolute), every temperature in K, every time in s. Other units exist only in the
-rig file, on a transducer's wire and on a screen.
+Inside Manovac every pressure is in Pa (absolute), every temperature in K, every time in s. Other units exist only in
+the rig file, on a transducer's wire and on a screen.
 """
 
 import difflib

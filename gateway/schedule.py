@@ -1,4 +1,4 @@
-"""Which unit of a bus is polled when: periods kept on a grid, phases spread, everyone in turn when the line is too slow.
+"""Which unit of a bus is polled when: periods on a grid, phases spread, everyone in turn when the line is too slow.
 
 Pure: times are handed in.
 """

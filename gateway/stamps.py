@@ -12,7 +12,7 @@ _TIMEX_BYTES: Final = 256
 
 
 def kernel_sync() -> str:
-    """Return "ntp" when the kernel says its clock is synchronised, "free" when not, "unknown" when it cannot be asked."""
+    """Return "ntp" when the kernel's clock is synchronised, "free" when not, "unknown" when it cannot be asked."""
     try:
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):

@@ -63,7 +63,8 @@ async def _demo(path: Path, rig: "Rig", *, duration_s: float | None, mqtt_port: 
     options = ["--leak", f"{hole}@{_HOLE_AFTER_S:g}s,{_HOLE_PA_PER_S:g}Pa/s"]
     options += ["--seed", str(seed)] if seed is not None else []
     async with _broker(mqtt_port) as port, emulator(path, *options) as ports:
-        rig = rig.with_ports(ports).with_mqtt(Mqtt(url=f"mqtt://127.0.0.1:{port}", batch=rig.mqtt.batch))
+        here = Mqtt(url=f"mqtt://127.0.0.1:{port}").model_copy(update={"batch": rig.mqtt.batch})
+        rig = rig.with_ports(ports).with_mqtt(here)
         gateway = Gateway(
             rig, rig_hash=rig_hash(path), make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words)
         )

@@ -58,7 +58,7 @@ class Firmware(Protocol):
         ...
 
     def refuse(self, code: int | None) -> None:
-        """Answer everything with that refusal (a Modbus exception code, a family's error text) until called with None."""
+        """Answer everything with that refusal (Modbus exception code, family's error text) until called with None."""
         ...
 
 
@@ -76,5 +76,5 @@ class Twin(Protocol):
     def __call__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
     ) -> Firmware:
-        """Make the device at one address from its transducers (id -> words) and their sensing elements (id -> sensor)."""
+        """Make the device at one address from its transducers (id -> words) and their sensing elements."""
         ...

@@ -26,7 +26,6 @@ CHECK_FAILED: Final = 3
 _INTERRUPTED: Final = 130  # what shells expect after SIGINT
 
 _BUILT_IN: Final = {
-    "demo": ("gateway.cli.demo:demo", "Run all of it on this machine: emulated rig, broker, gateway."),
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
     "check": ("gateway.cli.check:check", "Check a rig file: every mistake at once, with its place."),
     "schema": ("gateway.cli.check:schema", "Print the JSON Schema of the rig file, for editors."),
@@ -34,7 +33,10 @@ _BUILT_IN: Final = {
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
 }
-_OTHERS: Final = {"emulate": "Run only the emulated rig."}
+_OTHERS: Final = {
+    "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
+    "emulate": "Run only the emulated rig.",
+}
 _ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read")
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
