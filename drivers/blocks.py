@@ -164,6 +164,13 @@ def spare_counts(registers: Sequence[Register], block: Block, planned: Sequence[
     return strange + [count for count in within if count in possible - used]
 
 
+def unused_counts(registers: Sequence[Register], function: int) -> list[int]:
+    """Return how many registers a read of that function can ask for that no block ever asks for, least first."""
+    spans = [(each.address, each.address + each.count) for each in registers if each.function == function]
+    possible = {end - start for start, _ in spans for _, end in spans}
+    return [count for count in range(1, MOST_REGISTERS + 1) if count not in possible]
+
+
 def _runs(registers: Sequence[Register], function: int) -> list[tuple[int, int]]:
     """Return the ranges (first, behind the last) of registers that channels fill without a gap."""
     runs: list[tuple[int, int]] = []

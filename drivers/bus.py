@@ -1,13 +1,14 @@
 """The owner of one line: whose turn it is, what proves an answer, who rests, what it all cost.
 
-`ask` never raises for what a transducer or a line does; it returns an `Attempt` with one outcome. A question is only put
-when no older answer could be taken for its own: otherwise a fence goes first, a question whose answer cannot be mistaken.
+`ask` never raises for what a transducer or a line does; it returns an `Attempt` with one outcome. A question is only
+put when no older answer could be taken for its own: otherwise a fence goes first, a question whose answer cannot be
+mistaken.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count
 from typing import Final, Protocol
@@ -27,7 +28,7 @@ WRITE: Final = 0
 """Priorities of a turn: commands go ahead of reads."""
 
 _ANSWERED: Final = (Outcome.REPLY, Outcome.EXCEPTION)
-_ENDS_TURN: Final = (*_ANSWERED, Outcome.BUS_DOWN)
+_ENDS_TURN: Final = (*_ANSWERED, Outcome.BUS_DOWN, Outcome.BUSY)
 _TRIES: Final = 2
 
 
@@ -86,7 +87,7 @@ class Bus:
         self._records: dict[int, UnitRecord] = {}
         self._line: _Discipline
         if self.pipelined:
-            self._line = Pipelined(self._loop, self._write, self._records.values)
+            self._line = Pipelined(self._loop, self._write, self._records.values, self._reopen)
             self._turns = _Turns(words.window)
         else:
             self._line = HalfDuplex(self._loop, words, self._write, self._records.values)
@@ -96,21 +97,24 @@ class Bus:
     def _write(self, data: bytes) -> None:
         self._connection.write(data)
 
+    def _reopen(self, why: str) -> None:
+        self._connection.give_up(why)
+
     async def run(self) -> None:
         """Keep the line open until cancelled: an unplugged adapter is opened again when it is back."""
         await self._connection.run()
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator["Bus"]:
+    async def opened(self, *, within_s: float = 4.0) -> AsyncIterator["Bus"]:
         """Run the bus for a `with` block, for scripts; waits until the line is open.
 
         Raises:
-            ConnectionError: it cannot be opened within the bus' usual time; the message says why.
+            ConnectionError: it cannot be opened in that time; the message says why.
         """
         running = asyncio.create_task(self.run(), name=f"bus {self.name}")
         try:
             try:
-                async with asyncio.timeout(4.0):
+                async with asyncio.timeout(within_s):
                     await self.came_up()
             except TimeoutError:
                 raise ConnectionError(f"bus {self.name}: {self._connection.problem}") from None
@@ -128,10 +132,20 @@ class Bus:
         """Wait until the line was open once."""
         await self._connection.came_up()
 
+    async def changed(self) -> None:
+        """Wait until `up` or `problem` has changed since the last time; for one listener."""
+        await self._connection.changed.wait()
+        self._connection.changed.clear()
+
     @property
     def up(self) -> bool:
         """Whether the line is open."""
         return self._connection.up
+
+    @property
+    def connects(self) -> int:
+        """How often the line was opened."""
+        return self._connection.connects
 
     @property
     def problem(self) -> str:
@@ -145,11 +159,14 @@ class Bus:
             unit: its address.
             fences: questions whose answers cannot be mistaken; see `drivers.model.Driver`.
             priority: READ or WRITE.
+
+        Raises:
+            ValueError: no fences on a line that needs them.
         """
-        record = self._records.get(unit)
-        if record is None:
-            record = UnitRecord(unit, tuple(fences), Patience(self.words.timeout))
-            self._records[unit] = record
+        record = self._record(unit)
+        record.fences = tuple(fences)
+        if not record.fences and not self.pipelined:
+            raise ValueError(f"bus {self.name}, unit {unit}: its driver names no fences, so no answer could be proven")
 
         async def ask(request: Request) -> Attempt:
             await self._turns.enter(priority)
@@ -162,22 +179,26 @@ class Bus:
 
     async def probe(self, request: Request) -> Attempt:
         """Ask once, with no proof that the answer is to this question: to find out who is there, never for values."""
-        record = self._records.get(request.unit)
-        if record is None:
-            record = self._records[request.unit] = UnitRecord(request.unit, (request,), Patience(self.words.timeout))
+        record = self._record(request.unit)
         await self._turns.enter(READ)
         try:
             return await self._attempt(record, request)
         finally:
             self._turns.leave()
 
+    def _record(self, unit: int) -> UnitRecord:
+        if unit not in self._records:
+            self._records[unit] = UnitRecord(unit, Patience(self.words.timeout))
+        return self._records[unit]
+
     def now_s(self) -> float:
         """Return the time on the bus' clock, which is its event loop's."""
         return self._loop.time()
 
-    def resting(self, unit: int) -> bool:
-        """Say whether a silent unit is not to be asked yet, so that it costs the others only its share of the line."""
-        return self._loop.time() < self._records[unit].rest.until_s
+    def resting(self, unit: int) -> Outcome | None:
+        """Say why a unit is not to be asked yet, None if it may: in trouble it costs the others a share of the line."""
+        rest = self._records[unit].rest
+        return rest.cause if self._loop.time() < rest.until_s else None
 
     def silent(self, unit: int) -> bool:
         """Say whether a unit left its last question without an answer."""
@@ -185,21 +206,21 @@ class Bus:
 
     async def _turn(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask only where the answer can prove itself, else put a fence first; a unit in trouble gets one try a turn."""
-        tries = _TRIES if record.rest.failures == 0 else 1
+        healthy = record.rest.failures == 0
         attempt: Attempt | None = None
-        for _ in range(tries):
+        for _ in range(_TRIES if healthy else 1):
             if self.pipelined or (record.ledger.settled(request) and not record.still(request)):
                 attempt = await self._attempt(record, request)
-                if self.pipelined or attempt.outcome in _ENDS_TURN:
+                if self.pipelined or not healthy or attempt.outcome in _ENDS_TURN:
                     return attempt
             fence = await self._attempt(record, record.ledger.fence(record.fences))
+            if fence.outcome not in (*_ANSWERED, Outcome.LATE):
+                break
             if record.ledger.settled(request):
                 attempt = await self._attempt(record, request)
                 if attempt.outcome in _ENDS_TURN:
                     return attempt
-            elif fence.outcome not in (*_ANSWERED, Outcome.LATE):
-                break
-        return attempt or _without_answer(request, fence)
+        return attempt or replace(fence, request=request)  # not put, because no fence held
 
     async def _attempt(self, record: UnitRecord, request: Request) -> Attempt:
         """Make one attempt and count it once, however it ends."""
@@ -209,7 +230,7 @@ class Bus:
             attempt = (
                 await self._line.exchange(record, request) if self.up else _nothing(request, Outcome.BUS_DOWN, start_s)
             )
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or the driver's own grammar of answers failed
             record.ended(_nothing(request, Outcome.CANCELLED, start_s), loop.time(), loop.time() - start_s)
             raise
         now_s = loop.time()
@@ -243,20 +264,6 @@ def _unit_statistics(record: UnitRecord) -> UnitStatistics:
 
 def _nothing(request: Request, outcome: Outcome, now_s: float) -> Attempt:
     return Attempt(request=request, outcome=outcome, frame=b"", code=None, heard=b"", sent_s=now_s, answered_s=now_s)
-
-
-def _without_answer(request: Request, fence: Attempt) -> Attempt:
-    """Return the attempt of a question that was not put because no fence held."""
-    outcome = Outcome.LATE if fence.outcome in _ANSWERED else fence.outcome
-    return Attempt(
-        request=request,
-        outcome=outcome,
-        frame=b"",
-        code=None,
-        heard=fence.heard,
-        sent_s=fence.sent_s,
-        answered_s=fence.answered_s,
-    )
 
 
 class _Turns:

@@ -16,6 +16,7 @@ class Connection:
         up: whether bytes can be sent now.
         problem: why it is not up, for people; empty when it is.
         connects: how often it came up.
+        changed: set whenever `up` or `problem` has changed.
     """
 
     def __init__(self, transport: Transport, receiver: Receiver) -> None:
@@ -26,29 +27,38 @@ class Connection:
         self.up = False
         self.problem = "not opened yet"
         self.connects = 0
+        self.changed = asyncio.Event()
 
     async def run(self) -> None:
         """Hold the connection until cancelled."""
+        loop = asyncio.get_running_loop()
         pause_s = _FIRST_PAUSE_S
         try:
             while True:
-                self._lost = asyncio.Event()
+                lost = self._lost = asyncio.Event()
                 try:
                     await self._transport.connect(self)
                 except OSError as error:
-                    self.problem = str(error)
+                    self._tell(up=False, problem=str(error))
                 else:
-                    pause_s = _FIRST_PAUSE_S
-                    self.up, self.problem = True, ""
+                    opened_s = loop.time()
                     self.connects += 1
-                    self._came_up.set()
-                    await self._lost.wait()
-                    self._transport.close()
+                    if not lost.is_set():  # a peer may accept and close at once
+                        self._tell(up=True, problem="")
+                        self._came_up.set()
+                    await lost.wait()
+                    if loop.time() - opened_s > _LONGEST_PAUSE_S:
+                        pause_s = _FIRST_PAUSE_S
+                self._transport.close()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         finally:
             self.up = False
             self._transport.close()
+
+    def _tell(self, *, up: bool, problem: str) -> None:
+        self.up, self.problem = up, problem
+        self.changed.set()
 
     async def came_up(self) -> None:
         """Wait until it was up once."""
@@ -58,13 +68,18 @@ class Connection:
         """Send bytes."""
         self._transport.write(data)
 
+    def give_up(self, why: str) -> None:
+        """Close the transport, so that it is opened anew."""
+        self._transport.close()
+        self.lost(why)
+
     def received(self, data: bytes) -> None:
         """Hand bytes on."""
         self._receiver.received(data)
 
     def lost(self, why: str) -> None:
         """Note the loss, tell the receiver, and let `run` connect again."""
-        self.up, self.problem = False, why
+        self._tell(up=False, problem=why)
         self._receiver.lost(why)
         if self._lost is not None:
             self._lost.set()

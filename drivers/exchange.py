@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     LATE = "late"
     FOREIGN = "foreign"
     ECHO_MISMATCH = "echo_mismatch"
+    BUSY = "busy"  # the line was never silent, so the question was not put
     CANCELLED = "cancelled"
     BUS_DOWN = "bus_down"
 
@@ -37,6 +38,7 @@ _REASONS = {
     Outcome.LATE: Reason.LATE,
     Outcome.FOREIGN: Reason.FOREIGN,
     Outcome.ECHO_MISMATCH: Reason.CRC,
+    Outcome.BUSY: Reason.FOREIGN,
     Outcome.CANCELLED: Reason.TIMEOUT,
     Outcome.BUS_DOWN: Reason.BUS_DOWN,
 }

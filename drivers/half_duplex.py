@@ -12,10 +12,12 @@ from drivers.exchange import Attempt, Outcome, Request
 from drivers.ledger import Verdict
 from drivers.rig import Bus
 from drivers.unit_record import UnitRecord
+from drivers.wire.ascii_line import LineRequest
 from drivers.wire.modbus import foreign_frame
 
 _END_S: Final = 0.02  # silence that ends an answer which is not whole: USB adapters hold bytes back for up to 16 ms
-_BABBLE_S: Final = 1.0  # how long a line may stay noisy before an attempt is given up unasked
+_BABBLE_S: Final = 1.0  # how long a line may stay noisy before a question is given up unasked
+_BABBLE_AGAIN_S: Final = 0.1  # and the next ones, while the noise goes on
 _HEARD_MOST: Final = 4096
 _FIFO: Final = 16  # characters that a UART collects before it hands on the first
 _ECHO_SURE: Final = 3
@@ -43,6 +45,8 @@ class HalfDuplex:
         self._records = records
         self._silence_s = bus.silence_s + bus.guard + 2 * _CLOCK_S
         self._busy_until_s = 0.0  # when the last character known of was over
+        self._noisy_since_s = 0.0  # since when there was no silence before it
+        self._losses = 0
         self._heard = bytearray()
         self._waiting: _Waiting | None = None
         self._echoes = 0
@@ -55,15 +59,19 @@ class HalfDuplex:
 
     async def exchange(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask one question once the line is silent, and wait for how it ends."""
-        loop = self._loop
-        if not await self._silent():
-            return _unanswered(request, Outcome.FOREIGN, bytes(self._heard[-64:]), loop.time())
+        loop, losses = self._loop, self._losses
+        silent = await self._silent()
+        if self._losses != losses:
+            return _unanswered(request, Outcome.BUS_DOWN, b"", loop.time())
+        if not silent:
+            return _unanswered(request, Outcome.BUSY, bytes(self._heard[-64:]), loop.time())
         self._sweep()
         record.ledger.asked(request)
         self._write(request.frame)
         sent_s = loop.time() + len(request.frame) * self._bus.character_s
         self._busy_until_s = sent_s
-        waiting = _Waiting(loop, record, request, sent_s, self._bus.character_s, self._overdue)
+        character_s = self._bus.character_s
+        waiting = _Waiting(loop, record, request, sent_s=sent_s, character_s=character_s, overdue=self._overdue)
         self._waiting = waiting
         try:
             return await waiting.attempt
@@ -74,7 +82,7 @@ class HalfDuplex:
     async def _silent(self) -> bool:
         """Wait for T3.5 of silence; say whether it came."""
         loop = self._loop
-        give_up_s = loop.time() + _BABBLE_S
+        give_up_s = max(self._noisy_since_s + _BABBLE_S, loop.time() + _BABBLE_AGAIN_S)
         while (wait_s := self._busy_until_s + self._silence_s - loop.time()) > _CLOCK_S:
             if loop.time() > give_up_s:
                 return False
@@ -84,6 +92,8 @@ class HalfDuplex:
     def received(self, data: bytes) -> None:
         """Take bytes from the transport."""
         now_s = self._loop.time()
+        if now_s > self._busy_until_s + self._silence_s:
+            self._noisy_since_s = now_s
         self._busy_until_s = max(self._busy_until_s, now_s)
         waiting = self._waiting
         if waiting is None:
@@ -93,12 +103,22 @@ class HalfDuplex:
             return
         waiting.heard += data
         waiting.last_s = now_s
-        self._search(waiting)
-        waiting.hurry()
+        if len(waiting.heard) > _HEARD_MOST:
+            del waiting.heard[_HEARD_MOST:]
+            self._overdue(waiting)
+        else:
+            if waiting.follow and waiting.prompt in waiting.heard:
+                self._write(waiting.follow)
+                waiting.follow = b""
+            self._look(waiting)
+            waiting.hurry()
 
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
-        """End the attempt under way: the line is gone."""
+        """End the attempt under way: the line is gone, and who asks on it meanwhile is not known."""
+        self._losses += 1
         self._heard.clear()
+        for record in self._records():
+            record.ledger.reopened()
         if self._waiting is not None:
             self._waiting.end(Outcome.BUS_DOWN)
 
@@ -109,14 +129,21 @@ class HalfDuplex:
             self._heard.clear()
             position = 0
             while position < len(heard):
-                position += max(self._other(heard, position), 1)
+                position += max(self._other(heard, position)[0], 1)
+
+    def _look(self, waiting: "_Waiting") -> None:
+        """Search what was heard; whoever brought a grammar of answers that fails hears of it, and the line goes on."""
+        try:
+            self._search(waiting)
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            waiting.fail(error)
 
     def _search(self, waiting: "_Waiting") -> None:
         """Look for the answer in what was heard; everything intact on the way is accounted for."""
         heard, request = bytes(waiting.heard), waiting.request
         if not waiting.past_echo:
             if heard.startswith(request.frame):
-                waiting.position = len(request.frame)
+                waiting.position = waiting.accounted = len(request.frame)
                 self._echoes = min(self._echoes + 1, _ECHO_SURE)
             elif request.frame.startswith(heard) and not waiting.over:
                 return
@@ -127,11 +154,12 @@ class HalfDuplex:
                 if self._judge(waiting, heard[waiting.position : waiting.position + length]):
                     return
             elif length == 0:
-                length = self._other(heard, waiting.position)
-                waiting.foreign |= length > 0
+                length, whose = self._other(heard, waiting.position)
+                waiting.late |= whose is waiting.record
+                waiting.foreign |= length > 0 and whose is not waiting.record
             if length > 0:
                 waiting.position += length
-                waiting.accounted_s = waiting.last_s
+                waiting.accounted, waiting.accounted_s = waiting.position, waiting.last_s
             elif length < 0 and not waiting.over:
                 waiting.head = True
                 return
@@ -155,8 +183,12 @@ class HalfDuplex:
             return True
         return False
 
-    def _other(self, heard: bytes, start: int) -> int:
-        """Account for a frame that answers an older question to any unit, or a foreign one; measure it like a request."""
+    def _other(self, heard: bytes, start: int) -> tuple[int, UnitRecord | None]:
+        """Account for a frame that answers an older question to any unit, or a foreign one.
+
+        Returns:
+            What `Request.measure` would, and the unit whose answer it is, None when it answers nobody's question.
+        """
         head = 0
         for record in self._records():
             for request in record.ledger.owed:
@@ -165,22 +197,23 @@ class HalfDuplex:
                     verdict = record.ledger.heard(heard[start : start + length], request)
                     name = "late" if verdict is Verdict.PROVEN else verdict.name.lower()
                     record.unused[name] += 1
-                    return length
+                    return length, record
                 head = min(head, length)
         length = foreign_frame(heard, start)
         if length > 0:
             for record in self._records():
                 if record.unit == heard[start]:
                     record.unused["stray"] += 1
-                    return length
+                    return length, None
             self.foreign += 1
-            return length
-        return head
+            return length, None
+        return head, None
 
     def _overdue(self, waiting: "_Waiting") -> None:
         """End an attempt whose time is over, by what was heard."""
         waiting.over = True
-        self._search(waiting)
+        waiting.position = waiting.accounted  # a foreign frame may have come in pieces
+        self._look(waiting)
         if waiting.attempt.done():
             return
         asked = waiting.request.frame
@@ -209,6 +242,7 @@ class _Waiting:
         loop: asyncio.AbstractEventLoop,
         record: UnitRecord,
         request: Request,
+        *,
         sent_s: float,
         character_s: float,
         overdue: Callable[["_Waiting"], None],
@@ -221,8 +255,9 @@ class _Waiting:
         in_fifo = min(request.answer_size, _FIFO)
         self.wait_s = record.patience.wait_s() + request.processing_s + in_fifo * character_s
         self.overdue = overdue
+        self.prompt, self.follow = (request.prompt, request.follow) if isinstance(request, LineRequest) else (b"", b"")
         self.heard = bytearray()
-        self.position = 0  # everything before it is accounted for
+        self.position = self.accounted = 0  # how far it was searched; up to where all is accounted for
         self.past_echo = self.head = self.late = self.foreign = self.over = False
         self.attempt: asyncio.Future[Attempt] = loop.create_future()
         self.timer = loop.call_at(self._due_s(), self._tick)
@@ -231,13 +266,14 @@ class _Waiting:
         """When to give up: later while an answer is coming in or an older one held the device up, but not for ever."""
         first_s = min(self.accounted_s + self.wait_s, self.sent_s + 3 * self.wait_s)
         pending = len(self.heard) - self.position
-        missing = self.request.answer_size - pending
         if not pending:
             return first_s
-        if missing <= 0:
-            return self.last_s + _END_S
         whole_s = self.request.answer_size * self.character_s
-        return min(max(first_s, self.last_s + missing * self.character_s + _END_S), first_s + 2 * whole_s + 5 * _END_S)
+        longest_s = first_s + 2 * whole_s + 5 * _END_S
+        missing = self.request.answer_size - pending
+        if missing <= 0:
+            return min(self.last_s + _END_S, longest_s)
+        return min(max(first_s, self.last_s + missing * self.character_s + _END_S), longest_s)
 
     def _tick(self) -> None:
         due_s = self._due_s()
@@ -252,6 +288,11 @@ class _Waiting:
         if not self.attempt.done() and due_s < self.timer.when():
             self.timer.cancel()
             self.timer = self.loop.call_at(due_s, self._tick)
+
+    def fail(self, error: Exception) -> None:
+        """Let an error end the attempt."""
+        if not self.attempt.done():
+            self.attempt.set_exception(error)
 
     def end(self, outcome: Outcome, frame: bytes = b"", code: int | None = None) -> None:
         """Give the attempt its one outcome."""

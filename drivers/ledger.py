@@ -1,17 +1,20 @@
 """Which answers a unit still owes, and so whether a frame proves to be the answer to the newest question.
 
 A Modbus RTU answer names its unit, function and length, not the question. A device answers strictly in order, but an
-answer can be lost, can come at any later time, and can come twice. Then a frame proves to be the newest question's answer
-only if no older question without an answer could have caused it, and if it is not byte for byte the frame heard before it
-(in order, a duplicate can only repeat the newest frame). This is the alternating-bit argument, with the kind of the answer
-as the bit. Pure.
+answer can be lost, can come at any later time, and can come twice. Then a frame proves to be the newest question's
+answer only if no older question without an answer could have caused it, and if it is not byte for byte the frame heard
+before it (in order, a duplicate can only repeat the newest frame). This is the alternating-bit argument, with the kind
+of the answer as the bit. Pure.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from drivers.exchange import Request
+
+_PATIENCE: Final = 4
 
 
 class Verdict(Enum):
@@ -36,11 +39,12 @@ class _Owed:
 class Ledger:
     """The questions to one unit that have no answer yet, oldest first."""
 
-    __slots__ = ("_fresh", "_last_frame", "_last_request", "_owed")
+    __slots__ = ("_doubted", "_fresh", "_last_frame", "_last_request", "_owed")
 
     def __init__(self) -> None:
         self._fresh = True  # somebody before us may have asked: the first answer must be a fence's
         self._owed: list[_Owed] = []
+        self._doubted: Request | None = None
         self._last_frame = b""
         self._last_request: Request | None = None
 
@@ -51,10 +55,18 @@ class Ledger:
 
     def asked(self, request: Request) -> None:
         """Note that a question went out."""
-        if self._owed and self._owed[-1].request is request:
+        if self._owed and self._owed[-1].request.frame == request.frame:
             self._owed[-1].times += 1
         else:
             self._owed.append(_Owed(request, 1))
+
+    def reopened(self) -> None:
+        """Note that the line was away: somebody else may have asked meanwhile."""
+        self._fresh = True
+
+    def heard_last(self, request: Request) -> bool:
+        """Say whether the frame heard last answers this question, so that an equal answer to it would prove nothing."""
+        return self._last_request is not None and self._last_request.frame == request.frame
 
     def settled(self, request: Request) -> bool:
         """Say whether no older answer can be taken for the answer to this question, were it asked now."""
@@ -73,7 +85,10 @@ class Ledger:
             if entry.request is answers or entry.request.measure(frame, 0) == len(frame)
         ]
         if frame == self._last_frame:
-            return Verdict.REPEAT if fits else Verdict.STRAY
+            if not fits:
+                return Verdict.STRAY
+            self._last_request = answers  # as a fence it would bring the same again
+            return Verdict.REPEAT
         if not fits:
             return Verdict.STRAY
         first = fits[0]
@@ -86,15 +101,30 @@ class Ledger:
         del self._owed[: first if answered.times else first + 1]
         return Verdict.PROVEN if proven else Verdict.LATE
 
+    def doubted(self, request: Request) -> None:
+        """Note that a question brought something, but nothing intact: after a few times another fence is worth a try.
+
+        A barometer that echoes talks over one fence and answers the others. The longer it lasts, the longer each is
+        tried, so that a unit that babbles for days owes hundreds of questions, not tens of thousands.
+        """
+        if self._owed and self._owed[-1].times >= _PATIENCE + len(self._owed) // _PATIENCE:
+            self._doubted = request
+
     def fence(self, fences: Iterable[Request]) -> Request:
         """Choose the question whose answer will prove most.
 
-        Best is one that is not owed and did not bring the frame heard last (its answer could be equal); then one that
-        did not bring it; of equals the one asked last, so that a unit silent for days owes two questions, not thousands.
+        Best is one that did not bring the frame heard last (its answer could be equal), is not owed, and was not
+        doubted just now; of equals the one asked last, so that a unit silent for days owes two questions, not
+        thousands.
         """
-        owed = {id(entry.request): rank for rank, entry in enumerate(self._owed)}
+        owed = {entry.request.frame: rank for rank, entry in enumerate(self._owed)}
 
-        def merit(request: Request) -> tuple[bool, bool, int]:
-            return (request is not self._last_request, id(request) not in owed, owed.get(id(request), -1))
+        def merit(request: Request) -> tuple[bool, bool, bool, int]:
+            return (
+                not self.heard_last(request),
+                request.frame not in owed,
+                request is not self._doubted,
+                owed.get(request.frame, -1),
+            )
 
         return max(fences, key=merit)

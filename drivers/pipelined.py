@@ -5,10 +5,13 @@ The id is the proof that a serial line lacks: no silence, no fence, and a late a
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from drivers.exchange import Attempt, Outcome, Request
 from drivers.unit_record import UnitRecord
 from drivers.wire.modbus import ModbusRequest, ProtocolError, TcpFrame, rtu_frame, split_tcp, tcp_frame
+
+_GIVEN_UP_MOST: Final = 0x4000  # of the 65,536 ids; none of them is used again on the same connection
 
 
 class Pipelined:
@@ -23,10 +26,12 @@ class Pipelined:
         loop: asyncio.AbstractEventLoop,
         write: Callable[[bytes], None],
         records: Callable[[], Iterable[UnitRecord]],
+        reopen: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._write = write
         self._records = records
+        self._reopen = reopen
         self._buffer = bytearray()
         self._transaction = 0
         self._in_flight: dict[int, _InFlight] = {}
@@ -51,28 +56,30 @@ class Pipelined:
             flight.timer.cancel()
             if self._in_flight.pop(transaction, None) is not None and not flight.answered:
                 self._given_up[transaction] = record
+                if len(self._given_up) > _GIVEN_UP_MOST:
+                    self._reopen(f"{_GIVEN_UP_MOST} questions without an answer")
 
     def _next_transaction(self) -> int:
-        """Return an id that no answer still on its way can carry, if there is one."""
-        for _ in range(0x10000):
+        """Return an id that no answer still on its way can carry."""
+        while True:
             self._transaction = (self._transaction + 1) & 0xFFFF
             if self._transaction not in self._in_flight and self._transaction not in self._given_up:
                 return self._transaction
-        oldest = next(iter(self._given_up))  # given up 65,536 questions ago on this very connection
-        del self._given_up[oldest]
-        return oldest
 
     def received(self, data: bytes) -> None:
         """Take bytes from the transport."""
         self._buffer += data
-        try:
-            frames, consumed = split_tcp(bytes(self._buffer))
-        except ProtocolError:
-            frames, consumed = [], len(self._buffer)  # no way to find the next header; the ids keep what follows apart
-            self.foreign += 1
-        del self._buffer[:consumed]
-        for frame in frames:
-            self._answer(frame)
+        consumed = 1
+        while self._buffer and consumed:
+            try:
+                frames, consumed = split_tcp(bytes(self._buffer))
+            except ProtocolError as error:  # no way to find the next header, and no checksum to tell what is one
+                self.foreign += 1
+                self._reopen(str(error))
+                return
+            del self._buffer[:consumed]
+            for frame in frames:
+                self._answer(frame)
 
     def _answer(self, frame: TcpFrame) -> None:
         flight = self._in_flight.get(frame.transaction)

@@ -24,19 +24,31 @@ class UnitReader:
         self.unit = unit
         self.driver = driver
         self.identity = _UNKNOWN
+        self._connects = bus.connects
         self._ask = bus.unit(unit, driver.fences)
 
     async def poll(self) -> RawPoll:
-        """Read all channels once; a unit that is silent, unknown or not the expected one yields values of no use, with why."""
-        if self.bus.resting(self.unit):
-            return self._nothing(Reason.TIMEOUT)
+        """Read all channels once; a unit that is silent, unknown or not the expected one yields no value, but why."""
+        if self.bus.connects != self._connects:  # whoever is on the line now may be another
+            self._connects = self.bus.connects
+            self.identity = _UNKNOWN
+        resting = self.bus.resting(self.unit)
+        if resting is not None:
+            return self._nothing(resting.reason)
         if self.identity.reason is not Reason.NONE:
             self.identity = await self.driver.identify(self._ask)
             if self.identity.reason is not Reason.NONE:
                 return self._nothing(self.identity.reason)
-        raw = await self.driver.poll(self._ask)
+        raw = self._checked(await self.driver.poll(self._ask))
         if self.bus.silent(self.unit) or Reason.RESTARTED in raw.reasons.tobytes():
             self.identity = _UNKNOWN  # whoever comes back may be another
+        return raw
+
+    def _checked(self, raw: RawPoll) -> RawPoll:
+        expected = (len(self.driver.channels),)
+        if raw.values.shape != expected or raw.reasons.shape != expected:
+            shapes = f"values {raw.values.shape} and reasons {raw.reasons.shape}"
+            raise ValueError(f"unit {self.unit}: its driver gave {shapes} where its channels are {expected}")
         return raw
 
     def _nothing(self, reason: Reason) -> RawPoll:

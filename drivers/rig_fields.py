@@ -203,7 +203,7 @@ def _in_words(error: ErrorDetails, schema: dict[str, Any]) -> str:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     words = _PLAIN[kind].format_map(context) if kind in _PLAIN else error["msg"]
     if kind == "value_error":
-        words = _value_error(str(context["error"]), value, schema)
+        words = str(context["error"])
     elif kind in ("enum", "literal_error"):
         words = _choice(str(context["expected"]), value)
     elif kind == "string_pattern_mismatch":
@@ -216,13 +216,6 @@ def _in_words(error: ErrorDetails, schema: dict[str, Any]) -> str:
     elif kind in ("missing", "too_long", "too_short"):
         words = f"must have {schema.get('minItems', 2)} elements"
     return words
-
-
-def _value_error(message: str, value: object, schema: dict[str, Any]) -> str:
-    if message.startswith("needs a unit") and "time" in schema.get("description", ""):
-        number = value if isinstance(value, int | float) else str(value).strip()
-        return f'needs a unit: write "{number} s" or "{number} ms"'  # either is usual, and they differ by a thousand
-    return message
 
 
 def _id(text: str) -> str:

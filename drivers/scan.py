@@ -1,18 +1,24 @@
-"""Looks for transducers on a line of which little is known: at every baud and format, every unit, in the families' words."""
+"""Looks for transducers on a line of which little is known: every baud, format and unit, in the families' words."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from drivers.bus import Bus
-from drivers.exchange import Attempt, Outcome
+from drivers.exchange import Attempt, Outcome, Request
 from drivers.model import Model
 from drivers.rig import Bus as BusWords
+from drivers.rig import BusKind
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from drivers.wire.ascii_line import LineRequest
 from drivers.wire.modbus import READ_HOLDING, read_registers
 
-_ANSWERED = (Outcome.REPLY, Outcome.EXCEPTION)
+_ANSWERED: Final = (Outcome.REPLY, Outcome.EXCEPTION)
+_NOBODY_THERE: Final = (0x0A, 0x0B)
+"""Refusals by which a Modbus TCP gateway says, in place of a unit, that no path leads to it or that it is silent."""
+_OPEN_S: Final = 4.0
+_REOPEN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +26,10 @@ class Found:
     """A unit that answered.
 
     Attributes:
+        baud, format: the line setting at which it did.
         model: family that recognised itself, None for a Modbus device of a family that nobody here knows.
         text: who it says it is.
-        round_trip_s: from the end of the question to the start of the answer.
+        round_trip_s: from the end of the question to the start of the answer, None when that was not clear.
     """
 
     baud: int
@@ -30,7 +37,7 @@ class Found:
     unit: int
     model: str | None
     text: str
-    round_trip_s: float
+    round_trip_s: float | None
 
 
 @dataclass(slots=True)
@@ -38,14 +45,18 @@ class Setting:
     """One line setting that was tried, and what was heard there beside proper answers.
 
     Attributes:
+        problem: why it could not be tried, empty when it could.
+        found: units that answered.
         asked: questions put.
-        silent: questions after which no byte came.
-        garbled: what came that was no whole frame.
+        silent: questions after which no byte came, or a gateway said that nobody answers.
+        garbled: what came that was no whole answer to what was asked.
         others: whole frames of units that had not been asked.
     """
 
     baud: int
     format: str
+    problem: str = ""
+    found: int = 0
     asked: int = 0
     silent: int = 0
     garbled: list[bytes] = field(default_factory=list)
@@ -54,11 +65,11 @@ class Setting:
     def note(self, attempt: Attempt) -> None:
         """Count one question and how it ended."""
         self.asked += 1
-        if attempt.outcome is Outcome.TIMEOUT:
+        if attempt.outcome is Outcome.TIMEOUT or attempt.code in _NOBODY_THERE:
             self.silent += 1
-        elif attempt.outcome in (Outcome.FOREIGN, Outcome.LATE):
+        elif attempt.outcome is Outcome.FOREIGN:
             self.others += 1
-        elif attempt.outcome not in _ANSWERED and attempt.heard:
+        elif attempt.outcome not in (*_ANSWERED, Outcome.LATE) and attempt.heard:
             self.garbled.append(attempt.heard)
 
 
@@ -67,54 +78,115 @@ async def scan(
     *,
     bauds: Sequence[int],
     formats: Sequence[str],
-    units: Iterable[int],
+    units: Sequence[int],
     models: Sequence[Model],
     make_transport: MakeTransport = transport_for,
 ) -> AsyncIterator[Found | Setting]:
     """Try every setting, and at each ask every unit; yield whoever is found, and each setting when it is done.
 
     Raises:
-        ConnectionError: the port cannot be opened.
+        ConnectionError: the port cannot be opened, or is lost on the way.
     """
-    units = list(units)
-    for baud in bauds:
-        for data_format in formats:
-            words = line.model_copy(update={"baud": baud, "format": data_format})
-            setting = Setting(baud, data_format)
-            speaking = [each for each in models if _speaks(each, words)]
-            async with Bus("scan", words, make_transport=make_transport).opened() as bus:
-                for unit in units:
-                    found = await _hail(bus, unit, speaking, setting)
-                    if found is not None:
-                        yield found
-            yield setting
+    opened = False
+    for words in settings(line, bauds, formats):
+        setting = Setting(words.baud, words.format)
+        bus = Bus("scan", words, make_transport=make_transport)
+        try:
+            async with bus.opened(within_s=_REOPEN_S if opened else _OPEN_S):
+                opened = True
+                async for found in _hail_all(bus, units, models, setting):
+                    setting.found += 1
+                    yield found
+        except ConnectionError:
+            if setting.asked or not opened:
+                raise ConnectionError(bus.problem) from None
+            setting.problem = bus.problem
+        yield setting
 
 
-def _speaks(model: Model, words: BusWords) -> bool:
-    if model.hail is None or words.kind not in model.kinds:
-        return False
-    return words.baud in model.bauds and words.format in model.formats
+def longest_s(
+    line: BusWords, *, bauds: Sequence[int], formats: Sequence[str], units: Sequence[int], models: Sequence[Model]
+) -> float:
+    """Return how long a scan takes when nobody answers, s."""
+    questions = sum(len(_questions(words, unit, models)) for words in settings(line, bauds, formats) for unit in units)
+    return questions * line.timeout
 
 
-async def _hail(bus: Bus, unit: int, models: Sequence[Model], setting: Setting) -> Found | None:
-    """Ask one unit: any Modbus device answers a read, if only by refusing it; then its family is asked for by name."""
-    anybody: Attempt | None = None
-    if unit > 0 and bus.words.kind != "line-over-tcp":
-        attempt = await bus.probe(read_registers(unit, READ_HOLDING, 0, 1))
-        setting.note(attempt)
-        anybody = attempt if attempt.outcome in _ANSWERED else None
+def settings(line: BusWords, bauds: Sequence[int], formats: Sequence[str]) -> list[BusWords]:
+    """Return the line with each baud and format."""
+    return [line.model_copy(update={"baud": baud, "format": each}) for baud in bauds for each in formats]
+
+
+def _questions(words: BusWords, unit: int, models: Sequence[Model]) -> list[tuple[Model | None, Request]]:
+    """Return what to ask a unit: first what any Modbus device answers, if only by refusing it, then for each family."""
+    questions: list[tuple[Model | None, Request]] = []
+    if unit > 0 and words.kind is not BusKind.LINE_OVER_TCP and words.format.startswith("8"):
+        questions.append((None, read_registers(unit, READ_HOLDING, 0, 1)))
     for model in models:
-        if model.hail is None or unit not in model.units:
-            continue
-        question = model.hail(unit)
-        if isinstance(question, LineRequest) == (anybody is not None):
+        speaks = words.kind in model.kinds and (
+            words.kind is BusKind.MODBUS_TCP or (words.baud in model.bauds and words.format in model.formats)
+        )
+        if speaks and model.hail is not None and unit in model.units:
+            questions.append((model, model.hail(unit)))
+    return questions
+
+
+async def _hail_all(bus: Bus, units: Sequence[int], models: Sequence[Model], setting: Setting) -> AsyncIterator[Found]:
+    """Ask every unit; questions that leave a line of text open come last: other families miss what follows them."""
+    answered: set[int] = set()
+    for leaves_open in (False, True):
+        for unit in units:
+            if unit in answered:
+                continue
+            questions = [each for each in _questions(bus.words, unit, models) if _leaves_open(each[1]) is leaves_open]
+            found = await _hail(bus, unit, questions, setting)
+            if found is not None:
+                answered.add(unit)
+                yield found
+
+
+def _leaves_open(question: Request) -> bool:
+    return isinstance(question, LineRequest) and not question.frame.endswith((b"\r", b"\n"))
+
+
+async def _hail(
+    bus: Bus, unit: int, questions: Iterable[tuple[Model | None, Request]], setting: Setting
+) -> Found | None:
+    """Ask one unit whether it is there and of which family."""
+    anybody: Found | None = None
+    for model, question in questions:
+        if model is not None and isinstance(question, LineRequest) == (anybody is not None):
             continue  # who answers Modbus does not speak lines of text, and who does not is not asked in Modbus again
-        attempt = await bus.probe(question)
-        setting.note(attempt)
-        text = model.recognise(attempt.frame) if model.recognise and attempt.outcome is Outcome.REPLY else None
-        if text:
+        attempt = await _ask(bus, question, setting)
+        frame = attempt.frame
+        if isinstance(question, LineRequest) and attempt.heard and not frame:
+            # Half a line of an earlier question may have stood before it. To the bus the answer to a question that is
+            # asked twice is doubtful; here it is enough that somebody gives it.
+            attempt = await _ask(bus, question, setting)
+            frame = attempt.frame or _answer_in(attempt.heard, question)
+        if not frame or attempt.code in _NOBODY_THERE:
+            continue
+        if model is None:
+            anybody = _found(setting, unit, None, "a Modbus device; modbus-map reads it by its registers", attempt)
+        elif model.recognise and question.refusal(frame) is None and (text := model.recognise(frame)):
             return _found(setting, unit, model.name, text, attempt)
-    return _found(setting, unit, None, "Modbus device of unknown family", anybody) if anybody else None
+    return anybody
+
+
+async def _ask(bus: Bus, question: Request, setting: Setting) -> Attempt:
+    attempt = await bus.probe(question)
+    if attempt.outcome is Outcome.BUS_DOWN:
+        raise ConnectionError(bus.problem)
+    setting.note(attempt)
+    return attempt
+
+
+def _answer_in(heard: bytes, question: Request) -> bytes:
+    for start in range(len(heard)):
+        length = question.measure(heard, start)
+        if length > 0:
+            return heard[start : start + length]
+    return b""
 
 
 def _found(setting: Setting, unit: int, model: str | None, text: str, attempt: Attempt) -> Found:
@@ -124,5 +196,5 @@ def _found(setting: Setting, unit: int, model: str | None, text: str, attempt: A
         unit=unit,
         model=model,
         text=text,
-        round_trip_s=attempt.answered_s - attempt.sent_s,
+        round_trip_s=attempt.answered_s - attempt.sent_s if attempt.outcome in _ANSWERED else None,
     )

@@ -14,14 +14,17 @@ from drivers.ledger import Ledger
 _MARGIN_S: Final = 0.015  # an adapter may hold bytes back that long (FTDI's latency timer is 16 ms by default)
 _SHARE: Final = 0.08  # of the line's time that a silent unit may cost
 _FIRST_REST_S: Final = 0.25
-_LONGEST_REST_S: Final = 3.0
-_TROUBLE: Final = (Outcome.TIMEOUT, Outcome.CRC, Outcome.SHORT, Outcome.FOREIGN, Outcome.ECHO_MISMATCH)
+_LONGEST_GROWN_S: Final = 3.0
+_LONGEST_REST_S: Final = 4.0  # so that a unit is found again within 5 s, unless one question takes too much of the line
+_REMEMBERED: Final = 64  # questions; of more, as of a command with ever another value, nothing is gained
+_SLOW: Final = (Outcome.TIMEOUT, Outcome.LATE)
+_TROUBLE: Final = (*_SLOW, Outcome.CRC, Outcome.SHORT, Outcome.FOREIGN, Outcome.ECHO_MISMATCH)
 ROUND_TRIP_BOUNDS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 @dataclass(slots=True)
 class Patience:
-    """How long to wait for the first character of an answer: learned as TCP learns its retransmission time (RFC 6298)."""
+    """How long to wait for the first character of an answer: learned as TCP learns when to send again (RFC 6298)."""
 
     longest_s: float
     _smoothed_s: float | None = None
@@ -33,7 +36,7 @@ class Patience:
         if self._smoothed_s is None:
             return self.longest_s
         learned = self._smoothed_s + 4 * self._deviation_s + _MARGIN_S
-        return min(learned * 2**self._doublings, self.longest_s)
+        return min(learned * (1 << self._doublings), self.longest_s)
 
     def answered(self, latency_s: float) -> None:
         """Learn from an answer."""
@@ -53,19 +56,31 @@ class Patience:
 
 @dataclass(slots=True)
 class Rest:
-    """When a silent unit is asked again: never sooner than its share of the line allows, and within seconds of its return."""
+    """When a silent unit is asked again: not sooner than its share of the line allows, and soon after its return.
+
+    Attributes:
+        failures: questions without an answer since the last answer.
+        until_s: it is not asked before.
+        cause: how the last of those questions ended.
+    """
 
     failures: int = 0
     until_s: float = 0.0
+    cause: Outcome = Outcome.TIMEOUT
 
-    def failed(self, now_s: float, cost_s: float) -> None:
+    def failed(self, cause: Outcome, now_s: float, cost_s: float) -> None:
         """Note a question without an answer and the line time that it cost."""
+        carried_s = max(self.until_s - now_s, 0.0) if self.cause is Outcome.LATE else 0.0  # from earlier in this turn
+        self.cause = cause
         self.failures += 1
-        grown = min(_FIRST_REST_S * 2 ** min(self.failures - 1, 8), _LONGEST_REST_S)
-        self.until_s = now_s + max(grown, cost_s / _SHARE)
+        grown_s = min(_FIRST_REST_S * 2 ** min(self.failures - 1, 8), _LONGEST_GROWN_S)
+        if cause is Outcome.LATE:  # it talks, and only the proof is missing: nothing to wait for beyond its share
+            grown_s = 0.0
+        paid_s = cost_s / _SHARE
+        self.until_s = now_s + max(grown_s, paid_s, min(carried_s + paid_s, _LONGEST_REST_S))
 
     def answered(self) -> None:
-        """Note that the unit lives."""
+        """Note that the unit answers."""
         self.failures = 0
         self.until_s = 0.0
 
@@ -96,20 +111,19 @@ class UnitRecord:
     """
 
     unit: int
-    fences: tuple[Request, ...]
     patience: Patience
+    fences: tuple[Request, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     rest: Rest = field(default_factory=Rest)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
     round_trips: RoundTrips = field(default_factory=RoundTrips)
     line_s: float = 0.0
-    _newest: dict[int, bytes] = field(default_factory=dict)
-    _still: set[int] = field(default_factory=set)
+    _answers: dict[bytes, tuple[bytes, bool]] = field(default_factory=dict)  # question -> newest, equal to that before
 
     def still(self, request: Request) -> bool:
-        """Say whether the last two answers to this question were equal: the next may be too, and would prove nothing."""
-        return id(request) in self._still
+        """Say whether the next answer to this question may well equal the frame heard last, and so prove nothing."""
+        return self.ledger.heard_last(request) and self._answers.get(request.frame, (b"", False))[1]
 
     def ended(self, attempt: Attempt, now_s: float, cost_s: float) -> None:
         """Count an attempt once and learn from it."""
@@ -122,14 +136,15 @@ class UnitRecord:
             self.rest.answered()
             self._compare(attempt)
         elif attempt.outcome in _TROUBLE:
-            self.rest.failed(now_s, cost_s)
-            if attempt.outcome is Outcome.TIMEOUT:
+            self.rest.failed(attempt.outcome, now_s, cost_s)
+            if attempt.outcome in _SLOW:
                 self.patience.silent()
+            else:
+                self.ledger.doubted(attempt.request)
 
     def _compare(self, attempt: Attempt) -> None:
-        key = id(attempt.request)
-        if self._newest.get(key) == attempt.frame:
-            self._still.add(key)
-        else:
-            self._still.discard(key)
-        self._newest[key] = attempt.frame
+        key = attempt.request.frame
+        before, _ = self._answers.pop(key, (b"", False))
+        if len(self._answers) == _REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+        self._answers[key] = (attempt.frame, before == attempt.frame)

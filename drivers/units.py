@@ -5,6 +5,7 @@ the rig file, on a transducer's wire and on a screen.
 """
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -56,13 +57,29 @@ def _table() -> dict[str, Unit]:
             "mmH2O": _STANDARD_GRAVITY,
             "mH2O": _STANDARD_GRAVITY * 1e3,
         },
-        "temperature": {"K": 1.0},
+        "temperature": {"K": 1.0, "mK": 1e-3},
         "time": {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
         "volume": {"m3": 1.0, "L": 1e-3, "l": 1e-3, "ft3": 0.3048**3},
         "current": {"A": 1.0, "mA": 1e-3, "uA": 1e-6},
         "fraction": {"%": 0.01, "ppm": 1e-6},
-        "pressure rate": {"Pa/s": 1.0, "Pa/h": 1.0 / 3600.0, "kPa/s": 1e3, "mmHg/min": 133.322387415 / 60.0},
+        "pressure rate": {
+            "Pa/s": 1.0,
+            "Pa/h": 1.0 / 3600.0,
+            "Pa/day": 1.0 / 86400.0,
+            "kPa/s": 1e3,
+            "mmHg/min": 133.322387415 / 60.0,
+        },
         "temperature rate": {"K/s": 1.0, "K/min": 1.0 / 60.0},
+        "length": {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6},
+        "area": {"m2": 1.0, "mm2": 1e-6},
+        "mass rate": {
+            "kg/s": 1.0,
+            "kg/h": 1.0 / 3600.0,
+            "kg/day": 1.0 / 86400.0,
+            "g/h": 1e-3 / 3600.0,
+            "lb/day": 0.45359237 / 86400.0,
+        },
+        "volume rate": {"m3/s": 1.0, "L/s": 1e-3, "L/min": 1e-3 / 60.0},
     }
     units = {
         symbol: Unit(symbol=symbol, dimension=dimension, scale=scale)
@@ -86,6 +103,10 @@ _EXAMPLES: Final = {
     "fraction": "5 %",
     "pressure rate": "1 kPa/s",
     "temperature rate": "1 K/s",
+    "length": "2 mm",
+    "area": "1 mm2",
+    "mass rate": "1 kg/day",
+    "volume rate": "10 L/s",
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY: Final = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)?\s*")
@@ -118,15 +139,33 @@ def parse_quantity(text: object, dimension: str) -> float:
     """
     if not isinstance(text, str):
         if isinstance(text, int | float) and not isinstance(text, bool):
-            raise UnitError(f'needs a unit: write "{text} {_EXAMPLES[dimension].split()[1]}"')
+            raise UnitError(_needs_unit(str(text), dimension))
         raise UnitError(f'write a {dimension} with its unit, such as "{_EXAMPLES[dimension]}"')
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise UnitError(f'not a number with a unit, such as "{_EXAMPLES[dimension]}"')
     number, symbol = match.groups()
     if symbol is None:
-        raise UnitError(f'needs a unit: write "{number} {_EXAMPLES[dimension].split()[1]}"')
+        raise UnitError(_needs_unit(number, dimension))
     return unit(symbol, dimension).to_si(float(number))
+
+
+def parse_time(text: str) -> float:
+    """Parse a time greater than zero, as an option of a command, into s.
+
+    Raises:
+        UnitError: not such a time.
+    """
+    seconds = parse_quantity(text, "time")
+    if not 0 < seconds < math.inf:
+        raise UnitError(f'must be greater than zero, such as "{_EXAMPLES["time"]}"')
+    return seconds
+
+
+def _needs_unit(number: str, dimension: str) -> str:
+    if dimension == "time":  # both are usual, and they differ by a thousand
+        return f'needs a unit: write "{number} s" or "{number} ms"'
+    return f'needs a unit: write "{number} {_EXAMPLES[dimension].split()[1]}"'
 
 
 def parse_range(text: object, dimension: str) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from drivers.units import UnitError, parse_quantity
+from drivers.units import UnitError, parse_quantity, parse_time
 from firmware_sim import EmulatorError
 from firmware_sim.faults import KINDS
 
@@ -34,8 +34,17 @@ class _Until:
     input_ends: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What is to happen."""
+
+    faults: list[str]
+    leaks: list[str]
+    scenario: str | None
+
+
 def emulate(
-    rig: Annotated[Path, typer.Argument(help="The rig file; the ports in it do not matter.")],
+    rig: Annotated[Path, typer.Argument(help="The rig file; the ports in it do not matter.", metavar="RIG")],
     *,
     fault: Annotated[list[str] | None, typer.Option(help=_FAULT_HELP)] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="One seed, one history; instead of the rig file's.")] = None,
@@ -44,6 +53,9 @@ def emulate(
     leak: Annotated[
         list[str] | None,
         typer.Option(help="A segment that loses pressure from a time on: SEGMENT@TIME,RATE, such as prk@20s,20Pa/s."),
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="What happens to the air: a scenario file, or the name of one that ships.")
     ] = None,
     until_input_ends: Annotated[
         bool,
@@ -56,16 +68,15 @@ def emulate(
     from drivers.rig_source import load_rig  # noqa: PLC0415
 
     try:
-        until = _Until(
-            duration_s=None if duration is None else parse_quantity(duration, "time"), input_ends=until_input_ends
-        )
-        _run(_seeded(load_rig(rig), seed), fault or [], leak or [], record, until, as_json=as_json)
+        until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
+        told = _Told(faults=fault or [], leaks=leak or [], scenario=scenario)
+        _run(_seeded(load_rig(rig), seed), told, record, until, as_json=as_json)
     except UnitError as error:
         _fail(f"--duration {duration}: {error}", 2)
     except (RigError, EmulatorError) as error:
         _fail(str(error), 2)
     except OSError as error:
-        _fail(f"cannot emulate {rig}: {error}", 1)
+        _fail(f"cannot emulate {rig}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -79,18 +90,19 @@ def _seeded(rig: "Rig", seed: int | None) -> "Rig":
     return rig.model_copy(update={"emulator": rig.emulator.model_copy(update={"seed": seed})})
 
 
-def _run(rig: "Rig", faults: list[str], leaks: list[str], record: Path | None, until: _Until, *, as_json: bool) -> None:
-    from firmware_sim.clock import precise_event_loop  # noqa: PLC0415 - keeps --help fast
+def _run(rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json: bool) -> None:
+    from drivers.precise_loop import precise_event_loop  # noqa: PLC0415 - keeps --help fast
     from firmware_sim.fleet import Fleet  # noqa: PLC0415
     from firmware_sim.physics.world import World  # noqa: PLC0415
+    from firmware_sim.scenario import load_scenario  # noqa: PLC0415
     from firmware_sim.trace import Trace  # noqa: PLC0415
 
     with ExitStack() as files:
         trace = None if record is None else Trace(files.enter_context(record.open("wb")))
-        world = World(rig)
-        for leak in leaks:
+        world = World(rig) if told.scenario is None else load_scenario(told.scenario).world(rig)
+        for leak in told.leaks:
             _open_leak(world, leak)
-        fleet = Fleet(rig, world=world, trace=trace, faults=faults)
+        fleet = Fleet(rig, world=world, trace=trace, faults=told.faults)
         with asyncio.Runner(loop_factory=precise_event_loop) as runner:
             runner.run(_serve(fleet, rig, until, as_json=as_json))
     if trace is not None:
@@ -98,20 +110,31 @@ def _run(rig: "Rig", faults: list[str], leaks: list[str], record: Path | None, u
 
 
 def _open_leak(world: "World", spec: str) -> None:
-    place, _, rate = spec.partition(",")
-    segment, _, time = place.partition("@")
     try:
-        at_ns = round(parse_quantity(time, "time") * 1e9)
-        world.leak(segment, parse_quantity(rate, "pressure rate"), at_ns)
+        segment, at_s, pa_per_s = _leak(spec)
+        world.leak(segment, pa_per_s, round(at_s * 1e9))
     except (UnitError, LookupError) as error:
         raise EmulatorError(f'leak "{spec}": {error}; example: prk@20s,20Pa/s') from None
+
+
+def _leak(spec: str) -> tuple[str, float, float]:
+    """Parse "prk@20s,20Pa/s" into segment, s and Pa/s."""
+    place, _, rate = spec.partition(",")
+    segment, _, time = place.partition("@")
+    if not (segment and time and rate):
+        raise UnitError("write SEGMENT@TIME,RATE")
+    at_s, pa_per_s = parse_quantity(time, "time"), parse_quantity(rate, "pressure rate")
+    if at_s < 0 or pa_per_s < 0:
+        raise UnitError("time and rate must not be negative")
+    return segment, at_s, pa_per_s
 
 
 async def _serve(fleet: "Fleet", rig: "Rig", until: _Until, *, as_json: bool) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, over.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it to go on
+            loop.add_signal_handler(number, over.set)
     if until.input_ends:
         loop.add_reader(sys.stdin, _end_with_input, over)
     async with fleet.serve():
@@ -121,6 +144,7 @@ async def _serve(fleet: "Fleet", rig: "Rig", until: _Until, *, as_json: bool) ->
         with suppress(TimeoutError):
             async with asyncio.timeout(until.duration_s):
                 await over.wait()
+    _print_statistics(fleet, as_json=as_json)
 
 
 def _end_with_input(over: asyncio.Event) -> None:
@@ -138,3 +162,30 @@ def _print_ports(fleet: "Fleet", *, as_json: bool) -> None:
         for bus, port in fleet.ports.items():
             typer.echo(f"{bus:<{width}}  {port}")
     sys.stdout.flush()
+
+
+def _print_statistics(fleet: "Fleet", *, as_json: bool) -> None:
+    """Tell what happened on the lines; whoever started the emulator may be gone by now."""
+    lines = {bus: line.statistics for bus, line in fleet.lines.items()}
+    if as_json:
+        import orjson  # noqa: PLC0415 - keeps --help fast
+
+        told = {
+            bus: {
+                "requests": each.requests,
+                "answers": each.answers,
+                "violations": each.violations,
+                "collisions": each.collisions,
+                "busy_s": each.busy_ns / 1e9,
+            }
+            for bus, each in lines.items()
+        }
+        with suppress(BrokenPipeError):
+            typer.echo(orjson.dumps({"lines": told}).decode())
+        return
+    for bus, each in lines.items():
+        typer.echo(
+            f"{bus}: {each.requests} requests, {each.answers} answers, {each.violations} requests sooner than T3.5,"
+            f" {each.collisions} collisions",
+            err=True,
+        )

@@ -1,4 +1,4 @@
-"""Event loops for the emulator: one whose clock jumps (tests, simulated days), one with precise timers (real ports).
+"""The emulator's time: an event loop whose clock jumps (tests, simulated days), and alarms on whatever loop runs.
 
 Everything in Manovac waits on the running loop's clock. Under `VirtualEventLoop` drivers, gateway and emulator
 therefore run thousands of times faster than real time, and always the same way.
@@ -127,17 +127,6 @@ def run_virtual(coroutine: Coroutine[Any, Any, _T], *, limit_s: float = 86_400.0
     """
     with asyncio.Runner(loop_factory=lambda: VirtualEventLoop(limit_s=limit_s)) as runner:
         return runner.run(coroutine)
-
-
-def precise_event_loop() -> asyncio.AbstractEventLoop:
-    """Make an event loop whose timers keep microseconds, for emulated lines in real time.
-
-    asyncio's usual selector is epoll, whose timeout is rounded up to whole milliseconds: a timer for 0.1 ms fires after
-    about 1.1 ms. At 115200 baud a character takes 87 us and the silence between frames 1.75 ms, so that rounding would
-    cost more than the line itself. select() takes microseconds. Its price is a limit of 1024 descriptors, far more than
-    a rig has.
-    """
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def now_ns(loop: asyncio.AbstractEventLoop) -> int:

@@ -109,6 +109,9 @@ class _Run:
     finished: bool = False
 
 
+_Event = tuple[int, int, Callable[[int, Any], None], Any]  # when, in which order, what is done, and to what
+
+
 class Line:
     """One pair of wires with a host and any number of stations.
 
@@ -134,7 +137,8 @@ class Line:
         self._framed: list[_Station] = []
         self._terminated: list[_Station] = []
         self._runs: list[_Run] = []  # all that can still matter, also those that begin later
-        self._events: list[tuple[int, int, Callable[[int, Any], None], Any]] = []
+        self._events: list[_Event] = []
+        self._idle_events: list[_Event] = []  # can wait: nobody acts on them
         self._order = count()
         self._to_host: list[tuple[int, bytes]] = []
         self._host_free = self._quiet_since = -_NS
@@ -144,9 +148,7 @@ class Line:
 
     def add(self, name: str, firmware: Firmware) -> None:
         """Put a device on the line, switched on at time 0."""
-        station = _Station(
-            name=name, firmware=firmware, framed=firmware.silence_framed, addresses=firmware.addresses
-        )
+        station = _Station(name=name, firmware=firmware, framed=firmware.silence_framed, addresses=firmware.addresses)
         (self._framed if station.framed else self._terminated).append(station)
         self._watch(0, station)
 
@@ -205,8 +207,11 @@ class Line:
         return heard
 
     def _process(self, to_ns: int) -> None:
-        events = self._events
-        while events and events[0][0] <= to_ns:
+        while True:
+            idle_first = bool(self._idle_events) and (not self._events or self._idle_events[0] < self._events[0])
+            events = self._idle_events if idle_first else self._events
+            if not events or events[0][0] > to_ns:
+                return
             at, _, act, subject = heapq.heappop(events)
             act(at, subject)
 
@@ -235,7 +240,15 @@ class Line:
         if run.cuts:
             self._at(run.start + run.speed.span_ns(run.cuts[-1]), self._hand_over, run)
         if self._framed:
-            self._at(run.end + self._silence, self._fall_silent, None)
+            event: _Event = (run.end + self._silence, next(self._order), self._fall_silent, None)
+            heapq.heappush(self._events if self._concerns_somebody(run) else self._idle_events, event)
+
+    def _concerns_somebody(self, run: _Run) -> bool:
+        """Say whether a framed station may act on these characters: most answers concern the host alone."""
+        if run.talker is None or len(self._runs) > 2:
+            return True  # a request, or a heap of characters of which nobody knows what they add up to
+        others = (station.addresses for station in self._framed if station is not run.talker)
+        return any(addresses is None or run.data[0] in addresses for addresses in others)
 
     def _hand_over(self, at: int, run: _Run) -> None:
         first, upto = run.settled, run.cuts.pop()

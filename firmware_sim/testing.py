@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from drivers.precise_loop import precise_event_loop
 from drivers.rig import Rig
-from firmware_sim.clock import precise_event_loop
 from firmware_sim.faults import Fault
 from firmware_sim.fleet import Fleet
 from firmware_sim.physics.world import World

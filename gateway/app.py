@@ -120,16 +120,16 @@ class Gateway:
             self._publisher.flush()
 
     async def _until_polls_end(self) -> None:
-        """Poll, and keep the link until the last poll has been handed to it."""
-        carrying = asyncio.create_task(self.carrier.run(), name="link")
-        try:
-            async with asyncio.TaskGroup() as polls:
-                for poller in self.pollers:
-                    polls.create_task(poller.run(), name=f"bus {poller.bus.name}")
-        finally:
-            self._publisher.flush()
-            carrying.cancel()
-            await asyncio.wait([carrying])
+        """Poll, and keep the link until the last poll has been handed to it; a link that fails ends the polls too."""
+        async with asyncio.TaskGroup() as link:
+            carrying = link.create_task(self.carrier.run(), name="link")
+            try:
+                async with asyncio.TaskGroup() as polls:
+                    for poller in self.pollers:
+                        polls.create_task(poller.run(), name=f"bus {poller.bus.name}")
+            finally:
+                self._publisher.flush()
+                carrying.cancel()
 
     def _announce(self) -> None:
         meta = payloads.meta(

@@ -61,7 +61,7 @@ class HealthCheck:
             problem=statistics.problem,
             connects=statistics.connects,
             foreign=statistics.foreign,
-            line_use=used_s / elapsed_s,
+            line_use=used_s / (elapsed_s * (poller.bus.words.window if poller.bus.pipelined else 1)),
             units={unit: _unit_health(each) for unit, each in statistics.units.items()},
         )
 

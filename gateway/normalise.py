@@ -65,7 +65,7 @@ class Normaliser:
                 values = self._curve.apply(values)
             reasons = self._judge(values, raw, now_ms)
         quality = QUALITY_OF[reasons]
-        if reasons.any():
+        if np.count_nonzero(reasons):
             quality[np.isnan(values)] = Quality.BAD
         return Readings(
             channels=self._channels,
@@ -87,10 +87,10 @@ class Normaliser:
         if self._limits_rate:
             found[self._too_fast(values, raw.time_s)] = Reason.SPIKE
         within = (values >= self._low) & (values <= self._high)
-        if not within.all():
+        if np.count_nonzero(within) < len(within):  # all() takes five times as long on a few values
             found[~within] = Reason.OUT_OF_RANGE  # that is also what a calibration's table does not reach
             found[np.isnan(raw.values)] = Reason.SENSOR_FAILURE
-        return np.where(raw.reasons != Reason.NONE, raw.reasons, found)
+        return np.where(raw.reasons, raw.reasons, found)  # NONE is 0
 
     def _too_fast(self, values: NDArray[np.float64], time_s: float) -> NDArray[np.bool_]:
         """Say which channels have moved faster than they may since their last value."""

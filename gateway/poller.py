@@ -1,6 +1,7 @@
 """Runs the schedule of one bus and hands each poll on; nothing that a device or driver does ends it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,6 +12,7 @@ from drivers.reading import RawPoll, Reason
 from gateway.schedule import Schedule
 
 _log = logging.getLogger(__name__)
+_TELL_PAUSE_S: Final = 5.0
 _EARLY_S: Final = 1e-6  # a timer may fire a rounding error too soon
 
 Deliver = Callable[[int, RawPoll], None]
@@ -21,7 +23,7 @@ class Poller:
 
     Attributes:
         schedule: made when it starts; None before.
-        crashes: polls that ended in an exception of a driver (a bug, logged once per kind).
+        crashes: polls that ended in an exception of a driver (a bug, logged once per unit and kind).
         heartbeat_s: loop time of the last poll that ended.
     """
 
@@ -35,20 +37,21 @@ class Poller:
         self.heartbeat_s = 0.0
         self._periods = periods
         self._deliver = deliver
-        self._crash_kinds: set[str] = set()
+        self._crash_kinds: set[tuple[int, type[Exception]]] = set()
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Hold the bus open and poll until cancelled."""
-        schedule = self.schedule = Schedule(self._periods, start_s=self.bus.now_s())
         workers = min(self.bus.words.window if self.bus.pipelined else 1, len(self.readers))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.bus.run(), name=f"bus {self.bus.name}")
+            tasks.create_task(self._tell(), name=f"tell of {self.bus.name}")
+            await self._first_connection()
+            schedule = self.schedule = Schedule(self._periods, start_s=self.bus.now_s())
             for worker in range(workers):
                 tasks.create_task(self._work(schedule), name=f"poll {self.bus.name} {worker}")
 
     async def _work(self, schedule: Schedule) -> None:
-        await self._first_connection()
         while True:
             due_s = schedule.next_due_s()
             if due_s is None or due_s > self.bus.now_s() + _EARLY_S:
@@ -61,12 +64,24 @@ class Poller:
             self._changed.set()
 
     async def _first_connection(self) -> None:
-        """Give the port a moment to open, so that a healthy start has no reading "bus_down"; a dead one says so after it."""
-        try:
+        """Give the port a moment to open, so that a healthy start has no reading "bus_down"; a dead one has."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await self.bus.came_up()
-        except TimeoutError:
-            _log.warning("bus %s is down: %s", self.bus.name, self.bus.problem)
+
+    async def _tell(self) -> None:
+        """Log when the bus goes down and when it is back; not at once again, so that a loose plug fills no log."""
+        was_up = True
+        while True:
+            await self.bus.changed()
+            if self.bus.up == was_up:
+                continue
+            was_up = self.bus.up
+            if was_up:
+                _log.info("bus %s is back", self.bus.name)
+            else:
+                _log.warning("bus %s is down: %s (tried again until it is back)", self.bus.name, self.bus.problem)
+            await asyncio.sleep(_TELL_PAUSE_S)
 
     async def _wait_until(self, due_s: float | None) -> None:
         """Sleep until then, or until another worker has put a unit back."""
@@ -84,9 +99,9 @@ class Poller:
         reader = self.readers[unit]
         try:
             return await reader.poll()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - anybody's driver, and whatever it raises is that unit's trouble alone
             self.crashes += 1
-            kind = f"{type(error).__name__}: {error}"
+            kind = unit, type(error)
             if kind not in self._crash_kinds:
                 self._crash_kinds.add(kind)
                 _log.exception(

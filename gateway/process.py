@@ -1,7 +1,7 @@
 """Runs one coroutine as a process should: precise timers, a quiet end on Ctrl-C or SIGTERM, an emulator beside it."""
 
 import asyncio
-import selectors
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -11,30 +11,53 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from drivers.precise_loop import precise_event_loop
+
 _T = TypeVar("_T")
+_log: Final = logging.getLogger(__name__)
 _READY_S: Final = 15.0
 _END_S: Final = 2.0
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EmulatorError(RuntimeError):
-    """The emulator did not start; the message is its own."""
+    """The emulator did not start; the message is its own, and so is the exit code."""
 
-
-def _precise_loop() -> asyncio.AbstractEventLoop:
-    """Make a loop whose timers keep microseconds; epoll would round the silences of an RS-485 line up to whole ms."""
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T | None:
-    """Run to the end and return the result; None when ended by Ctrl-C or SIGTERM, after everything was closed."""
-    with asyncio.Runner(loop_factory=_precise_loop) as runner:
+    """Run to the end and return the result; None when ended by Ctrl-C, SIGTERM or the loss of its terminal.
+
+    Everything is closed first. A second signal does not cut that short: each step of it has a limit of its own.
+    """
+    with asyncio.Runner(loop_factory=precise_event_loop) as runner:
         task = runner.get_loop().create_task(coroutine, name="manovac")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            runner.get_loop().add_signal_handler(number, task.cancel)
+
+        def end() -> None:
+            if not task.cancelling():
+                task.cancel()
+
+        for number in _ENDING:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it to go on
+                runner.get_loop().add_signal_handler(number, end)
         try:
             return runner.get_loop().run_until_complete(task)
         except asyncio.CancelledError:
             return None
+        except ExceptionGroup as group:
+            if group.subgroup(BrokenPipeError) is not None:
+                raise BrokenPipeError from None  # whoever read our output has gone, as after `| head`
+            raise
+
+
+def log_to_terminal(level: int) -> None:
+    """Let Manovac's own modules talk on stderr from that level on, and libraries only when something is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    for package in ("drivers", "gateway"):
+        logging.getLogger(package).setLevel(level)
 
 
 @asynccontextmanager
@@ -53,6 +76,7 @@ async def emulator(rig: Path, *options: str) -> AsyncIterator[dict[str, str]]:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # no folder of the caller's takes the place of a package
         "-c",
         "from gateway.cli import main; main()",
         "emulate",
@@ -66,7 +90,13 @@ async def emulator(rig: Path, *options: str) -> AsyncIterator[dict[str, str]]:
         start_new_session=True,  # Ctrl-C is for us: we end it, after the last poll
     )
     try:
-        yield await _ports(process)
+        ports = await _ports(process)
+        watching = asyncio.create_task(_watch(process), name="emulator")
+        try:
+            yield ports
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
     finally:
         await _end(process)
 
@@ -80,9 +110,20 @@ async def _ports(process: asyncio.subprocess.Process) -> dict[str, str]:
             if line:
                 ports: dict[str, str] = orjson.loads(line)["ports"]
                 return ports
-            raise EmulatorError((await process.stderr.read()).decode(errors="replace").strip())
+            said = (await process.stderr.read()).decode(errors="replace").strip()
+            raise EmulatorError(said or "the emulator did not start", max(await process.wait(), 1))
     except TimeoutError:
         raise EmulatorError(f"the emulator was not ready within {_READY_S:g} s") from None
+
+
+async def _watch(process: asyncio.subprocess.Process) -> None:
+    """Take what the emulator says, so that it never waits for us, and tell when it ends by itself."""
+    assert process.stderr is not None  # noqa: S101 - it was made with a pipe
+    last = b""
+    async for line in process.stderr:
+        last = line
+    code = await process.wait()
+    _log.error("the emulator ended by itself, exit code %d: %s", code, last.decode(errors="replace").strip())
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

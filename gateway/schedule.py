@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 
 class _Due(NamedTuple):
-    """A poll to come; a tuple because the heap compares many."""
+    """A poll to come; a tuple because the heap compares many.
 
-    due_s: float
+    `since_s` is when it can be made: when it is due, or later if its unit was still being polled then.
+    """
+
+    since_s: float
     order: int
     unit: int
     period_s: float
+    due_s: float
 
 
 class Schedule:
@@ -35,9 +39,11 @@ class Schedule:
         for unit, period_s in periods.items():
             groups.setdefault(period_s, []).append(unit)
         self._waiting = [
-            _Due(start_s + period_s * index / len(units), order, unit, period_s)
-            for order, (period_s, index, unit, units) in enumerate(
-                (period_s, index, unit, units) for period_s, units in groups.items() for index, unit in enumerate(units)
+            _Due(due_s, order, unit, period_s, due_s)
+            for order, (due_s, unit, period_s) in enumerate(
+                (start_s + period_s * index / len(units), unit, period_s)
+                for period_s, units in groups.items()
+                for index, unit in enumerate(units)
             )
         ]
         heapify(self._waiting)
@@ -47,10 +53,10 @@ class Schedule:
 
     def next_due_s(self) -> float | None:
         """Return when the next poll is due, None while every unit is being polled."""
-        return self._waiting[0].due_s if self._waiting else None
+        return self._waiting[0].since_s if self._waiting else None
 
     def take(self) -> int:
-        """Return the unit whose poll is due first; it is out of the schedule until `done`."""
+        """Return the unit that has waited longest; it is out of the schedule until `done`."""
         due = heappop(self._waiting)
         self._polling[due.unit] = due
         return due.unit
@@ -62,4 +68,5 @@ class Schedule:
         # the grid point that has just passed is still worth polling: only older ones are lost
         self.missed[unit] += max(late - 1, 0)
         self._order += 1
-        heappush(self._waiting, _Due(due.due_s + max(late, 1) * due.period_s, self._order, unit, due.period_s))
+        due_s = due.due_s + max(late, 1) * due.period_s
+        heappush(self._waiting, _Due(max(due_s, now_s), self._order, unit, due.period_s, due_s))

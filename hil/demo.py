@@ -1,15 +1,20 @@
 """`manovac demo`: the emulated station, a broker, the gateway and a hole, on this machine, with nothing else needed."""
 
 import asyncio
+import logging
+import signal
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from drivers.rig_problems import counted
+from drivers.units import UNITS, UnitError, parse_time
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from drivers.reading import Readings
@@ -20,6 +25,7 @@ _HOLE_AFTER_S: Final = 20.0
 _HOLE_PA_PER_S: Final = 20.0
 _TELL_EACH_S: Final = 5.0
 _USUAL_PORT: Final = 1883
+_BROKER_END_S: Final = 0.05  # it has nothing to save
 
 
 def demo(
@@ -27,7 +33,8 @@ def demo(
     rig: Annotated[Path, typer.Option(help="A rig file; the emulated ISS when not given.", show_default=False)] = _ISS,
     duration: Annotated[str, typer.Option(help='How long, such as "60 s"; until Ctrl-C when not given.')] = "",
     mqtt_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="The broker's port; 1883, or the next free one, when not given.")
+        int | None,
+        typer.Option(min=1, max=65535, help="The broker's port; 1883, or the next free one, when not given."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed, another history.")] = None,
 ) -> None:
@@ -36,19 +43,21 @@ def demo(
     Needs the extra `demo`: pip install 'manovac[demo]'. Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file.
     """
     from drivers.rig_source import load_rig  # noqa: PLC0415
-    from drivers.units import UnitError, parse_quantity  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
-    from gateway.process import EmulatorError, run  # noqa: PLC0415
+    from gateway.process import EmulatorError, log_to_terminal, run  # noqa: PLC0415
 
     try:
-        duration_s = parse_quantity(duration, "time") if duration else None
+        duration_s = parse_time(duration) if duration else None
     except UnitError as error:
-        raise CommandError(f"--duration: {error}", USAGE) from error
+        raise CommandError(f"--duration {duration}: {error}", USAGE) from error
     words = load_rig(rig)
+    if not words.transducers:
+        raise CommandError(f"{rig} has no transducer: there is nothing to show", USAGE)
+    log_to_terminal(logging.WARNING)
     try:
         run(_demo(rig, words, duration_s=duration_s, mqtt_port=mqtt_port, seed=seed))
     except EmulatorError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), error.code) from error
     typer.echo("demo ended; nothing is left running", err=True)
 
 
@@ -59,7 +68,8 @@ async def _demo(path: Path, rig: "Rig", *, duration_s: float | None, mqtt_port: 
     from gateway.process import emulator  # noqa: PLC0415
 
     started_s = time.monotonic()
-    hole = "prk" if "prk" in rig.segments else next(iter(rig.segments))
+    measured = [transducer.segment for transducer in rig.transducers.values()]
+    hole = "prk" if "prk" in measured else measured[0]
     options = ["--leak", f"{hole}@{_HOLE_AFTER_S:g}s,{_HOLE_PA_PER_S:g}Pa/s"]
     options += ["--seed", str(seed)] if seed is not None else []
     async with _broker(mqtt_port) as port, emulator(path, *options) as ports:
@@ -72,11 +82,14 @@ async def _demo(path: Path, rig: "Rig", *, duration_s: float | None, mqtt_port: 
         gateway.listeners.append(teller.take)
         teller.introduce(ports, port)
         try:
-            async with asyncio.timeout(duration_s and max(duration_s - teller.elapsed_s(), 0)), asyncio.TaskGroup() as tasks:
+            async with (
+                asyncio.timeout(duration_s and max(duration_s - teller.elapsed_s(), 0)),
+                asyncio.TaskGroup() as tasks,
+            ):
                 tasks.create_task(gateway.run(), name="gateway")
                 tasks.create_task(teller.run(), name="teller")
         except TimeoutError:
-            typer.echo(f"{teller.clock()} {duration_s:g} s are over")
+            teller.say(f"{duration_s:g} s are over")
 
 
 @asynccontextmanager
@@ -87,17 +100,28 @@ async def _broker(asked: int | None) -> AsyncIterator[int]:
     try:
         import iotcore  # noqa: PLC0415
     except ImportError:
-        raise CommandError("the demo needs a broker that is not installed: pip install 'manovac[demo]'") from None
+        raise CommandError(
+            "the demo's broker is not installed: pip install 'manovac[demo]', or '.[demo]' in Manovac's source"
+        ) from None
     port = asked or _next_free(_USUAL_PORT)
     broker = iotcore.Broker(port=port, listen="127.0.0.1", max_payload_size=262_144)
     try:
-        await asyncio.to_thread(broker.start)
-    except (OSError, RuntimeError) as error:
-        raise CommandError(f"the broker could not take port {port}: {error}; try another --mqtt-port") from error
-    try:
+        try:
+            await asyncio.to_thread(_start, broker.start)
+        except (OSError, RuntimeError) as error:
+            raise CommandError(f"the broker could not take port {port} ({error}); try another --mqtt-port") from error
         yield port
     finally:
-        await asyncio.to_thread(broker.stop, 1.0)
+        await asyncio.to_thread(broker.stop, _BROKER_END_S)
+
+
+def _start(start: Callable[[], object]) -> None:
+    """Start the broker's process deaf to signals for all of us, which it inherits: it ends last, killed by us."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _next_free(port: int) -> int:
@@ -119,29 +143,30 @@ class _Teller:
         self._rig = rig
         self._hole = hole
         self._started_s = started_s
-        self._readings = self._good = 0
+        self._readings = 0
+        self._not_good: Counter[str] = Counter()
         self._pressure: dict[str, float] = {}
-        self._first: asyncio.Event = asyncio.Event()
+        self._first = False
 
     def elapsed_s(self) -> float:
         """Seconds since the command was given."""
         return time.monotonic() - self._started_s
 
-    def clock(self) -> str:
-        """The time in front of each line."""
-        return f"{self.elapsed_s():6.1f} s "
+    def say(self, text: str) -> None:
+        """Print a line with the time in front."""
+        typer.echo(f"{self.elapsed_s():6.1f} s  {text}")
 
     def introduce(self, ports: dict[str, str], mqtt_port: int) -> None:
         """Print what runs where, and what to try."""
         rig = self._rig
         topics = f"manovac/v1/{rig.station.id}"
         typer.echo(
-            f"{rig.station.title or rig.station.id}, emulated: {len(rig.segments)} segments, {len(rig.transducers)}"
-            f" transducers on {len(ports)} buses"
+            f"{rig.station.title or rig.station.id}, emulated: {counted(len(rig.segments), 'segment')},"
+            f" {counted(len(rig.transducers), 'transducer')} on {counted(len(ports), 'bus')}"
         )
         for bus, port in ports.items():
             typer.echo(f"  {bus:<12} {rig.buses[bus].kind:<14} {port}")
-        typer.echo(f"  {'broker':<12} {'mqtt':<14} 127.0.0.1:{mqtt_port}\nTry in another terminal:")
+        typer.echo(f"  {'broker':<12} {'mqtt':<14} 127.0.0.1:{mqtt_port}\n\nTry in another terminal:")
         typer.echo(f"  mosquitto_sub -p {mqtt_port} -v -t '{topics}/seg/+/pressure/+'")
         typer.echo(f"  mosquitto_sub -p {mqtt_port} -v -t '{topics}/gw/#'\nCtrl-C ends everything.\n")
 
@@ -149,28 +174,43 @@ class _Teller:
         """Listen to the gateway."""
         for reading in readings:
             self._readings += 1
-            self._good += reading.quality == 0
-            if reading.channel.quantity == "pressure" and reading.value is not None and reading.quality == 0:
-                self._pressure[self._rig.transducers[reading.channel.transducer].segment] = reading.value
-                if not self._first.is_set():
-                    self._first.set()
-                    typer.echo(f"{self.clock()} first reading: {reading.channel.id} {reading.value:.1f} Pa good")
+            if reading.quality:
+                self._not_good[reading.reason.word or reading.quality.word] += 1
+            elif reading.channel.quantity == "pressure" and reading.value is not None:
+                self._pressure[reading.channel.transducer] = reading.value
+                if not self._first:
+                    self._first = True
+                    self.say(f"first reading: {reading.channel.id} {reading.value:.1f} Pa, good")
 
     async def run(self) -> None:
         """Tell how it goes, and when the hole opens."""
-        before: float | None = None
+        hole_s = asyncio.get_running_loop().time() + _HOLE_AFTER_S
+        before_pa: float | None = None
         opened = False
         while True:
             await asyncio.sleep(_TELL_EACH_S)
-            if not opened and self.elapsed_s() > _HOLE_AFTER_S:
+            now_pa = self._mean_pa()
+            change = "" if now_pa is None or before_pa is None else f", {(now_pa - before_pa) / _TELL_EACH_S:+.1f} Pa/s"
+            self.say(f"{self._readings} readings, {self._grades()}{self._shown(now_pa)}{change}")
+            before_pa = now_pa
+            if not opened and asyncio.get_running_loop().time() >= hole_s:
                 opened = True
-                typer.echo(
-                    f"{self.clock()} a hole has opened in {self._hole}: for now a plain pressure ramp of"
-                    f" {_HOLE_PA_PER_S:g} Pa/s, shared by what its open hatches join"
+                self.say(
+                    f"a hole in {self._hole}: for now a plain ramp, {_HOLE_PA_PER_S:g} Pa/s shared with what"
+                    " open hatches join"
                 )
-            now = self._pressure.get(self._hole)
-            change = "" if now is None or before is None else f", {(now - before) / _TELL_EACH_S:+.1f} Pa/s"
-            where = "" if now is None else f"; {self._hole} {now / 133.322387415:.2f} mmHg{change}"
-            typer.echo(f"{self.clock()} {self._readings} readings, {self._good} good{where}")
-            sys.stdout.flush()
-            before = now
+
+    def _grades(self) -> str:
+        if not self._not_good:
+            return "all good"
+        others = ", ".join(f"{number} {why}" for why, number in self._not_good.items())
+        return f"{self._readings - self._not_good.total()} good, {others}"
+
+    def _mean_pa(self) -> float | None:
+        """Return the mean of what the transducers of the hole's segment said last."""
+        said = [each for name, each in self._pressure.items() if self._rig.transducers[name].segment == self._hole]
+        return sum(said) / len(said) if said else None
+
+    def _shown(self, pressure_pa: float | None) -> str:
+        unit = UNITS[self._rig.segments[self._hole].display_unit]
+        return "" if pressure_pa is None else f"; {self._hole} {unit.from_si(pressure_pa):.2f} {unit.symbol}"

@@ -4,6 +4,7 @@ Sources: KELLER "Communication protocol Serie 30" (floats, F48, refusal 32) and 
 number at 0x0202 is where two independent public clients read it.
 """
 
+import struct
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,12 +16,19 @@ from drivers.models.answers import RTU_KINDS, USUAL_BAUDS, strike_non_finite, un
 from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, Transducer
 from drivers.units import UNITS
-from drivers.wire.keller_bus import INITIALISE, NOT_INITIALISED, KellerRequest, data_of, keller_request
+from drivers.wire.keller_bus import (
+    INITIALISE,
+    NOT_INITIALISED,
+    READ_SERIAL_NUMBER,
+    KellerRequest,
+    greeting_text,
+    keller_request,
+)
 from drivers.wire.modbus import PAYLOAD_AT, READ_HOLDING, read_registers
 
 _VALUES: Final = 0x0100, 4  # P1 in bar and TOB1 in degC, both float32 with the high word first
+_FLOATS: Final = struct.Struct(">2f")
 _SERIAL_NUMBER: Final = 0x0202, 2  # 32 bits, high word first
-_IDENTITY: Final = 0x0200, 1
 
 
 class Keller33x:
@@ -40,14 +48,15 @@ class Keller33x:
             Channel(transducer=name, quantity="temperature", unit=UNITS["C"]),
         )
         self.requests: tuple[Request, ...] = (self._values,)
-        self.fences: tuple[Request, ...] = (self._serial_number, read_registers(unit, READ_HOLDING, *_IDENTITY))
+        # one of each protocol: refusals of Modbus reads are all equal, and after a restart it does nothing but refuse
+        self.fences: tuple[Request, ...] = (keller_request(unit, READ_SERIAL_NUMBER), self._serial_number)
 
     async def identify(self, ask: Ask) -> Identity:
         """Send F48, which gives class, group and firmware date; then compare the serial number."""
         greeting = await ask(self._initialise)
         if greeting.outcome is not Outcome.REPLY:
             return Identity(reason=greeting.outcome.reason)
-        text = _recognise(greeting.frame) or ""
+        text = greeting_text(greeting.frame) or ""
         answer = await ask(self._serial_number)
         if answer.outcome is not Outcome.REPLY:
             untold = answer.outcome is Outcome.EXCEPTION and answer.code != NOT_INITIALISED and self._expected is None
@@ -64,8 +73,7 @@ class Keller33x:
             return RawPoll.nothing(self.channels, Reason.RESTARTED, attempt.time_s)
         if attempt.outcome is not Outcome.REPLY:
             return unanswered(self.channels, attempt)
-        with np.errstate(invalid="ignore"):  # a signalling NaN is a channel error too
-            values = np.frombuffer(attempt.frame, dtype=">f4", count=2, offset=PAYLOAD_AT).astype(np.float64)
+        values = np.array(_FLOATS.unpack_from(attempt.frame, PAYLOAD_AT))
         return RawPoll(
             channels=self.channels,
             reasons=strike_non_finite(values),
@@ -77,14 +85,6 @@ class Keller33x:
 
 def _hail(unit: int) -> KellerRequest:
     return keller_request(unit, INITIALISE)
-
-
-def _recognise(frame: bytes) -> str | None:
-    """F48 answers class, group, year, week of the firmware, then buffer length and state."""
-    data = data_of(frame)
-    if len(data) != 6:
-        return None
-    return f"KELLER {data[0]}.{data[1]:02}, firmware {data[2]}.{data[3]:02}"
 
 
 def _driver(unit: int, transducers: Mapping[str, Transducer], _bus: Bus) -> Keller33x:
@@ -104,5 +104,5 @@ MODEL: Final = Model(
     driver=_driver,
     takes=frozenset({"serial_number"}),
     hail=_hail,
-    recognise=_recognise,
+    recognise=greeting_text,
 )

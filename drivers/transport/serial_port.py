@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import termios
+from pathlib import Path
 from typing import Any, cast
 
 import serial
@@ -14,37 +16,45 @@ from drivers.transport.transport import Receiver
 class SerialTransport:
     """Bytes over a serial port, opened by its path for this process alone.
 
-    A path below /dev/serial/by-id names the adapter, whatever /dev/ttyUSB number it comes back under: it is resolved anew
-    at each `connect`.
+    A path below /dev/serial/by-id names the adapter, whatever /dev/ttyUSB number it comes back under: it is resolved
+    anew at each `connect`.
     """
 
     def __init__(self, path: str, *, baud: int, data_format: str) -> None:
         self._path = path
         self._baud = baud
-        self._bytesize, self._parity, self._stopbits = int(data_format[0]), data_format[1], int(data_format[2])
+        self._format = data_format
         self._stream: asyncio.Transport | None = None
 
     async def connect(self, receiver: Receiver) -> None:
         """Open the port; see `Transport`."""
         loop = asyncio.get_running_loop()
+        bytesize, parity, stopbits = self._frame()
         try:
             stream, _ = await serial_asyncio_fast.create_serial_connection(
                 loop,
                 lambda: Stream(receiver),
                 self._path,
                 baudrate=self._baud,
-                bytesize=self._bytesize,
-                parity=self._parity,
-                stopbits=self._stopbits,
+                bytesize=bytesize,
+                parity=parity,
+                stopbits=stopbits,
                 exclusive=True,
             )
         except serial.SerialException as error:
             raise OSError(_explain(self._path, error)) from error
+        except (termios.error, ValueError) as error:
+            raise OSError(f"{self._path}: this port cannot do {self._baud} {self._format} ({error})") from error
         port: Any = stream.serial
         # FTDI adapters hold bytes back for 16 ms otherwise; others, and pseudo-terminals, know no such mode
         with contextlib.suppress(OSError, ValueError, NotImplementedError, AttributeError):
             port.set_low_latency_mode(True)
         self._stream = cast("asyncio.Transport", stream)
+
+    def _frame(self) -> tuple[int, str, int]:
+        """Return data bits, parity and stop bits; a pseudo-terminal carries bytes and refuses everything but 8N1."""
+        data_format = "8N1" if Path(self._path).resolve().is_relative_to("/dev/pts") else self._format
+        return int(data_format[0]), data_format[1], int(data_format[2])
 
     def write(self, data: bytes) -> None:
         """Send bytes; see `Transport`."""
@@ -61,7 +71,7 @@ class SerialTransport:
 def _explain(path: str, error: serial.SerialException) -> str:
     text = str(error)
     if "ermission denied" in text:
-        return f"{path}: permission denied; add this user to the group that owns the port (Debian: dialout) and log in again"
+        return f"{path}: permission denied; add this user to the port's group (Debian: dialout) and log in again"
     if "exclusively lock" in text:
         return f"{path}: another program holds this port; `manovac ports` shows which"
     if "No such file" in text:

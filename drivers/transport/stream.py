@@ -1,7 +1,6 @@
 """The asyncio side that serial ports and TCP connections share."""
 
 import asyncio
-from typing import cast
 
 from drivers.transport.transport import Receiver
 
@@ -25,5 +24,7 @@ class Stream(asyncio.Protocol):
 
 def abandon(transport: asyncio.Transport) -> None:
     """Close a transport at once, without a report of loss."""
-    cast("Stream", transport.get_protocol()).receiver = None
+    protocol = transport.get_protocol()
+    if isinstance(protocol, Stream):  # one that was lost has none any more
+        protocol.receiver = None
     transport.abort()

@@ -13,6 +13,14 @@ _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_PROBES = 3
 
 
+def _explain(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: nothing listens there, or it has its one client already"
+    if isinstance(error, socket.gaierror):
+        return f"no such host ({error.strerror})"
+    return error.strerror or str(error)
+
+
 class TcpTransport:
     """Bytes over TCP; a peer that vanished without a word is noticed by keepalive within half a minute."""
 
@@ -31,6 +39,11 @@ class TcpTransport:
             raise OSError(
                 f"{self._host}:{self._port} did not answer within {_CONNECT_S:g} s: is it on this network?"
             ) from None
+        except (OverflowError, UnicodeError) as error:
+            raise OSError(f"{self._host}:{self._port} is no address: {error}") from error
+        except OSError as error:
+            raise OSError(f"{self._host}:{self._port}: {_explain(error)}") from error
+        self._stream = stream
         connection = cast("socket.socket", stream.get_extra_info("socket"))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, seconds in (
@@ -40,7 +53,6 @@ class TcpTransport:
         ):
             if hasattr(socket, option):  # Linux has them; elsewhere the system's own pace must do
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
-        self._stream = stream
 
     def write(self, data: bytes) -> None:
         """Send bytes; see `Transport`."""

@@ -71,3 +71,11 @@ def keller_request(unit: int, function: int, data: bytes = b"") -> KellerRequest
 def data_of(frame: bytes) -> bytes:
     """Return what stands between function and CRC of an answer."""
     return frame[2:-2]
+
+
+def greeting_text(frame: bytes) -> str | None:
+    """Return who sent an answer to F48 (class, group, year, week, buffer length, state); None when it is none."""
+    data = data_of(frame)
+    if len(data) != _ANSWER_DATA[INITIALISE]:
+        return None
+    return f"KELLER {data[0]}.{data[1]:02}, firmware {data[2]}.{data[3]:02}"

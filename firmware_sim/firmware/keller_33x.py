@@ -35,6 +35,16 @@ class Channel(IntEnum):
     TOB1 = 4
 
 
+class IntegerMap(IntEnum):
+    """Where 32-bit integers (Pa, 0.01 C) begin: two manuals disagree, and both kinds of firmware exist.
+
+    The 16-bit values that the younger firmware has at 0x0010 are left out: their scale is not confirmed.
+    """
+
+    SERIES_30 = 0x0010
+    X_LINE = 0x0020
+
+
 BOOT_NS: Final = 100_000_000
 """Silence after power-up; our choice, the manual's figure was not at hand."""
 
@@ -54,7 +64,6 @@ _BAR: Final = unit_of("bar", "pressure")
 _CELSIUS: Final = unit_of("C", "temperature")
 
 _FLOATS_AT: Final = {0x0002: Channel.P1, 0x0008: Channel.TOB1, 0x0100: Channel.P1, 0x0102: Channel.TOB1}
-_INTEGERS_AT: Final = {0x0012: Channel.P1, 0x0018: Channel.TOB1}  # in Pa and 0.01 C
 _IDENTITY: Final = range(0x0200, 0x0210)
 _IDENTITY_LIMIT: Final = 4
 _ADDRESS_AT: Final = 0x020D
@@ -93,6 +102,7 @@ class Keller33x:
         self.unit = unit
         self.serial_number = (number if isinstance(number, int) else zlib.crc32(name.encode())) & 0xFFFF_FFFF
         self.state = State.UNINITIALISED
+        self.integer_map = IntegerMap.SERIES_30
         self._sensor = sensors[name]
         low, high = words.range or _USUAL_RANGE_PA
         margin = (high - low) / 10
@@ -166,19 +176,14 @@ class Keller33x:
             return question.refusal(refusal.code)
 
     def _obey(self, at_ns: int, question: keller_bus.Frame) -> bytes:
-        if question.function not in list(keller_bus.Function):
-            raise keller_bus.Refusal(keller_bus.Code.ILLEGAL_FUNCTION)
-        function = keller_bus.Function(question.function)
-        if self.state is not State.RUN and function is not keller_bus.Function.INITIALISE:
-            raise keller_bus.Refusal(keller_bus.Code.NOT_INITIALISED)
-        takes_number = function not in {keller_bus.Function.INITIALISE, keller_bus.Function.READ_SERIAL_NUMBER}
-        if len(question.data) != takes_number:
-            raise keller_bus.Refusal(keller_bus.Code.WRONG_LENGTH)
+        function = self._allowed(question)
         match function:
             case keller_bus.Function.INITIALISE:
                 return self._initialise()
             case keller_bus.Function.READ_SERIAL_NUMBER:
                 return self.serial_number.to_bytes(4, "big")
+            case keller_bus.Function.CHANGE_ADDRESS:
+                return self._readdress(question.data[0])
             case keller_bus.Function.READ_COEFFICIENT:
                 return self._coefficient(question.data[0])
             case keller_bus.Function.READ_FLOAT:
@@ -191,10 +196,28 @@ class Keller33x:
                     raise keller_bus.Refusal(keller_bus.Code.OUT_OF_RANGE)
                 return keller_bus.integer_value(round(value), measured.status)
 
+    def _allowed(self, question: keller_bus.Frame) -> keller_bus.Function:
+        if question.function not in list(keller_bus.Function):
+            raise keller_bus.Refusal(keller_bus.Code.ILLEGAL_FUNCTION)
+        function = keller_bus.Function(question.function)
+        if self.state is not State.RUN and function is not keller_bus.Function.INITIALISE:
+            raise keller_bus.Refusal(keller_bus.Code.NOT_INITIALISED)
+        takes_number = function not in {keller_bus.Function.INITIALISE, keller_bus.Function.READ_SERIAL_NUMBER}
+        if len(question.data) != takes_number:
+            raise keller_bus.Refusal(keller_bus.Code.WRONG_LENGTH)
+        return function
+
     def _initialise(self) -> bytes:
         again = self.state is State.RUN
         self.state = State.RUN
         return _FIRMWARE + bytes((_BUFFER_LENGTH, again))
+
+    def _readdress(self, unit: int) -> bytes:
+        """Take another address after this answer, and return it; 0 asks which one it has."""
+        if unit >= keller_bus.TRANSPARENT:
+            raise keller_bus.Refusal(keller_bus.Code.ILLEGAL_CHANNEL)
+        self.unit = unit or self.unit
+        return bytes((self.unit,))
 
     def _coefficient(self, number: int) -> bytes:
         if number not in self._coefficients:
@@ -250,15 +273,18 @@ class Keller33x:
 
     def _value_registers(self, at_ns: int, address: int, count: int) -> bytes:
         measured = self._measure(at_ns)
-        image = {at: float32(measured.values[channel]) for at, channel in _FLOATS_AT.items()}
-        image |= {at: integer(measured.integer(channel), bits=32, signed=True) for at, channel in _INTEGERS_AT.items()}
-        data = b""
-        for register in range(address, address + count):
-            half = register % 2
-            if register - half not in image:
-                raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
-            data += image[register - half][2 * half : 2 * half + 2]
-        return data
+        half = address % 2
+        data = b"".join([self._value(measured, at) for at in range(address - half, address + count, 2)])
+        return data[2 * half : 2 * (half + count)]
+
+    def _value(self, measured: _Measured, at: int) -> bytes:
+        """Return the two registers that begin there."""
+        if at in _FLOATS_AT:
+            return float32(measured.values[_FLOATS_AT[at]])
+        for channel in Channel:
+            if at == self.integer_map + 2 * channel:
+                return integer(measured.integer(channel), bits=32, signed=True)
+        raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
 
     def _store(self, request: modbus.Write) -> None:
         if request.address == _ADDRESS_AT and len(request.values) == 1:

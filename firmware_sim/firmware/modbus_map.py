@@ -16,7 +16,6 @@ BOOT_NS: Final = 100_000_000
 """Silence after power-up; our choice for a family without a manual."""
 
 _QUANTITIES: Final = ("pressure", "temperature")
-_FUNCTIONS: Final = frozenset({modbus.Function.READ_HOLDING, modbus.Function.READ_INPUT})
 
 
 class _Cell:
@@ -48,6 +47,7 @@ class ModbusMap:
 
     silence_framed = True
     wakes_at_ns: int | None = None
+    functions = frozenset({modbus.Function.READ_HOLDING, modbus.Function.READ_INPUT})
 
     def __init__(
         self,
@@ -57,13 +57,22 @@ class ModbusMap:
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        self._unit = unit
-        self.addresses = frozenset((unit, modbus.BROADCAST))
+        self.readdress(unit)
         self._cells: dict[tuple[int, int], tuple[_Cell, int]] = {}
         self._held: dict[tuple[int, int], int] = {}
         self._unreadable: set[tuple[int, int]] = set()
         self._refusal: int | None = None
         self._ready_ns = 0
+        self.remap(transducers, sensors)
+
+    def readdress(self, unit: int) -> None:
+        """Answer at another address; an answer under way still has the old one."""
+        self._unit = unit
+        self.addresses = frozenset((unit, modbus.BROADCAST))
+
+    def remap(self, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]) -> None:
+        """Put the values where these transducers' maps say, and nowhere else."""
+        self._cells.clear()
         for name, words in transducers.items():
             for quantity, register in (words.map or {}).items():
                 self._place(name, _Cell(name, quantity, register, words, sensors[name]))
@@ -113,9 +122,19 @@ class ModbusMap:
             return modbus.exception(pdu[0], self._refusal)
 
         def do(request: modbus.Request) -> bytes | None:
-            return request.answer(self._registers(at_ns, request)) if isinstance(request, modbus.Read) else None
+            match request:
+                case modbus.Read():
+                    return request.answer(self._registers(at_ns, request))
+                case modbus.Write():
+                    self.store(request)
+                    return request.answer()
+            return None
 
-        return modbus.serve(pdu, _FUNCTIONS, do)
+        return modbus.serve(pdu, self.functions, do)
+
+    def store(self, request: modbus.Write) -> None:  # noqa: ARG002 - what devices with settings override
+        """Take a write; a map alone has nothing that can be written."""
+        raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
 
     def _registers(self, at_ns: int, request: modbus.Read) -> bytes:
         values: dict[_Cell, bytes] = {}  # a value of several registers is measured once

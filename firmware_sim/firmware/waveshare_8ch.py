@@ -5,20 +5,13 @@ shows as a current outside 4-20 mA (NAMUR NE 43). Source: Waveshare wiki, "Modbu
 """
 
 from collections.abc import Mapping, Sequence
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import Final
 
 from drivers.rig import Bus, Transducer
+from firmware_sim.firmware.current_loop import Loop, LoopFailure
 from firmware_sim.firmware.firmware import Reply, Sensor
 from firmware_sim.wire import modbus
-
-
-class LoopFailure(Enum):
-    """What a broken loop or transmitter shows, in A (NE 43: failure is 3.6 mA and less, 21 mA and more)."""
-
-    BROKEN_WIRE = 0.0
-    LOW = 3.5e-3
-    HIGH = 21.5e-3
 
 
 class InputType(IntEnum):
@@ -35,8 +28,6 @@ BOOT_NS: Final = 100_000_000
 """Silence after power-up; our choice, no document gives it."""
 
 CHANNELS: Final = range(1, 9)
-SATURATION_A: Final = (3.8e-3, 20.5e-3)
-"""Where a transmitter's current stops when the pressure leaves its range (NE 43)."""
 
 _FULL_SCALE_UA: Final = 20_000
 _FULL_SCALE_COUNTS: Final = 4095  # 12 bit: steps of 4.9 uA
@@ -55,25 +46,6 @@ _FUNCTIONS: Final = frozenset(
 )
 
 
-class _Loop:
-    """A transmitter on one input: pressure in, current out."""
-
-    def __init__(self, name: str, words: Transducer, sensor: Sensor) -> None:
-        if words.range is None or words.channel not in CHANNELS:
-            raise ValueError(f"transducer {name}: waveshare-8ch needs a range and a channel from 1 to 8")
-        self._low_pa, self._high_pa = words.range
-        self._low_a, self._high_a = words.current or (4e-3, 20e-3)
-        self._sensor = sensor
-
-    def current_a(self, at_ns: int) -> float:
-        """Return the loop current, A."""
-        pressure_pa = self._sensor.read(at_ns)[0]
-        part = (pressure_pa - self._low_pa) / (self._high_pa - self._low_pa)
-        current_a = self._low_a + part * (self._high_a - self._low_a)
-        low_a, high_a = SATURATION_A
-        return min(max(min(low_a, self._low_a), current_a), max(high_a, self._high_a))
-
-
 class Waveshare8ch:
     """One module. Address, input types and serial settings are kept without power; the line does not follow them."""
 
@@ -84,7 +56,7 @@ class Waveshare8ch:
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
     ) -> None:
         self.unit = unit
-        self._loops = {words.channel: _Loop(name, words, sensors[name]) for name, words in transducers.items()}
+        self._loops = {words.channel: Loop(name, words, sensors[name], CHANNELS) for name, words in transducers.items()}
         if len(self._loops) != len(transducers):
             raise ValueError(f"unit {unit}: two of {', '.join(transducers)} are on the same channel")
         baud = _BAUDS.index(bus.baud) if bus.baud in _BAUDS else _BAUDS.index(9600)

@@ -1,20 +1,69 @@
 """The emulated station as a rig file describes it: the truth in each segment, and what each transducer feels of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-from drivers.rig import Rig
+import numpy as np
+
+from drivers.rig import HatchState, Rig
 from firmware_sim.firmware.firmware import Sensor
-from firmware_sim.physics.air import Air
-from firmware_sim.physics.sensor import GRADES, SensingElement
+from firmware_sim.physics.air import Air, Change, Refill
+from firmware_sim.physics.climate import Climate
+from firmware_sim.physics.gas import GASES
+from firmware_sim.physics.network import Network
+from firmware_sim.physics.sensor import GRADES, SensingElement, Upset
+from firmware_sim.physics.setting import Machine, Opening, Passage, Setting, steady_loss
+
+_UNKNOWN_VOLUME_M3: Final = 10.0
 
 
 class World:
-    """Air and sensing elements of one rig. Times are ns of the emulator's clock."""
+    """Air and sensing elements of one rig. Times are ns of the emulator's clock.
 
-    def __init__(self, rig: Rig) -> None:
+    What happens can be told before or while it runs, in any order; the past may be asked at any time.
+
+    Args:
+        rig: the rig file; hatches begin as it has them (unknown is closed).
+        climate: how temperatures move.
+        volumes_m3: of segments, where they are not the rig file's.
+        pressures_pa: of segments at the start, where it is not the rig file's.
+        step_s: the grid of the integration.
+
+    Raises:
+        LookupError: a segment that is not in the rig.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        *,
+        climate: Climate | None = None,
+        volumes_m3: Mapping[str, float] | None = None,
+        pressures_pa: Mapping[str, float] | None = None,
+        step_s: float = 20.0,
+    ) -> None:
         self._rig = rig
-        self._air = Air(rig)
-        self._sensors: dict[str, Sensor] = {}
+        names = tuple(rig.segments)
+        for name in (*(volumes_m3 or {}), *(pressures_pa or {})):
+            _known("segment", name, rig.segments)
+        self._volumes = {name: segment.volume or _UNKNOWN_VOLUME_M3 for name, segment in rig.segments.items()}
+        self._volumes |= volumes_m3 or {}
+        self._places = {name: place for place, name in enumerate(names)}
+        self._hatches = {
+            hatch.id: (self._places[hatch.between[0]], self._places[hatch.between[1]]) for hatch in rig.hatches
+        }
+        open_hatches = [hatch.id for hatch in rig.hatches if hatch.state is HatchState.OPEN]
+        pressures = dict.fromkeys(names, rig.emulator.pressure) | dict(pressures_pa or {})
+        self._air = Air(
+            Network(segments=names, volume_m3=np.array([self._volumes[name] for name in names]), hatches=self._hatches),
+            Setting(passages=dict.fromkeys(open_hatches, Passage.OPEN)),
+            pressure_pa=np.array([pressures[name] for name in names]),
+            temperature_k=rig.emulator.temperature,
+            climate=climate or Climate(),
+            seed=rig.emulator.seed,
+            step_s=step_s,
+        )
+        self._sensors: dict[str, SensingElement] = {}
 
     def sensor(self, transducer_id: str) -> Sensor:
         """Return the sensing element of a transducer, always the same one.
@@ -22,18 +71,7 @@ class World:
         Raises:
             LookupError: no such transducer in the rig.
         """
-        _known("transducer", transducer_id, self._rig.transducers)
-        if transducer_id not in self._sensors:
-            segment = self._rig.transducers[transducer_id].segment
-            _known("segment", segment, self._rig.segments)
-            air = self._air
-            self._sensors[transducer_id] = SensingElement(
-                grade=GRADES[self._rig.emulator.grade],
-                seed=self._rig.emulator.seed,
-                name=transducer_id,
-                truth=lambda at_ns: (air.pressure_pa(segment, at_ns), air.temperature_k(segment, at_ns)),
-            )
-        return self._sensors[transducer_id]
+        return self._element(transducer_id)
 
     def pressure_pa(self, segment: str, at_ns: int) -> float:
         """Return the true pressure of a segment, Pa.
@@ -41,34 +79,138 @@ class World:
         Raises:
             LookupError: no such segment in the rig.
         """
-        _known("segment", segment, self._rig.segments)
-        return self._air.pressure_pa(segment, at_ns)
+        return self._air.truth(self._place(segment), at_ns)[0]
 
     def temperature_k(self, segment: str, at_ns: int) -> float:
-        """Return the true temperature of a segment, K.
+        """Return the true mean temperature of a segment, K.
 
         Raises:
             LookupError: no such segment in the rig.
         """
-        _known("segment", segment, self._rig.segments)
-        return self._air.temperature_k(segment, at_ns)
+        return self._air.truth(self._place(segment), at_ns)[1]
+
+    def partial_pa(self, segment: str, at_ns: int) -> dict[str, float]:
+        """Return the partial pressure of each gas in a segment, Pa.
+
+        Raises:
+            LookupError: no such segment in the rig.
+        """
+        place = self._place(segment)
+        moles = self._air.moles(at_ns)[place]
+        pressure_pa = self._air.truth(place, at_ns)[0]
+        return dict(zip(GASES, (moles / moles.sum() * pressure_pa).tolist(), strict=True))
+
+    def hatch_between(self, one: str, other: str) -> str:
+        """Return the id of the hatch that joins two segments, named in either order.
+
+        Raises:
+            LookupError: no such hatch in the rig.
+        """
+        hatch = f"{one}--{other}" if f"{one}--{other}" in self._hatches else f"{other}--{one}"
+        _known("hatch", hatch, self._hatches)
+        return hatch
+
+    def move_hatch(self, hatch: str, passage: Passage, at_ns: int) -> None:
+        """Open or close a hatch, or open its equalisation valve.
+
+        Raises:
+            LookupError: no such hatch in the rig.
+        """
+        self._hatch_happens(hatch, at_ns, lambda setting: setting.with_passage(hatch, passage))
+
+    def seal(self, hatch: str, area_m2: float, at_ns: int) -> None:
+        """Let air past the seal of a hatch while it is shut, through that effective area.
+
+        Raises:
+            LookupError: no such hatch in the rig.
+        """
+        self._hatch_happens(hatch, at_ns, lambda setting: setting.with_seal(hatch, area_m2))
+
+    def ventilate(self, hatch: str, flow_m3_s: float, at_ns: int) -> None:
+        """Change the exchange of air through a hatch while it is open.
+
+        Raises:
+            LookupError: no such hatch in the rig.
+        """
+        self._hatch_happens(hatch, at_ns, lambda setting: setting.with_ventilation(hatch, flow_m3_s))
+
+    def open(self, name: str, opening: Opening | None, at_ns: int) -> None:
+        """Make an opening into vacuum, change the one of that name, or shut it (None).
+
+        Raises:
+            LookupError: no such segment in the rig.
+        """
+        if opening is not None:
+            self._place(opening.segment)
+        self._air.happen(at_ns, lambda setting: setting.with_opening(name, opening))
+
+    def run(self, name: str, machine: Machine | None, at_ns: int) -> None:
+        """Switch a machine on, change the one of that name, or switch it off (None); crew counts as one.
+
+        Raises:
+            LookupError: no such segment in the rig.
+        """
+        if machine is not None:
+            self._place(machine.segment)
+        self._air.happen(at_ns, lambda setting: setting.with_machine(name, machine))
+
+    def refill(self, segment: str, pressure_pa: float, at_ns: int) -> None:
+        """Replace the air of a segment, as when a ship comes with air of its own.
+
+        Raises:
+            LookupError: no such segment in the rig.
+        """
+        self._place(segment)
+        self._air.happen(at_ns, Refill(segment=segment, pressure_pa=pressure_pa))
+
+    def upset(self, transducer_id: str, upset: Upset) -> None:
+        """Let a sensing element go wrong.
+
+        Raises:
+            LookupError: no such transducer in the rig.
+        """
+        self._element(transducer_id).upset(upset)
 
     def leak(self, segment: str, rate_pa_per_s: float, at_ns: int) -> None:
-        """Let a segment lose air from `at_ns` on; a later call for the same segment changes the rate, 0 ends the leak.
+        """Let a segment lose air steadily from `at_ns` on; a later call changes the rate, 0 ends the leak.
+
+        A plain ramp, for tests of whatever else; `open` has holes and cracks.
 
         Args:
-            segment: where the hole is.
+            segment: where.
             rate_pa_per_s: how fast its pressure would fall behind closed hatches; segments joined to it by open
-                hatches share the loss by volume.
-            at_ns: when it begins.
+                hatches share the loss by volume. Less than 0 lets air in.
+            at_ns: when it begins; before time 0 it has already begun.
 
         Raises:
             LookupError: no such segment in the rig.
         """
-        _known("segment", segment, self._rig.segments)
-        self._air.leak(segment, rate_pa_per_s, at_ns)
+        self._place(segment)
+        temperature_k = self._rig.emulator.temperature
+        self.open(f"leak {segment}", steady_loss(segment, rate_pa_per_s, self._volumes[segment], temperature_k), at_ns)
+
+    def _element(self, transducer_id: str) -> SensingElement:
+        _known("transducer", transducer_id, self._rig.transducers)
+        if transducer_id not in self._sensors:
+            place = self._place(self._rig.transducers[transducer_id].segment)
+            feel = self._air.feel
+            self._sensors[transducer_id] = SensingElement(
+                grade=GRADES[self._rig.emulator.grade],
+                seed=self._rig.emulator.seed,
+                name=transducer_id,
+                truth=lambda at_ns: feel(place, at_ns),
+            )
+        return self._sensors[transducer_id]
+
+    def _hatch_happens(self, hatch: str, at_ns: int, change: Change) -> None:
+        _known("hatch", hatch, self._hatches)
+        self._air.happen(at_ns, change)
+
+    def _place(self, segment: str) -> int:
+        _known("segment", segment, self._places)
+        return self._places[segment]
 
 
-def _known(kind: str, name: str, names: Mapping[str, object]) -> None:
+def _known(kind: str, name: str, names: Iterable[str]) -> None:
     if name not in names:
         raise LookupError(f"no {kind} '{name}' in the rig (known: {', '.join(names)})")

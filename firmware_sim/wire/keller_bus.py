@@ -20,6 +20,7 @@ class Function(IntEnum):
 
     READ_COEFFICIENT = 30
     INITIALISE = 48
+    CHANGE_ADDRESS = 66
     READ_SERIAL_NUMBER = 69
     READ_FLOAT = 73
     READ_INTEGER = 74

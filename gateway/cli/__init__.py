@@ -23,7 +23,7 @@ PACKAGES: Final = ("drivers", "firmware_sim", "gateway", "hil")
 RUN_TIME_FAILURE: Final = 1
 USAGE: Final = 2
 CHECK_FAILED: Final = 3
-_INTERRUPTED: Final = 130  # what shells expect after SIGINT
+INTERRUPTED: Final = 130  # what shells expect after SIGINT
 
 _BUILT_IN: Final = {
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
@@ -134,7 +134,7 @@ def _stand_in(command: _Command) -> Callable[[typer.Context], None]:
         try:
             real(args=context.args, prog_name=context.command_path)
         except KeyboardInterrupt:
-            raise typer.Exit(_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             from drivers.rig_problems import RigError  # noqa: PLC0415 - --help needs none of it
 

@@ -2,22 +2,25 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
-    from drivers.bus import Bus, UnitStatistics
+    from drivers.bus import Bus
     from drivers.model import Identity
-    from drivers.reading import Readings
+    from drivers.reading import Reading
     from drivers.rig import Rig
     from drivers.transport.transport import Receiver, Transport
+
+_USUAL_RIG: Final = Path("rig.toml")
 
 
 def read(
     transducer: Annotated[str, typer.Argument(help="A transducer of the rig file.", metavar="TRANSDUCER")],
-    rig: Annotated[Path, typer.Argument(help="The rig file (TOML).", metavar="[RIG]")] = Path("rig.toml"),
+    rig: Annotated[Path, typer.Argument(help="The rig file (TOML).", metavar="[RIG]")] = _USUAL_RIG,
     *,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many polls.")] = 5,
     interval: Annotated[
@@ -28,29 +31,38 @@ def read(
 ) -> None:
     """Show live values of one transducer, with raw frames and final statistics.
 
-    Exit codes: 0 every poll brought a value, 1 some did not or the bus is down, 2 usage or rig file.
+    Exit codes: 0 no reading was bad; 1 some were, or the bus is down; 2 usage or rig file.
     """
+    import logging  # noqa: PLC0415
+
+    from drivers.rig_problems import did_you_mean  # noqa: PLC0415
     from drivers.rig_source import load_rig  # noqa: PLC0415
-    from drivers.units import UnitError, parse_quantity  # noqa: PLC0415
-    from gateway.cli import RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
-    from gateway.process import EmulatorError  # noqa: PLC0415
+    from drivers.units import UnitError, parse_time  # noqa: PLC0415
+    from gateway.cli import INTERRUPTED, RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
+    from gateway.process import EmulatorError, log_to_terminal  # noqa: PLC0415
     from gateway.process import run as run_process  # noqa: PLC0415
 
+    if rig == _USUAL_RIG and not rig.exists():
+        raise CommandError(f"which rig file? write `manovac read {transducer} RIG`; there is no {rig} here", USAGE)
     words = load_rig(rig)
     if transducer not in words.transducers:
-        raise CommandError(f"{rig} has no transducer '{transducer}'; it has {', '.join(words.transducers)}", USAGE)
+        hint = did_you_mean(transducer, words.transducers) or f"; it has {', '.join(words.transducers) or 'none'}"
+        raise CommandError(f"{rig} has no transducer '{transducer}'{hint}", USAGE)
     try:
-        interval_s = parse_quantity(interval, "time") if interval else words.transducers[transducer].poll
+        interval_s = parse_time(interval) if interval else words.transducers[transducer].poll
     except UnitError as error:
-        raise CommandError(f"--interval: {error}", USAGE) from error
+        raise CommandError(f"--interval {interval}: {error}", USAGE) from error
+    log_to_terminal(logging.WARNING)
     try:
         complete = run_process(
             _read(rig, words, transducer, number=number, interval_s=interval_s, emulated=emulated, as_json=as_json)
         )
-    except (ConnectionError, EmulatorError) as error:
+    except EmulatorError as error:
+        raise CommandError(str(error), error.code) from error
+    except ConnectionError as error:
         raise CommandError(str(error)) from error
-    if complete is False:
-        raise typer.Exit(RUN_TIME_FAILURE)
+    if not complete:
+        raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
 
 async def _read(
@@ -65,8 +77,10 @@ async def _read(
 
 
 async def _polls(rig: "Rig", name: str, *, number: int, interval_s: float, as_json: bool) -> bool:
+    """Poll and show; say whether no reading was bad. The statistics are shown also when it is interrupted."""
     from drivers.bus import Bus  # noqa: PLC0415
     from drivers.reader import reader  # noqa: PLC0415
+    from drivers.reading import Quality  # noqa: PLC0415
     from drivers.transport.choose import transport_for  # noqa: PLC0415
     from gateway.normalise import Normaliser  # noqa: PLC0415
     from gateway.stamps import Stamps  # noqa: PLC0415
@@ -78,60 +92,66 @@ async def _polls(rig: "Rig", name: str, *, number: int, interval_s: float, as_js
     each = reader(bus, words.unit, unit)
     normalise = Normaliser(each.driver.channels, unit)
     stamps = Stamps()
+    show = _show_json if as_json else _Table(rig, name)
     complete = True
     async with bus.opened():
-        for turn in range(number):
-            if turn:
-                await asyncio.sleep(interval_s)
-            raw = await each.poll()
-            readings = normalise(raw, now_ms=stamps.utc_ms(raw.time_s))
-            complete &= all(reading.value is not None for reading in readings if reading.channel.transducer == name)
-            _show(rig, name, readings, each.identity, tap.taken(), as_json=as_json)
-        if not as_json:
-            _conclude(bus.statistics().units[words.unit], bus)
+        try:
+            for turn in range(number):
+                if turn:
+                    await asyncio.sleep(interval_s)
+                raw = await each.poll()
+                t_ms = stamps.utc_ms(raw.time_s)
+                own = [reading for reading in normalise(raw, now_ms=t_ms) if reading.channel.transducer == name]
+                complete &= all(reading.quality is not Quality.BAD for reading in own)
+                show(t_ms, own, each.identity, tap.taken())
+        finally:
+            if not as_json:
+                _conclude(bus, words.unit)
     return complete
 
 
-def _show(
-    rig: "Rig", name: str, readings: "Readings", identity: "Identity", frames: list[tuple[str, bytes]], *, as_json: bool
-) -> None:
+def _show_json(t_ms: int, readings: "list[Reading]", identity: "Identity", frames: list[tuple[str, bytes]]) -> None:
     import orjson  # noqa: PLC0415
 
-    from drivers.units import UNITS  # noqa: PLC0415
+    from gateway.cli.shown import row  # noqa: PLC0415
 
-    own = [reading for reading in readings if reading.channel.transducer == name]
-    if as_json:
-        row = {
-            "identity": identity.text,
-            "serial_number": identity.serial_number,
-            "readings": {
-                reading.channel.quantity: {
-                    "value": reading.value,
-                    "unit": "Pa" if reading.channel.quantity == "pressure" else "K",
-                    "quality": reading.quality.word,
-                    "reason": reading.reason.word,
-                    "raw": reading.raw,
-                }
-                for reading in own
-            },
-            "frames": [[direction, data.hex(" ")] for direction, data in frames],
-        }
-        typer.echo(orjson.dumps(row).decode())
-        return
-    for direction, data in frames:
-        typer.echo(f"  {direction} {data.hex(' ')}{_text(data)}", err=True)
-    segment = rig.segments[rig.transducers[name].segment]
-    parts = []
-    for reading in own:
-        unit = UNITS[segment.display_unit if reading.channel.quantity == "pressure" else "C"]
-        value = "----" if reading.value is None else f"{unit.from_si(reading.value):.4f} {unit.symbol}"
-        raw = "" if reading.raw is None else f" (raw {reading.raw:g} {reading.channel.unit.symbol})"
+    poll = {
+        "t": t_ms,
+        "identity": identity.text,
+        "serial_number": identity.serial_number,
+        "readings": {reading.channel.quantity: row(reading) for reading in readings},
+        "frames": [[direction, data.hex(" ")] for direction, data in frames],
+    }
+    typer.echo(orjson.dumps(poll).decode())
+
+
+class _Table:
+    """Shows polls to people: bytes and identity on stderr, a line of values on stdout."""
+
+    def __init__(self, rig: "Rig", name: str) -> None:
+        self._rig = rig
+        self._name = name
+        self._who = ""
+
+    def __call__(
+        self, t_ms: int, readings: "list[Reading]", identity: "Identity", frames: list[tuple[str, bytes]]
+    ) -> None:
+        for direction, data in frames:
+            typer.echo(f"  {direction} {data.hex(' ')}{_text(data)}", err=True)
+        number = f", serial number {identity.serial_number}" if identity.serial_number else ""
+        who = f"{identity.text}{number}"
+        if who and who != self._who:
+            typer.echo(f"{self._name} is {who}", err=True)
+        self._who = who
+        clock = time.strftime("%H:%M:%S", time.localtime(t_ms / 1000))
+        typer.echo(f"{clock}  {'; '.join(self._told(reading) for reading in readings)}")
+
+    def _told(self, reading: "Reading") -> str:
+        from gateway.cli.shown import value_text  # noqa: PLC0415
+
         reason = f", {reading.reason.word}" if reading.reason else ""
-        parts.append(f"{reading.channel.quantity} {value}{raw} {reading.quality.word}{reason}")
-    who = f"  [{identity.text}{' SN ' + identity.serial_number if identity.serial_number else ''}]"
-    typer.echo(
-        f"{time.strftime('%H:%M:%S')}  {'; '.join(parts)}{who if identity.text or identity.serial_number else ''}"
-    )
+        raw = "" if reading.raw is None else f" (raw {reading.raw:g} {reading.channel.unit.symbol})"
+        return f"{reading.channel.quantity} {value_text(self._rig, reading, 4)} {reading.quality.word}{reason}{raw}"
 
 
 def _text(data: bytes) -> str:
@@ -141,32 +161,39 @@ def _text(data: bytes) -> str:
     )
 
 
-def _conclude(unit: "UnitStatistics", bus: "Bus") -> None:
+def _conclude(bus: "Bus", unit: int) -> None:
     """Say how the line fared, as mbpoll does, and what silence or noise may mean."""
-    total = sum(unit.outcomes.values())
-    others = ", ".join(f"{number} {outcome}" for outcome, number in unit.outcomes.items() if outcome != "reply")
+    statistics = bus.statistics().units[unit]
+    outcomes = statistics.outcomes
+    others = "".join(f", {number} {outcome}" for outcome, number in outcomes.items() if outcome != "reply")
+    trips = (
+        f"; round trip mean {statistics.round_trip_mean_s * 1000:.1f} ms,"
+        f" longest {statistics.round_trip_longest_s * 1000:.1f} ms"
+    )
     typer.echo(
-        f"{total} attempts, {unit.outcomes.get('reply', 0)} replies{', ' + others if others else ''};"
-        f" round trip mean {unit.round_trip_mean_s * 1000:.1f} ms, longest {unit.round_trip_longest_s * 1000:.1f} ms",
+        f"{sum(outcomes.values())} attempts, {outcomes.get('reply', 0)} replies{others}"
+        f"{trips if sum(statistics.round_trips) else ''}",
         err=True,
     )
-    if unit.unused:
-        typer.echo(
-            f"heard and not used: {', '.join(f'{number} {kind}' for kind, number in unit.unused.items())}", err=True
-        )
-    if unit.outcomes.get("timeout") and not unit.outcomes.get("reply"):
-        typer.echo(
-            f"no byte came: check wiring (A/B swapped?), power, unit number, and the line setting {_line(bus)}",
-            err=True,
-        )
-    elif unit.outcomes.get("crc") or unit.outcomes.get("short"):
-        typer.echo(
-            f"bytes came that are no whole answer: check baud and format ({_line(bus)}), termination, noise", err=True
-        )
+    if statistics.unused:
+        heard = ", ".join(f"{number} {kind}" for kind, number in statistics.unused.items())
+        typer.echo(f"heard and not used: {heard}", err=True)
+    advice = _advice(bus, unit, outcomes)
+    if advice:
+        typer.echo(advice, err=True)
 
 
-def _line(bus: "Bus") -> str:
-    return f"{bus.words.baud} {bus.words.format} of bus {bus.name}"
+def _advice(bus: "Bus", unit: int, outcomes: Mapping[str, int]) -> str:
+    line = f"{bus.words.baud} {bus.words.format} of bus {bus.name}"
+    if outcomes.get("bus_down"):
+        return f"bus {bus.name} was lost on the way{': ' + bus.problem if bus.problem else ''}"
+    if outcomes.get("timeout") and not outcomes.get("reply"):
+        if bus.pipelined:
+            return f"no answer: is it unit {unit} of {bus.words.port}? `manovac scan` asks them all"
+        return f"no byte came: check wiring (A/B swapped?), power, unit number {unit}, and the line setting {line}"
+    if outcomes.get("crc") or outcomes.get("short"):
+        return f"bytes came that are no whole answer: check baud and format ({line}), termination, noise"
+    return ""
 
 
 class _Tap:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
-    from drivers.reading import Readings
+    from drivers.reading import Reading
     from drivers.rig import Rig
 
 
@@ -21,51 +21,49 @@ def run(
 ) -> None:
     """Run the gateway: poll the rig's transducers and publish their readings by MQTT until Ctrl-C or SIGTERM.
 
-    Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file.
+    Exit codes: 0 ok; 1 run-time failure, or a bad reading with --once; 2 usage or rig file.
     """
+    import logging  # noqa: PLC0415
+
     from drivers.rig_source import load_rig  # noqa: PLC0415
-    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.cli import INTERRUPTED, RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
 
     if once and dry_run:
         raise CommandError("--once and --dry-run exclude each other", USAGE)
     if as_json and not (once or dry_run):
         raise CommandError("--json goes with --once or --dry-run", USAGE)
     words = load_rig(rig)
+    if not words.transducers:
+        raise CommandError(f"{rig} has no transducer: there is nothing to poll", USAGE)
     if dry_run:
         _plan(words, as_json=as_json)
         return
-    _log(verbose=verbose)
-    from gateway.process import EmulatorError  # noqa: PLC0415
+    from gateway.process import EmulatorError, log_to_terminal  # noqa: PLC0415
     from gateway.process import run as run_process  # noqa: PLC0415
 
+    log_to_terminal(logging.DEBUG if verbose else logging.INFO)
     try:
-        run_process(_with_ports(rig, words, once=once, emulated=emulated, as_json=as_json))
+        complete = run_process(_with_ports(rig, words, once=once, emulated=emulated, as_json=as_json))
     except EmulatorError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), error.code) from error
+    if once and not complete:
+        raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
 
-def _log(*, verbose: bool) -> None:
-    import logging  # noqa: PLC0415
-
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
-
-
-async def _with_ports(path: Path, rig: "Rig", *, once: bool, emulated: bool, as_json: bool) -> None:
+async def _with_ports(path: Path, rig: "Rig", *, once: bool, emulated: bool, as_json: bool) -> bool:
     from gateway.process import emulator  # noqa: PLC0415
 
     if emulated:
         async with emulator(path) as ports:
-            await _run(path, rig.with_ports(ports), once=once, as_json=as_json)
-    else:
-        await _run(path, rig, once=once, as_json=as_json)
+            return await _run(path, rig.with_ports(ports), once=once, as_json=as_json)
+    return await _run(path, rig, once=once, as_json=as_json)
 
 
-async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> None:
+async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> bool:
+    """Run until cancelled, or once; say whether no reading was bad."""
     if once:
-        await _once(rig, as_json=as_json)
-        return
+        return await _once(rig, as_json=as_json)
+    from drivers.rig_problems import counted  # noqa: PLC0415
     from gateway.app import Gateway, rig_hash  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
@@ -80,48 +78,47 @@ async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> None:
     except MqttSettingsError as error:
         raise CommandError(str(error), USAGE) from error
     typer.echo(
-        f"{rig.station.id}: {len(rig.transducers)} transducers on {len(gateway.pollers)} buses -> {rig.mqtt.url},"
-        f" topics manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
+        f"{rig.station.id}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
+        f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
         err=True,
     )
     await gateway.run()
+    return True
 
 
-async def _once(rig: "Rig", *, as_json: bool) -> None:
+async def _once(rig: "Rig", *, as_json: bool) -> bool:
+    """Print one poll of everything; say whether no reading was bad."""
+    from drivers.reading import Quality  # noqa: PLC0415
+    from drivers.rig_problems import counted  # noqa: PLC0415
     from gateway.once import poll_once  # noqa: PLC0415
 
-    typer.echo(_header(), err=True)
-    async for readings in poll_once(rig):
-        _print(rig, readings, as_json=as_json)
+    if not as_json:
+        typer.echo(f"{'segment':<12} {'channel':<26} {'value':>14}  {'quality':<9} reason", err=True)
+    readings = bad = 0
+    async for bus in poll_once(rig):
+        for t_ms, poll in bus.polls:
+            for reading in poll:
+                readings += 1
+                bad += reading.quality is Quality.BAD
+                _print(rig, reading, t_ms, as_json=as_json)
+        if bus.problem:
+            typer.echo(f"bus {bus.name} is down: {bus.problem}", err=True)
+    if bad:
+        typer.echo(f"{counted(readings, 'reading')}, {bad} bad", err=True)
+    return not bad
 
 
-def _header() -> str:
-    return f"{'segment':<12} {'channel':<28} {'value':>16}  {'quality':<10} reason"
-
-
-def _print(rig: "Rig", readings: "Readings", *, as_json: bool) -> None:
+def _print(rig: "Rig", reading: "Reading", t_ms: int, *, as_json: bool) -> None:
     import orjson  # noqa: PLC0415
 
-    from drivers.units import UNITS  # noqa: PLC0415
+    from gateway.cli.shown import row, value_text  # noqa: PLC0415
 
-    for reading in readings:
-        segment = rig.transducers[reading.channel.transducer].segment
-        if as_json:
-            row = {
-                "segment": segment,
-                "channel": reading.channel.id,
-                "value": reading.value,
-                "unit": "Pa" if reading.channel.quantity == "pressure" else "K",
-                "quality": reading.quality.word,
-                "reason": reading.reason.word,
-                "raw": reading.raw,
-            }
-            typer.echo(orjson.dumps(row).decode())
-            continue
-        unit = UNITS[rig.segments[segment].display_unit if reading.channel.quantity == "pressure" else "C"]
-        value = "----" if reading.value is None else f"{unit.from_si(reading.value):.3f} {unit.symbol}"
-        reason = reading.reason.word or ""
-        typer.echo(f"{segment:<12} {reading.channel.id:<28} {value:>16}  {reading.quality.word:<10} {reason}".rstrip())
+    segment = rig.transducers[reading.channel.transducer].segment
+    if as_json:
+        typer.echo(orjson.dumps({"t": t_ms, "segment": segment, "channel": reading.channel.id} | row(reading)).decode())
+        return
+    value, reason = value_text(rig, reading, 3), reading.reason.word or ""
+    typer.echo(f"{segment:<12} {reading.channel.id:<26} {value:>14}  {reading.quality.word:<9} {reason}".rstrip())
 
 
 def _plan(rig: "Rig", *, as_json: bool) -> None:

@@ -1,14 +1,18 @@
 """`manovac scan`: who is on this line?"""
 
-from collections.abc import Callable
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from drivers.rig import Bus
     from drivers.scan import Found, Setting
+
+_USUAL_BAUDS: Final = (9600, 19200, 115200, 4800, 38400, 57600)
+_USUAL_FORMATS: Final = ("8N1", "8E1", "7E1")  # most devices, the Modbus standard, instruments that speak text
+_TCP_KINDS: Final = ("modbus-tcp", "rtu-over-tcp", "line-over-tcp")
 
 
 def scan(
@@ -17,109 +21,168 @@ def scan(
     *,
     units: Annotated[str, typer.Option(help="Addresses to ask, such as 1-32 or 1,5,9.")] = "0-32",
     baud: Annotated[str, typer.Option(help="Line speeds to try, by comma.")] = "",
-    data_format: Annotated[str, typer.Option("--format", help="Line formats to try, by comma.")] = "",
+    data_format: Annotated[str, typer.Option("--format", help="Line formats to try, such as 8N1,8E1.")] = "",
     kind: Annotated[
-        str, typer.Option(help="How HOST:PORT is framed: modbus-tcp, rtu-over-tcp, line-over-tcp.")
-    ] = "modbus-tcp",
+        str, typer.Option(help=f"How HOST:PORT is framed: {', '.join(_TCP_KINDS)}; the first when not given.")
+    ] = "",
     timeout: Annotated[str, typer.Option(help="How long to wait for each answer.")] = "100 ms",
     as_json: Annotated[bool, typer.Option("--json", help="For machines: one object a finding.")] = False,
 ) -> None:
     """Ask every unit at every baud and format who it is; says what silence or noise may mean.
 
     A bus of the rig file is asked with its own line setting, a bare serial port with the usual ones.
-    Exit codes: 0 somebody was found, 1 nobody, 2 usage or rig file.
+    Exit codes: 0 somebody was found; 1 nobody, or the port cannot be opened; 2 usage or rig file.
     """
-    from drivers.units import UnitError, parse_quantity  # noqa: PLC0415
-    from gateway.cli import RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
+    import logging  # noqa: PLC0415
+
+    from drivers.units import UnitError, parse_time  # noqa: PLC0415
+    from gateway.cli import INTERRUPTED, RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
+    from gateway.process import log_to_terminal  # noqa: PLC0415
     from gateway.process import run as run_process  # noqa: PLC0415
 
     try:
         line, bauds, formats = _line(bus, rig, kind)
-        line = line.model_copy(update={"timeout": parse_quantity(timeout, "time")})
-        addresses = _numbers(units, 0, 255)
-        bauds = _numbers(baud, 300, 4_000_000) if baud else bauds
-        formats = data_format.split(",") if data_format else formats
-        for each in formats:
-            type(line).model_validate({**line.model_dump(include={"kind", "port"}), "format": each})
-    except (UnitError, ValueError) as error:
+        bauds = _numbers("--baud", baud, 300, 4_000_000) if baud else bauds
+        formats = _formats(data_format) if data_format else formats
+        _refuse_idle(line, kind, baud or data_format)
+        addresses = _numbers("--units", units, 0, 255)
+    except ValueError as error:
         raise CommandError(str(error), USAGE) from error
+    try:
+        line = line.model_copy(update={"timeout": parse_time(timeout)})
+    except UnitError as error:
+        raise CommandError(f"--timeout {timeout}: {error}", USAGE) from error
+    log_to_terminal(logging.WARNING)
     try:
         found = run_process(_scan(line, bauds, formats, addresses, as_json=as_json))
     except ConnectionError as error:
         raise CommandError(str(error)) from error
-    if found == 0:
-        raise typer.Exit(RUN_TIME_FAILURE)
+    if not found:
+        raise typer.Exit(INTERRUPTED if found is None else RUN_TIME_FAILURE)
 
 
 def _line(name: str, path: Path | None, kind: str) -> tuple["Bus", list[int], list[str]]:
     """Return the line to scan, and the settings to try when none are asked for."""
     from drivers.rig import Bus  # noqa: PLC0415
+    from drivers.rig_problems import did_you_mean  # noqa: PLC0415
     from drivers.rig_source import load_rig  # noqa: PLC0415
 
     if path is not None:
+        if kind:
+            raise ValueError("--kind goes with HOST:PORT; the rig file says it of its buses")
         rig = load_rig(path)
         if name not in rig.buses:
-            raise ValueError(f"{path} has no bus '{name}'; it has {', '.join(rig.buses)}")
+            hint = did_you_mean(name, rig.buses) or f"; it has {', '.join(rig.buses) or 'none'}"
+            raise ValueError(f"{path} has no bus '{name}'{hint}")
         line = rig.buses[name]
         return line, [line.baud], [line.format]
     if name.startswith("/"):
-        return (
-            Bus.model_validate({"kind": "serial", "port": name}),
-            [9600, 19200, 115200, 4800, 38400, 57600],
-            ["8N1", "7E1"],
-        )
-    if ":" not in name:
+        pty = Path(name).resolve().is_relative_to("/dev/pts")  # an emulated line: it carries bytes, whatever the format
+        formats = [_USUAL_FORMATS[0]] if pty else [*_USUAL_FORMATS]
+        return Bus.model_validate({"kind": "serial", "port": name}), [*_USUAL_BAUDS], formats
+    host, _, port = name.rpartition(":")
+    if not host:
         raise ValueError(f"'{name}' is no port: write /dev/..., HOST:PORT, or a bus and the rig file that it stands in")
-    return Bus.model_validate({"kind": kind, "port": name}), [9600], ["8N1"]
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"'{name}': write HOST:PORT with a port between 1 and 65535")
+    if kind and kind not in _TCP_KINDS:
+        raise ValueError(f"--kind {kind}: must be one of {', '.join(_TCP_KINDS)}")
+    return Bus.model_validate({"kind": kind or _TCP_KINDS[0], "port": name}), [9600], ["8N1"]
 
 
-def _numbers(text: str, lowest: int, highest: int) -> list[int]:
-    """Parse "1-32,40" into numbers."""
-    numbers: list[int] = []
+def _refuse_idle(line: "Bus", kind: str, setting: str) -> None:
+    """Refuse options that would change nothing."""
+    if kind and line.kind == "serial":
+        raise ValueError("--kind goes with HOST:PORT")
+    if setting and line.kind == "modbus-tcp":
+        raise ValueError("--baud and --format mean nothing on modbus-tcp; --kind says how HOST:PORT is framed")
+
+
+def _numbers(option: str, text: str, lowest: int, highest: int) -> list[int]:
+    """Parse "1-32,40" into numbers, each once."""
+    numbers: dict[int, None] = {}
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
-            raise ValueError(f"'{part}' is neither a number nor a span such as 1-32")
-        numbers += range(int(first), int(last or first) + 1)
-    if not numbers or min(numbers) < lowest or max(numbers) > highest:
-        raise ValueError(f"'{text}' must lie between {lowest} and {highest}")
-    return numbers
+        match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part, re.ASCII)
+        if match is None:
+            raise ValueError(f"{option} {text}: '{part}' is neither a number nor a span such as 1-32")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not lowest <= first <= last <= highest:
+            raise ValueError(f"{option} {text}: must rise and lie between {lowest} and {highest}")
+        numbers |= dict.fromkeys(range(first, last + 1))
+    return list(numbers)
+
+
+def _formats(text: str) -> list[str]:
+    formats = [each.strip().upper() for each in text.split(",")]
+    for each in formats:
+        if not re.fullmatch(r"[78][NEO][12]", each):
+            raise ValueError(f"--format {text}: '{each}' is not data bits, parity and stop bits, such as 8N1")
+    return formats
 
 
 async def _scan(line: "Bus", bauds: list[int], formats: list[str], units: list[int], *, as_json: bool) -> int:
     import orjson  # noqa: PLC0415
 
     from drivers import registry  # noqa: PLC0415
-    from drivers.scan import Found  # noqa: PLC0415
+    from drivers.scan import Found, longest_s  # noqa: PLC0415
     from drivers.scan import scan as scan_line  # noqa: PLC0415
 
-    show: Callable[[object], None] = lambda found: typer.echo(orjson.dumps(found).decode())  # noqa: E731
-    number = 0
     models = [registry.model(name) for name in registry.names()]
+    if not as_json:
+        most_s = longest_s(line, bauds=bauds, formats=formats, units=units, models=models)
+        typer.echo(f"{line.port}: {_plan(line, bauds, formats, units)}; takes up to {most_s:.0f} s", err=True)
+    number = 0
     async for each in scan_line(line, bauds=bauds, formats=formats, units=units, models=models):
         if isinstance(each, Found):
             number += 1
-            show(each) if as_json else typer.echo(_row(each))
+            typer.echo(orjson.dumps(_found(line, each)).decode() if as_json else _row(each, _at(line, each)))
         elif not as_json:
-            typer.echo(f"{line.port} at {each.baud} {each.format}: {_heard(each)}", err=True)
+            typer.echo(f"{_at(line, each)}{_heard(each)}", err=True)
     return number
 
 
-def _row(found: "Found") -> str:
-    return (
-        f"{found.baud} {found.format}  unit {found.unit:>3}  {found.model or '?':<20} {found.text}"
-        f"  ({found.round_trip_s * 1000:.1f} ms)"
-    )
+def _plan(line: "Bus", bauds: list[int], formats: list[str], units: list[int]) -> str:
+    from drivers.rig_problems import counted  # noqa: PLC0415
+
+    settings = "" if line.kind == "modbus-tcp" else f" at {', '.join(map(str, bauds))} baud, {', '.join(formats)}"
+    return f"asking {counted(len(units), 'unit')}{settings}"
+
+
+def _at(line: "Bus", at: "Found | Setting") -> str:
+    """Return the line setting, which Modbus TCP has not."""
+    return "" if line.kind == "modbus-tcp" else f"{at.baud} {at.format}  "
+
+
+def _found(line: "Bus", found: "Found") -> dict[str, object]:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    row = asdict(found)
+    return row | {"baud": None, "format": None} if line.kind == "modbus-tcp" else row
+
+
+def _row(found: "Found", at: str) -> str:
+    trip = f" ({found.round_trip_s * 1000:.1f} ms)" if found.round_trip_s else ""
+    return f"{at}unit {found.unit:>3}  {found.model or '?':<20} {found.text}{trip}"
 
 
 def _heard(setting: "Setting") -> str:
     """Tell silence from noise: they have different causes."""
-    heard = f"{setting.asked} questions"
+    if setting.problem:
+        return f"skipped: {setting.problem}"
+    heard = f"{setting.found or 'nobody'} found, {setting.asked} questions"
     if setting.silent == setting.asked:
-        return f"{heard}, not one byte came back: wiring (A/B), power, unit, or another baud and format"
+        return f"{heard}, no answer: wiring (A/B swapped?), power, unit, or another baud and format"
     if setting.garbled:
-        sample = setting.garbled[0][:16].hex(" ")
-        heard += f"; {len(setting.garbled)} times bytes came that are no whole frame ({sample}): baud, parity, noise, two units at one address"
+        heard += f"; {len(setting.garbled)} times bytes came that answer none: {_sample(setting.garbled[0])}"
+        if not setting.found:
+            heard += "; look at baud, parity, noise, two units at one address"
     if setting.others:
         heard += f"; {setting.others} answers came from units that had not been asked: another program on this line?"
     return heard
+
+
+def _sample(heard: bytes) -> str:
+    text = heard.strip(b"\0\r\n")
+    if text.isascii() and text.replace(b"\r", b"").replace(b"\n", b"").decode().isprintable():
+        return repr(text[:48].decode())
+    return heard[:16].hex(" ")

@@ -23,6 +23,11 @@ class Broker:
     password: str | None = field(repr=False)
     tls: ssl.SSLContext | None
 
+    @property
+    def name(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
+
 
 def broker(mqtt: Mqtt) -> Broker:
     """Read url and secrets; a TLS connection always verifies the broker's certificate and name.

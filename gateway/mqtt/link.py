@@ -103,7 +103,7 @@ class _Connection(aiomqtt.Client):
         except asyncio.CancelledError:
             if not self._connected.done():
                 self._connected.set_exception(aiomqtt.MqttError("stopped"))
-            await asyncio.wait({entering})
+            await asyncio.gather(entering, return_exceptions=True)
             raise
         self._disconnected.add_done_callback(lambda _: self._changed())
 
@@ -248,12 +248,15 @@ class Link:
                 try:
                     end = await self._session()
                 except aiomqtt.MqttError as error:
-                    end = str(error)
+                    cause = error.__context__
+                    why = isinstance(cause, OSError) and (cause.strerror or str(cause))
+                    end = f"cannot be reached: {why}" if why else str(error)
                     if self._falls_back(error):
+                        _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
                         continue
                 failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
                 delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2 ** min(failures, 10), _BACKOFF_S[1]))
-                self._say(logging.WARNING, self._broker.host, end, f"next try in {delay_s:.1f} s")
+                self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
         finally:
             left = self._outbox.statistics().messages
@@ -294,15 +297,15 @@ class Link:
             first = self._version is aiomqtt.ProtocolVersion.V5
             self._version = aiomqtt.ProtocolVersion.V311 if first else aiomqtt.ProtocolVersion.V5
             self._proven = False
-            return refused and first
+            return first
         return False
 
     def _begin(self) -> None:
         self._connected = self._proven = True
         self._connections += 1
-        self._said = {(subject, what) for subject, what in self._said if subject != self._broker.host}
+        self._said = {(subject, what) for subject, what in self._said if subject != self._broker.name}
         self._outbox.renew_state(first=self._will.topic)
-        _LOG.info("MQTT: connected to %s:%d, MQTT %s", self._broker.host, self._broker.port, _NAMES[self._version])
+        _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])
 
     async def _pump(self, connection: _Connection, *, until_empty: bool = False) -> None:
         while not connection.lost:

@@ -114,8 +114,8 @@ def batch(*, gateway: str, boot: str, n: int, t0_ms: int, sync: str, blocks: Ite
 
 def _words(codes: NDArray[np.uint8], words: NDArray[np.object_]) -> list[Any]:
     """Return for each channel one word when all its samples share it, else a list of words."""
-    if (codes == codes[0, 0]).all():
-        return [words[codes[0, 0]]] * len(codes)
+    if not np.count_nonzero(codes):  # the usual case, good and null, at a tenth of the cost
+        return [words[0]] * len(codes)
     return [words[row[0]] if (row == row[0]).all() else words[row].tolist() for row in codes]
 
 

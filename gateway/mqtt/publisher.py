@@ -40,7 +40,7 @@ class _Unit:
 
     Attributes:
         segments: segment -> columns of its channels.
-        limits_s: how long each may be without a new reading.
+        limits_s: how long each may be without a new reading; `shortest_s` is the least of them.
         said: `Quality` codes as last published on the channels' own topics.
         due_s: when their latest values are to be published again.
     """
@@ -49,6 +49,7 @@ class _Unit:
     topics: tuple[str, ...]
     segments: dict[str, list[int]]
     limits_s: NDArray[np.float64]
+    shortest_s: float
     last: Readings
     said: NDArray[np.uint8]
     due_s: float = -math.inf
@@ -110,6 +111,9 @@ class Publisher:
         """
         again_s = min(self._flush_due(now_s), now_s + _STALE_S)
         for unit in self._units.values():
+            if now_s < unit.last.time_s + unit.shortest_s:
+                again_s = min(again_s, unit.last.time_s + unit.shortest_s)
+                continue
             fresh = unit.said != Quality.STALE
             late = fresh & (now_s - unit.last.time_s >= unit.limits_s)
             if late.any():
@@ -134,6 +138,7 @@ class Publisher:
         segments: dict[str, list[int]] = {}
         for column, transducer in enumerate(words):
             segments.setdefault(transducer.segment, []).append(column)
+        limits_s = np.array([max(_STALE_POLLS * each.poll, _STALE_S) for each in words])
         unit = _Unit(
             channels=readings.channels,
             topics=tuple(
@@ -141,7 +146,8 @@ class Publisher:
                 for channel, each in zip(readings.channels, words, strict=True)
             ),
             segments=segments,
-            limits_s=np.array([max(_STALE_POLLS * each.poll, _STALE_S) for each in words]),
+            limits_s=limits_s,
+            shortest_s=float(limits_s.min()),
             last=readings,
             said=readings.quality.copy(),
         )

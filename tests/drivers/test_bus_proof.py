@@ -16,7 +16,8 @@ from drivers.wire.modbus import read_registers
 from firmware_sim.clock import run_virtual
 from tests.drivers.in_order_device import InOrderDevice, Mishap
 
-KINDS = "none|none|request lost|answer lost|late|corrupt|truncate|duplicate|foreign|echo|noise".split("|")
+KINDS = ["none", "none", "request lost", "answer lost", "late", "corrupt", "truncate", "duplicate"]
+KINDS += ["foreign", "echo", "noise"]
 WORDS = BusWords.model_validate({"kind": "serial", "port": "memory", "baud": 19200})
 UNITS = (1, 2)
 QUESTIONS = {

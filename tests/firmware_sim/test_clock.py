@@ -11,7 +11,6 @@ from firmware_sim.clock import (
     NothingToWaitForError,
     VirtualEventLoop,
     now_ns,
-    precise_event_loop,
     run_virtual,
 )
 
@@ -115,18 +114,6 @@ def test_two_virtual_loops_have_their_own_time():
     assert (first.time(), second.time()) == (5, 0)
     first.close()
     second.close()
-
-
-def test_the_precise_loop_asks_select_for_less_than_a_millisecond():
-    loop = precise_event_loop()
-    asked = []
-    real = loop._selector.select
-    loop._selector.select = lambda timeout=None: asked.append(timeout) or real(timeout)
-    loop.run_until_complete(asyncio.sleep(0.0003))
-    selector = type(loop._selector).__name__
-    loop.close()
-    assert any(timeout is not None and 0 < timeout <= 0.0003 for timeout in asked)
-    assert selector == "SelectSelector"
 
 
 def test_the_emulators_clock_counts_from_its_start():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from drivers.exchange import Attempt, Outcome, Request
 from drivers.model import Driver
 from drivers.rig import Bus, BusKind, Transducer
+from drivers.wire.ascii_line import LineRequest
 from firmware_sim.firmware.firmware import Firmware
 
 ROUND_TRIP_S = 0.02
@@ -69,8 +70,13 @@ class Emulated:
 
     async def __call__(self, request: Request) -> Attempt:
         self.now_s += 1.0
-        replies = self.firmware.hear(int(self.now_s * 1e9), request.frame)
-        return attempt(request, b"".join(reply.data for reply in replies), self.now_s)
+        heard = self._say(request.frame)
+        if isinstance(request, LineRequest) and request.follow and request.prompt in heard:
+            heard += self._say(request.follow)
+        return attempt(request, heard, self.now_s)
+
+    def _say(self, data: bytes) -> bytes:
+        return b"".join(reply.data for reply in self.firmware.hear(int(self.now_s * 1e9), data))
 
 
 def assert_fences_are_of_their_own_kind(driver: Driver) -> None:

@@ -212,6 +212,13 @@ def test_fences_are_of_their_own_kind(registers: list[dict[str, object]], kind: 
     assert_fences_are_of_their_own_kind(driver(*registers, kind=kind))
 
 
+@pytest.mark.parametrize("address", [0, 0xFFFF])
+async def test_refusals_of_the_fences_differ_so_that_one_proves_what_the_other_does_not(address: int) -> None:
+    unit = driver(at(address, type="int16"))
+    refusals = {(fence.unit, fence.frame[1] | 0x80) for fence in unit.fences}
+    assert len(refusals) == 2
+
+
 def test_a_map_without_quantities_is_refused() -> None:
     with pytest.raises(ValueError, match="transducer p: needs a map"):
         MODEL.driver(1, {"p": transducer(MODEL.name, map={})}, bus())

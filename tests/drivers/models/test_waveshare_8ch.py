@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from drivers.exchange import Outcome
 from drivers.model import Driver
-from drivers.models.waveshare_8ch import MODEL, LoopStates
+from drivers.models.current_loop import LoopStates
+from drivers.models.waveshare_8ch import MODEL
 from drivers.reading import Reason
 from drivers.wire.modbus import read_registers, rtu_frame
 from tests.drivers.models.asks import Script, assert_fences_are_of_their_own_kind, bus, transducer

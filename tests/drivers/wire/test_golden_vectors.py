@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from drivers.exchange import Request
+from drivers.model import Driver
 from drivers.models.vaisala_ptb330 import MODEL as VAISALA
 from drivers.registry import model
 from drivers.wire.keller_bus import (
@@ -20,11 +21,23 @@ from drivers.wire.keller_bus import (
     keller_request,
 )
 from drivers.wire.modbus import PAYLOAD_AT, echo_test, read_registers, registers_of
+from drivers.wire.pfeiffer import data_of as parameter_of
+from drivers.wire.pfeiffer import expo, read_parameter
 from tests.drivers.models.asks import Script, bus, transducer
 from tests.drivers.wire.vectors import ALL, MINE, NOT_YET, OURS
 
+
+def driver_of(name: str, unit: int) -> Driver:
+    return model(name).driver(unit, {"p": transducer(name)}, bus())
+
+
 PARO = model("paroscientific-6000").driver(1, {"p": transducer("paroscientific-6000")}, bus())
 P3, Q3 = PARO.requests
+PFEIFFER_HEALTH, PFEIFFER_PRESSURE = driver_of("pfeiffer-telegram", 1).requests
+PUMP = read_parameter(123, 309, rb"\d{6}", 6)
+ADAM = model("adam-4117").driver(1, {"p": transducer("adam-4117", channel=1, range="0..160 kPa")}, bus())
+TPG = driver_of("pfeiffer-tpg26x", 1).requests[0]
+MKS_STATE = driver_of("mks-900", 253).requests[0]
 
 QUESTIONS: dict[str, Request] = {
     "keller-f73-p1-250-req": keller_request(250, READ_FLOAT, b"\x01"),
@@ -42,8 +55,18 @@ QUESTIONS: dict[str, Request] = {
     "ws-types-req": read_registers(1, 3, 0x1000, 8),
     "qdw-req": read_registers(1, 3, 2, 3),
     "paro-q3-req": Q3,
+    "pv-309-req-123": PUMP,
+    "tpg-prx": TPG,
+    "adam-ai-req": ADAM.requests[0],
+    "alicat-poll": driver_of("alicat", 1).requests[0],
 }
-NEVER_ASKED = {"paro-un-set"}  # settings are read, never written
+NEVER_ASKED = {
+    "tpg-prx-rep",  # it stands behind an ACK, see below
+    "paro-un-set",  # settings are read, never written
+    "pv-741-set",
+    "mks-pr1-req",  # PR4 has one digit more
+    "mks-pr1-rep",
+}
 
 # The question that the answer answers, and what stands in it: a refusal's code, floats, or registers.
 F73 = keller_request(1, READ_FLOAT, b"\x01")
@@ -67,6 +90,14 @@ ANSWERS: dict[str, tuple[Request, object]] = {
     "ws-read8-rep": (read_registers(1, 4, 0, 8), [12000, 4000, 3500, 21000, 0, 0, 0, 0]),
     "qdw-rep": (read_registers(1, 3, 2, 3), [1, 1, 1013]),
     "paro-p3-rep": (P3, 1013.25),
+    "pv-740-rep-1": (PFEIFFER_PRESSURE, 1.0e3),
+    "pv-303-err1": (PFEIFFER_HEALTH, b"Err001"),
+    "pv-303-err2": (PFEIFFER_HEALTH, b"Err002"),
+    "pv-nodef": (read_parameter(1, 742, rb"\d{6}", 6), {"refusal": 0}),
+    "pv-309-rep-123": (PUMP, b"000633"),
+    "hpb-p1-rep": (driver_of("honeywell-hpb", 0).requests[0], 14.45),
+    "hpb-p1-rep12": (driver_of("honeywell-hpb", 12).requests[0], 14.32),
+    "mks-nak": (MKS_STATE, {"refusal": 160}),
     "ptb330-open": (VAISALA.hail(1) if VAISALA.hail else P3, "Vaisala PTB330"),
 }
 
@@ -131,3 +162,33 @@ def test_opened_line_of_a_vaisala_is_recognised() -> None:
 def test_pressure_of_a_paroscientific() -> None:
     script = Script({P3.frame: MINE["paro-p3-rep"].data, Q3.frame: b"*000122.50\r\n"})
     assert asyncio.run(PARO.poll(script)).values.tolist() == [ANSWERS["paro-p3-rep"][1], 22.5]
+
+
+@pytest.mark.parametrize("name", [name for name, (_, content) in ANSWERS.items() if isinstance(content, bytes)])
+def test_data_of_a_telegram(name: str) -> None:
+    assert parameter_of(MINE[name].data) == ANSWERS[name][1]
+
+
+def test_pressure_of_a_telegram_in_hpa() -> None:
+    assert expo(parameter_of(MINE["pv-740-rep-1"].data)) == pytest.approx(ANSWERS["pv-740-rep-1"][1])
+
+
+@pytest.mark.parametrize(("name", "unit"), [("hpb-p1-rep", 0), ("hpb-p1-rep12", 12)])
+def test_pressure_of_a_honeywell(name: str, unit: int) -> None:
+    script = Script({b"*%02dP1\r" % unit: MINE[name].data})
+    family = driver_of("honeywell-hpb", unit)
+    scale = b"?01M=0017psia\r" if unit == 0 else b"#12M=0017psia\r"
+    head = scale[:3]
+    session = {b"*%02dM=\r" % unit: scale} | {
+        b"*%02d%s\r" % (unit, asked): head + told
+        for asked, told in ((b"V=", b"V=1\r"), (b"RS", b"RS=0000\r"), (b"S=", b"S=1\r"))
+    }
+    asyncio.run(family.identify(Script(session)))
+    assert asyncio.run(family.poll(script)).values[0] == ANSWERS[name][1]
+
+
+def test_pressure_of_a_tpg_stands_behind_its_ack() -> None:
+    answer = b"\x06\r\n" + MINE["tpg-prx-rep"].data
+    assert TPG.measure(answer, 0) == len(answer)
+    poll = asyncio.run(driver_of("pfeiffer-tpg26x", 1).poll(Script({TPG.frame: answer})))
+    assert poll.values.tolist() == [1013.2]

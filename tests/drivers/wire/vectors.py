@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = {
+    "ADAM ASCII",
+    "Pfeiffer TPG 26x",
+    "Pfeiffer telegram",
+    "MKS 900",
+    "Honeywell HPB/PPT",
+    "Alicat",
     "KELLER bus",
     "KELLER Modbus",
     "any Modbus",
@@ -15,14 +21,8 @@ OURS = {
     "Paroscientific",
 }
 NOT_YET = {
-    "Pfeiffer telegram",
-    "Pfeiffer TPG 26x",
-    "Honeywell HPB/PPT",
-    "MKS 900",
     "Druck TERPS",
     "Mensor/WIKA",
-    "Alicat",
-    "ADAM ASCII",
     "KJLC/Granville-Phillips",
 }
 

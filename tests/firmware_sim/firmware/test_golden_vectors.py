@@ -6,15 +6,32 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim.firmware.adam_4117 import Adam4117
+from firmware_sim.firmware.alicat import Alicat
+from firmware_sim.firmware.druck_terps import DruckTerps
+from firmware_sim.firmware.generic_transmitter import GenericFloat, GenericInt
+from firmware_sim.firmware.honeywell_hpb import HoneywellHpb
 from firmware_sim.firmware.keller_33x import Channel, Keller33x
+from firmware_sim.firmware.mensor_cpt import MensorCpt
+from firmware_sim.firmware.mks_900 import Mks900
 from firmware_sim.firmware.modbus_map import ModbusMap
 from firmware_sim.firmware.paroscientific import Paroscientific
+from firmware_sim.firmware.pfeiffer_telegram import Fault, PfeifferTelegram
+from firmware_sim.firmware.pfeiffer_tpg26x import ACK, PfeifferTpg26x
 from firmware_sim.firmware.vaisala_ptb330 import VaisalaPtb330
 from firmware_sim.firmware.waveshare_8ch import Waveshare8ch
-from firmware_sim.wire import keller_bus, modbus
+from firmware_sim.wire import keller_bus, modbus, pfeiffer
 
 VECTORS = json.loads((Path(__file__).parents[2] / "golden" / "vectors.json").read_text())
 COVERED = {
+    "ADAM ASCII",
+    "Mensor/WIKA",
+    "Druck TERPS",
+    "Alicat",
+    "Honeywell HPB/PPT",
+    "MKS 900",
+    "Pfeiffer TPG 26x",
+    "Pfeiffer telegram",
     "KELLER bus",
     "KELLER Modbus",
     "any Modbus",
@@ -25,15 +42,7 @@ COVERED = {
     "Paroscientific",
 }
 LATER = {
-    "ADAM ASCII",
-    "Alicat",
-    "Druck TERPS",
-    "Honeywell HPB/PPT",
     "KJLC/Granville-Phillips",
-    "MKS 900",
-    "Mensor/WIKA",
-    "Pfeiffer TPG 26x",
-    "Pfeiffer telegram",
 }
 BYTES = {
     vector["id"]: bytes.fromhex(vector["hex"]) if "hex" in vector else vector["text"].encode()
@@ -130,22 +139,34 @@ def test_waveshare_inputs_by_the_codec_alone_since_3_500_ma_is_no_step_of_12_bit
 
 
 def test_cheap_transmitter_with_unit_decimals_and_value(make, ask, sensor):
-    register = {"address": 4, "type": "int16", "scale": 0.1, "unit": "kPa"}
-    twin = make(ModbusMap, "modbus-map", map={"pressure": register})
-    twin.hold(3, 2, 1, 1)
     sensor.pressure_pa = 101_300.0
-    assert ask(twin, BYTES["qdw-req"]) == BYTES["qdw-rep"]
+    assert ask(make(GenericInt, "generic-int"), BYTES["qdw-req"]) == BYTES["qdw-rep"]
 
 
 def test_cheap_transmitter_with_a_float(make, ask, sensor):
-    twin = make(ModbusMap, "modbus-map", map={"pressure": {"address": 0x16, "unit": "kPa"}})
     sensor.pressure_pa = 101_325.0
-    assert ask(twin, modbus.join(1, struct.pack(">BHH", 3, 0x16, 2))) == BYTES["qdw-float-rep"]
+    assert (
+        ask(make(GenericFloat, "generic-float"), modbus.join(1, struct.pack(">BHH", 3, 0x16, 2)))
+        == BYTES["qdw-float-rep"]
+    )
 
 
 def test_vaisala_open(make, ask):
     twin = make(VaisalaPtb330, "vaisala-ptb330", unit=1)
     assert ask(twin, b"OPEN 1\r") == BYTES["ptb330-open"] + b">"
+
+
+@pytest.mark.parametrize(("unit", "vector"), [(0, "terps-r"), (1, "terps-r1")])
+def test_terps(make, ask, sensor, unit, vector):
+    twin = make(DruckTerps, "druck-terps", unit=unit, range="0..200 kPa")
+    assert b"1013.2500\r" in ask(twin, BYTES[vector])
+    sensor.pressure_pa = 300e3
+    assert ask(twin, BYTES[vector]).removeprefix(b"1:") == BYTES["terps-over"]
+
+
+def test_mensor(make, ask, sensor):
+    sensor.pressure_pa = 14.6960 * 6894.757293168
+    assert ask(make(MensorCpt, "mensor-cpt", options={"unit": "psi"}), BYTES["mensor-req"]) == BYTES["mensor-rep"]
 
 
 def test_paroscientific(make, ask, sensor):
@@ -156,7 +177,83 @@ def test_paroscientific(make, ask, sensor):
     assert ask(twin, BYTES["paro-un-set"]) == b"*0001UN=2\r\n"
 
 
+def test_pfeiffer_pressure(make, ask, sensor):
+    twin = make(PfeifferTelegram, "pfeiffer-telegram")
+    sensor.pressure_pa = 1e5
+    assert ask(twin, b"0010074002=?106\r") == BYTES["pv-740-rep-1"]
+    assert ask(twin, BYTES["pv-741-set"]) == BYTES["pv-741-set"]
+
+
+@pytest.mark.parametrize(("vector", "fault"), [("pv-303-err1", Fault.TRANSMITTER), ("pv-303-err2", Fault.MEMORY)])
+def test_pfeiffer_faults(make, ask, vector, fault):
+    twin = make(PfeifferTelegram, "pfeiffer-telegram")
+    twin.fail(fault)
+    assert ask(twin, b"0010030302=?101\r") == BYTES[vector]
+
+
+def test_pfeiffer_refusal(make, ask):
+    twin = make(PfeifferTelegram, "pfeiffer-telegram")
+    twin.refuse(0)
+    assert ask(twin, b"0010074202=?108\r") == BYTES["pv-nodef"]
+
+
+def test_pfeiffer_unit_123_by_the_codec_alone_since_309_is_a_pumps():
+    question = pfeiffer.split(BYTES["pv-309-req-123"].decode().rstrip())
+    assert (question.unit, question.writes, question.parameter, question.data) == (123, False, 309, "=?")
+    assert question.answer(123, "000633") == BYTES["pv-309-rep-123"]
+
+
+def test_honeywell_pressure_up_to_the_length_of_the_number(make, ask, sensor):
+    sensor.pressure_pa = 14.45 * 6894.757293168
+    assert ask(make(HoneywellHpb, "honeywell-hpb", unit=0), b"*00P1\r") == BYTES["hpb-p1-rep"]
+    sensor.pressure_pa = 14.32 * 6894.757293168
+    heard = ask(make(HoneywellHpb, "honeywell-hpb", unit=12), b"*12P1\r")
+    assert heard == BYTES["hpb-p1-rep12"].replace(b"14.32", b"14.320")
+
+
+def test_mks(make, ask, sensor):
+    twin = make(Mks900, "mks-900", unit=253)
+    sensor.pressure_pa = 900 * 101_325 / 760
+    assert ask(twin, BYTES["mks-pr1-req"]) == BYTES["mks-pr1-rep"]
+    assert ask(twin, b"@253XX?;FF") == BYTES["mks-nak"]
+
+
+def test_alicat(make, ask):
+    assert ask(make(Alicat, "alicat"), BYTES["alicat-poll"]).startswith(b"A +014.696 ")
+
+
+def test_tpg(make, ask, sensor):
+    twin = make(PfeifferTpg26x, "pfeiffer-tpg26x")
+    sensor.pressure_pa = 101_320.0
+    assert ask(twin, BYTES["tpg-prx"]) == ACK
+    assert ask(twin, b"\x05") == BYTES["tpg-prx-rep"]
+
+
+def test_adam(make, ask):
+    heard = ask(make(Adam4117, "adam-4117", channel=1, range="0..160 kPa"), BYTES["adam-ai-req"])
+    assert heard.startswith(b">+14.133+00.000")
+
+
 EXCHANGES = {
+    "adam-ai-req",
+    "mensor-req",
+    "mensor-rep",
+    "terps-r",
+    "terps-r1",
+    "terps-over",
+    "tpg-prx",
+    "tpg-prx-rep",
+    "alicat-poll",
+    "hpb-p1-rep",
+    "hpb-p1-rep12",
+    "mks-nak",
+    "mks-pr1-rep",
+    "mks-pr1-req",
+    "pv-303-err1",
+    "pv-303-err2",
+    "pv-740-rep-1",
+    "pv-741-set",
+    "pv-nodef",
     "keller-exc-32",
     "keller-f73-nan",
     "keller-mb-nan",
@@ -172,4 +269,4 @@ EXCHANGES = {
     "paro-q3-req",
     "paro-un-set",
 }
-CODEC = {"keller-f73-p2-1-req", "keller-f73-p2-1-rep", "ws-read8-rep"}
+CODEC = {"pv-309-req-123", "pv-309-rep-123", "keller-f73-p2-1-req", "keller-f73-p2-1-rep", "ws-read8-rep"}

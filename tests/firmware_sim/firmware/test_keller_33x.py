@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.firmware.keller_33x import BOOT_NS, Channel, Keller33x
+from firmware_sim.firmware.keller_33x import BOOT_NS, Channel, IntegerMap, Keller33x
 from firmware_sim.wire import keller_bus, modbus
 
 F48 = keller_bus.join(1, 48, b"")
@@ -77,6 +77,25 @@ def test_pressure_and_its_temperature_come_in_one_read(running, ask):
 def test_integer_map_is_in_pa_and_hundredths_of_a_degree(running, ask):
     assert struct.unpack(">i", registers(ask(running, read(0x0012, 2))))[0] == 101_325
     assert struct.unpack(">i", registers(ask(running, read(0x0018, 2))))[0] == 2250
+
+
+def test_the_younger_integer_map_begins_at_0x0020(running, ask):
+    running.integer_map = IntegerMap.X_LINE
+    assert struct.unpack(">i", registers(ask(running, read(0x0022, 2))))[0] == 101_325
+    assert struct.unpack(">i", registers(ask(running, read(0x0028, 2))))[0] == 2250
+    assert refusal(ask(running, read(0x0012, 2))) == 2
+
+
+def test_f66_changes_the_address_after_its_answer_and_keeps_it_without_power(running, ask):
+    assert ask(running, keller_bus.join(1, 66, b"\x07")) == keller_bus.join(1, 66, b"\x07")
+    assert ask(running, keller_bus.join(1, 69, b"")) == b""
+    running.reboot(0)
+    assert ask(running, keller_bus.join(7, 48, b""), BOOT_NS)[:2] == b"\x07\x30"
+
+
+def test_f66_with_0_tells_the_address_and_with_250_is_refused(running, ask):
+    assert ask(running, keller_bus.join(250, 66, b"\0")) == keller_bus.join(250, 66, b"\1")
+    assert ask(running, keller_bus.join(1, 66, b"\xfa")) == keller_bus.join(1, 66 | 0x80, b"\2")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,25 @@ from importlib.metadata import entry_points
 import pytest
 
 TWINS = {
+    "adam-4117": {"channel": 1, "range": "0..160 kPa"},
+    "alicat": {},
+    "druck-terps": {},
+    "generic-float": {},
+    "generic-int": {},
+    "honeywell-hpb": {},
     "keller-33x": {},
+    "keller-bus": {},
+    "mensor-cpt": {"options": {"unit": "psi"}},
+    "mks-900": {},
     "modbus-map": {"map": {"pressure": {"address": 0, "unit": "kPa"}}},
     "paroscientific-6000": {},
+    "pfeiffer-telegram": {},
+    "pfeiffer-tpg26x": {},
+    "vaisala-ptb210": {},
     "vaisala-ptb330": {},
     "waveshare-8ch": {"channel": 1, "range": "0..160 kPa"},
 }
-BEHIND_TCP = {"modbus-map", "waveshare-8ch"}
+BEHIND_TCP = {"generic-float", "generic-int", "modbus-map", "waveshare-8ch"}
 
 
 def test_every_entry_point_is_tested_here():

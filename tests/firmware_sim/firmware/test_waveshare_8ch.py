@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.rig import Bus, BusKind
-from firmware_sim.firmware.waveshare_8ch import BOOT_NS, LoopFailure, Waveshare8ch
+from firmware_sim.firmware.current_loop import LoopFailure
+from firmware_sim.firmware.waveshare_8ch import BOOT_NS, Waveshare8ch
 from firmware_sim.wire import modbus
 
 

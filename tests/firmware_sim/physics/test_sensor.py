@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from firmware_sim.physics.sensor import GRADES, Grade, SensingElement
+from firmware_sim.physics.sensor import GRADES, Grade, SensingElement, Upset
 
 SECOND = 1_000_000_000
-STILL = Grade(noise_pa=0.0, drift_pa=0.0, step_pa=1e-6, temperature_pa=0.0)
+STILL = Grade(noise_pa=0.0, drift_pa=0.0, step_pa=1e-6, temperature_pa=0.0, noise_k=0.0)
 
 
 def element(grade, *, seed=1, name="p1", pressure_pa=101_325.0, temperature_k=295.15):
@@ -31,14 +33,22 @@ def test_readings_are_whole_steps(name):
 
 @pytest.mark.parametrize("step_ns", [SECOND, 100 * SECOND])
 def test_drift_grows_with_the_square_root_of_time(step_ns):
-    grade = Grade(noise_pa=0.0, drift_pa=0.02, step_pa=1e-6, temperature_pa=0.0)
+    grade = Grade(noise_pa=0.0, drift_pa=0.02, step_pa=1e-6, temperature_pa=0.0, noise_k=0.0)
     values = readings(element(grade), 4000, step_ns)
     assert values[0] == pytest.approx(101_325.0, abs=1e-5)
     assert np.std(np.diff(values)) == pytest.approx(0.02 * np.sqrt(step_ns / SECOND), rel=0.06)
 
 
-def test_temperature_bends_the_pressure_and_is_itself_the_true_one():
-    grade = Grade(noise_pa=0.0, drift_pa=0.0, step_pa=1e-6, temperature_pa=5.0)
+@pytest.mark.parametrize("name", GRADES)
+def test_its_temperature_has_noise_too_around_the_true_one(name):
+    sensor = element(GRADES[name])
+    temperatures = np.array([sensor.read(at * SECOND)[1] for at in range(4000)])
+    assert np.std(temperatures) == pytest.approx(GRADES[name].noise_k, rel=0.06)
+    assert np.mean(temperatures) == pytest.approx(295.15, abs=GRADES[name].noise_k / 10)
+
+
+def test_temperature_bends_the_pressure():
+    grade = Grade(noise_pa=0.0, drift_pa=0.0, step_pa=1e-6, temperature_pa=5.0, noise_k=0.0)
     pressure_pa, temperature_k = element(grade, temperature_k=297.15).read(0)
     assert pressure_pa == pytest.approx(101_335.0)
     assert temperature_k == 297.15
@@ -58,7 +68,40 @@ def test_history_depends_on_seed_name_and_times_only():
 
 
 def test_reading_again_at_one_moment_or_before_adds_no_drift():
-    grade = Grade(noise_pa=0.0, drift_pa=1.0, step_pa=1e-6, temperature_pa=0.0)
+    grade = Grade(noise_pa=0.0, drift_pa=1.0, step_pa=1e-6, temperature_pa=0.0, noise_k=0.0)
     sensor = element(grade)
     sensor.read(0)
     assert sensor.read(SECOND) == sensor.read(SECOND) == sensor.read(0)
+
+
+def stepping(grade, *, low_pa=90_000.0, high_pa=100_000.0):
+    """Make an element whose pressure steps up after 10 s."""
+    return SensingElement(
+        grade=grade, seed=1, name="p1", truth=lambda at: (high_pa if at > 10 * SECOND else low_pa, 295.15)
+    )
+
+
+def test_a_lagging_element_follows_in_its_time():
+    sensor = stepping(replace(STILL, lag_s=5.0))
+    assert sensor.read(0)[0] == sensor.read(10 * SECOND)[0] == pytest.approx(90_000)
+    assert sensor.read(15 * SECOND)[0] == pytest.approx(100_000 - 10_000 * np.exp(-1))
+    assert sensor.read(100 * SECOND)[0] == pytest.approx(100_000, abs=1e-3)
+
+
+def test_a_creeping_element_shows_too_much_at_first_and_settles():
+    sensor = stepping(replace(STILL, creep=1e-3, creep_s=1000.0))
+    sensor.read(10 * SECOND)
+    assert sensor.read(11 * SECOND)[0] == pytest.approx(100_010, abs=0.1)
+    assert sensor.read(1011 * SECOND)[0] == pytest.approx(100_000 + 10 * np.exp(-1), abs=0.1)
+
+
+def test_upsets_hold_until_the_next_in_whatever_order_they_are_told():
+    sensor = element(STILL)
+    for upset in (
+        Upset(at_ns=30 * SECOND),
+        Upset(at_ns=10 * SECOND, offset_pa=100.0, drift_pa_per_s=2.0),
+        Upset(at_ns=20 * SECOND, stuck=True),
+    ):
+        sensor.upset(upset)
+    values = [sensor.read(at * SECOND)[0] - 101_325 for at in (5, 10, 15, 25, 35)]
+    assert values == pytest.approx([0, 100, 110, 0, 0], abs=1e-5)

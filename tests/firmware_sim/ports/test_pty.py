@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from firmware_sim.clock import precise_event_loop
+from drivers.precise_loop import precise_event_loop
 from firmware_sim.ports.pty import PtyPort
 from tests.firmware_sim.devices import bus, fleet, rig, rtu, until
 

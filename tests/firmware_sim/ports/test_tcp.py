@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from firmware_sim.clock import precise_event_loop
+from drivers.precise_loop import precise_event_loop
 from firmware_sim.ports.tcp import TcpPort
 from tests.firmware_sim.devices import fleet, mbap, rig, rtu, until
 

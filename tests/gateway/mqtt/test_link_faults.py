@@ -1,6 +1,7 @@
 """The link against a fake broker that misbehaves in each way that brokers and networks do."""
 
 import asyncio
+import gc
 import logging
 import socket
 
@@ -68,7 +69,8 @@ async def test_newer_messages_wake_the_link(fake_broker, start_link, until):
 
 
 @pytest.mark.parametrize("way", ["return code", "reason code", "hang up"])
-async def test_falls_back_to_mqtt_311_when_5_is_refused_and_remembers_it(fake_broker, start_link, until, way):
+async def test_falls_back_to_mqtt_311_when_5_is_refused_and_remembers_it(fake_broker, start_link, until, way, caplog):
+    caplog.set_level(logging.INFO, "gateway")
     fake_broker.refuse_5 = way
     fake_broker.cuts = lambda number, message: message.payload == b"cut"
     outbox = Outbox()
@@ -76,6 +78,11 @@ async def test_falls_back_to_mqtt_311_when_5_is_refused_and_remembers_it(fake_br
     await until(lambda: link.statistics().connected)
     assert [session.version for session in fake_broker.sessions] == [5, 4]
     assert link.statistics().protocol == "3.1.1"
+    name = fake_broker.url.removeprefix("mqtt://")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", f"MQTT: {name}: no MQTT 5 here, trying 3.1.1"),
+        ("INFO", f"MQTT: connected to {name}, MQTT 3.1.1"),
+    ]
     outbox.put(Message(topic=BATCH, payload=b"cut", qos=0))
     await until(lambda: link.statistics().reconnects == 1)
     assert [session.version for session in fake_broker.sessions] == [5, 4, 4]
@@ -262,7 +269,7 @@ async def test_a_broker_that_never_accepts_is_tried_again(start_link, until, mon
     server.close()
 
 
-async def test_can_be_stopped_while_the_broker_has_not_accepted_yet(start_link, until):
+async def test_can_be_stopped_while_the_broker_has_not_accepted_yet(start_link, until, caplog):
     connected = []
 
     async def silent(reader, writer):
@@ -278,6 +285,8 @@ async def test_can_be_stopped_while_the_broker_has_not_accepted_yet(start_link, 
         async with asyncio.timeout(2):
             await task
     server.close()
+    gc.collect()
+    assert caplog.records == [], "no task's exception is left for the loop to complain about"
 
 
 async def test_a_broker_that_is_not_there_is_tried_again_and_said_once(start_link, until, caplog, unused_port):
@@ -288,7 +297,9 @@ async def test_a_broker_that_is_not_there_is_tried_again_and_said_once(start_lin
     assert not task.done()
     assert link.statistics().outbox.messages == 3
     assert link.statistics().protocol is None
-    assert [record.levelname for record in caplog.records if "Connection refused" in record.getMessage()] == ["WARNING"]
+    (said,) = [record for record in caplog.records if "Connection refused" in record.getMessage()]
+    assert said.levelname == "WARNING"
+    assert f"127.0.0.1:{unused_port}: cannot be reached: Connection refused (readings wait; " in said.getMessage()
 
 
 async def test_waits_grow_to_ten_seconds_and_are_jittered(monkeypatch, unused_port, will):

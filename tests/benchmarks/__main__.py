@@ -1,0 +1,41 @@
+"""Runs benchmarks by name, prints their tables and, with --write, puts them into docs/performance.md."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks import dead_unit, rtu_line, simulated_hour, start
+from tests.benchmarks.harness import Table, machine, write
+
+_DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
+BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
+    "rtu-line": rtu_line.measure,
+    "dead-unit": dead_unit.measure,
+    "simulated-hour": simulated_hour.measure,
+    "start": start.measure,
+}
+
+
+def main() -> int:
+    """Return 0 when every requirement was met, else 3."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", metavar="NAME", nargs="*", choices=[[], *BENCHMARKS], help=", ".join(BENCHMARKS))
+    parser.add_argument("--write", action="store_true", help=f"keep the tables in docs/{_DOCUMENT.name}")
+    words = parser.parse_args()
+    all_met = True
+    for name in words.names or BENCHMARKS:
+        load = os.getloadavg()[0]
+        table = BENCHMARKS[name]()
+        text = f"{table.markdown()}\n\n{machine(load)}"
+        print(f"\n{name}\n\n{text}", flush=True)
+        if words.write:
+            write(_DOCUMENT, name, text)
+        all_met &= all(check.met for check in table.checks)
+    return 0 if all_met else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

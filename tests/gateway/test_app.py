@@ -1,0 +1,190 @@
+"""The whole gateway in virtual time: starts, survives what buses and drivers do, and stops cleanly."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from drivers.reading import Readings, Reason
+from drivers.rig import Rig
+from drivers.transport.memory import MemoryTransport
+from firmware_sim.clock import run_virtual
+from firmware_sim.fleet import Fleet
+from firmware_sim.testing import emulated
+from gateway.app import Gateway
+from gateway.mqtt.memory import MemoryLink
+from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+
+RIG = Rig.model_validate(
+    {
+        "station": {"id": "s", "gateway": "g"},
+        "segment": {"lab": {}},
+        "bus": {
+            "near": {"kind": "serial", "port": "-", "baud": 19200},
+            "far": {"kind": "modbus-tcp", "port": "x:502"},
+            "spare": {"kind": "serial", "port": "-"},
+        },
+        "transducer": {
+            "p1": {"model": "keller-33x", "bus": "near", "unit": 1, "segment": "lab", "poll": "1 s"},
+            "p2": {"model": "keller-33x", "bus": "near", "unit": 2, "segment": "lab", "poll": "1 s"},
+            "p3": {
+                "model": "modbus-map",
+                "bus": "far",
+                "unit": 1,
+                "segment": "lab",
+                "poll": "1 s",
+                "map": {"pressure": {"address": 0, "unit": "Pa"}},
+            },
+        },
+    }
+)
+
+
+class Station:
+    """A gateway on an emulated rig, and what it published."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.readings: list[Readings] = []
+
+    def payloads(self, topic: str) -> list[dict[str, Any]]:
+        return [json.loads(message.payload) for message in self.messages if message.topic.endswith(topic)]
+
+    def reasons(self, transducer: str) -> list[Reason]:
+        return [
+            reading.reason
+            for readings in self.readings
+            for reading in readings
+            if (reading.channel.transducer, reading.channel.quantity) == (transducer, "pressure")
+        ]
+
+    def gateway(self, fleet: Fleet, **words: Any) -> Gateway:
+        names = {id(bus): name for name, bus in RIG.buses.items()}
+        words = {
+            "sync": lambda: "ntp",
+            "make_carrier": lambda outbox, **more: MemoryLink(outbox, self.messages.append, **more),
+            "make_transport": lambda bus: MemoryTransport(fleet.memory[names[id(bus)]].connect),
+            **words,
+        }
+        loop = asyncio.get_running_loop()
+        gateway = Gateway(RIG, rig_hash="0", boot="0001", wall=lambda: 1e9 + loop.time(), **words)
+        gateway.listeners.append(self.readings.append)
+        return gateway
+
+    def run(self, seconds: float, act: Callable[[Fleet, Gateway], None] | None = None, **words: Any) -> "Station":
+        """Run for that long, with `act` at half time."""
+
+        async def main() -> None:
+            async with emulated(RIG, memory=True) as fleet:
+                gateway = self.gateway(fleet, **words)
+                if act is not None:
+                    asyncio.get_running_loop().call_later(seconds / 2, act, fleet, gateway)
+                before = asyncio.all_tasks()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await gateway.run()
+                assert asyncio.all_tasks() == before
+
+        run_virtual(main(), limit_s=10 * seconds)
+        return self
+
+
+def test_all_transducers_are_read_and_the_gateway_says_hello_and_goodbye() -> None:
+    station = Station().run(10.0)
+    for transducer in ("p1", "p2", "p3"):
+        assert len(station.reasons(transducer)) >= 9
+        assert set(station.reasons(transducer)) == {Reason.NONE}
+    assert [status["state"] for status in station.payloads("gw/g/status")] == ["online", "offline"]
+    assert station.payloads("gw/g/status")[-1]["reason"] == "stopped"
+    assert len(station.payloads("gw/g/meta")) == 1
+    assert set(station.payloads("gw/g/health")[0]["buses"]) == {"near", "far"}  # nobody is on the spare one
+
+
+def test_every_reading_is_published_before_it_ends() -> None:
+    station = Station().run(10.3)
+    batches = station.payloads("seg/lab/batch")
+    published = sum(len(batch["channels"].get("p1.pressure", {"dt": []})["dt"]) for batch in batches)
+    assert published == len(station.reasons("p1"))
+    assert station.messages[-1].topic.endswith("gw/g/status")
+
+
+def test_a_bus_that_is_lost_harms_no_other() -> None:
+    def unplug(fleet: Fleet, gateway: Gateway) -> None:
+        fleet.faults.inject("unplug:near")
+
+    station = Station().run(40.0, unplug)
+    assert set(station.reasons("p1")[-10:]) == {Reason.BUS_DOWN}
+    assert set(station.reasons("p3")) == {Reason.NONE}
+
+
+def test_a_port_that_never_opens_harms_no_other() -> None:
+    class Nowhere:
+        async def connect(self, receiver: object) -> None:
+            raise OSError("no such port")
+
+        def write(self, data: bytes) -> None:
+            raise AssertionError
+
+        def close(self) -> None:
+            pass
+
+    async def main() -> None:
+        async with emulated(RIG, memory=True) as fleet:
+
+            def transport(bus: object) -> Any:
+                return Nowhere() if bus is RIG.buses["near"] else MemoryTransport(fleet.memory["far"].connect)
+
+            station = Station()
+            gateway = station.gateway(fleet, make_transport=transport)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(10.0):
+                    await gateway.run()
+            assert set(station.reasons("p1")) == {Reason.BUS_DOWN}
+            assert set(station.reasons("p3")) == {Reason.NONE}
+
+    run_virtual(main(), limit_s=100)
+
+
+def test_a_driver_that_fails_harms_no_other() -> None:
+    def sabotage(fleet: Fleet, gateway: Gateway) -> None:
+        async def poll(ask: object) -> object:
+            raise ZeroDivisionError
+
+        (near,) = (poller for poller in gateway.pollers if poller.bus.name == "near")
+        near.readers[1].driver.poll = poll  # type: ignore[method-assign,assignment]
+
+    station = Station().run(20.0, sabotage)
+    assert station.reasons("p1")[-1] is Reason.CONFIG
+    assert set(station.reasons("p2")) == set(station.reasons("p3")) == {Reason.NONE}
+
+
+def test_a_link_that_fails_ends_the_gateway_instead_of_polling_for_nobody() -> None:
+    class Broken:
+        def __init__(self, outbox: Outbox, **words: object) -> None:
+            pass
+
+        async def run(self) -> None:
+            await asyncio.sleep(1.5)
+            raise ArithmeticError("a bug in the link")
+
+        def statistics(self) -> LinkStatistics:
+            raise AssertionError
+
+    async def main() -> None:
+        async with emulated(RIG, memory=True) as fleet:
+            station = Station()
+            with pytest.raises(ExceptionGroup) as ended:
+                await station.gateway(fleet, make_carrier=Broken).run()
+            assert ended.group_contains(ArithmeticError)
+            assert len(station.reasons("p1")) == 2
+
+    run_virtual(main(), limit_s=100)
+
+
+def test_the_same_seed_brings_the_same_messages() -> None:
+    first, second = (Station().run(20.0).messages for _ in range(2))
+    steady = [[message for message in run if "health" not in message.topic] for run in (first, second)]
+    assert steady[0] == steady[1]
