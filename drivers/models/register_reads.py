@@ -119,7 +119,11 @@ class RegisterReads:
         self._polls += 1
         answers: list[tuple[_Part, Attempt]] = []
         for part in self._parts:
-            answers += await self._read(ask, part)
+            if answers and answers[-1][1].outcome is Outcome.TIMEOUT:
+                # the bus has tried more than once: each further block of a dead unit would cost the line as much again
+                answers.append((part, answers[-1][1]))
+            else:
+                answers += await self._read(ask, part)
         numbers = np.full(len(self._registers), np.nan)
         for part, attempt in answers:
             if attempt.outcome is Outcome.REPLY:

@@ -33,7 +33,10 @@ class Gauge:
         self._ask = LineRequest(unit=unit, frame=b"p?\\n", head=b"p=", answer=re.compile(rb"p=\\d+\\n"), answer_size=9)
         self.channels = (Channel(transducer=name, quantity="pressure", unit=UNITS["mbar"]),)
         self.requests = (self._ask,)
-        self.fences = ()
+        self.fences = tuple(
+            LineRequest(unit=unit, frame=word + b"?\\n", head=word, answer=re.compile(word + rb"=\\w+\\n"), answer_size=9)
+            for word in (b"id", b"version")
+        )
 
     async def identify(self, ask: Ask) -> Identity:
         return Identity(text="home-made gauge")

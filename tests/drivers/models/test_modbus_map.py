@@ -233,3 +233,10 @@ async def test_a_silent_unit_brings_nothing() -> None:
     poll = await driver(at(0), at(1)).poll(Registers(silent_at=0))
     assert np.isnan(poll.values).all()
     assert poll.reasons.tolist() == [Outcome.TIMEOUT.reason] * 2
+
+
+async def test_a_unit_that_is_silent_to_one_block_is_not_asked_for_the_others() -> None:
+    device = Registers(silent_at=0)
+    poll = await driver(at(0), at(1000), at(2000)).poll(device)
+    assert device.asked == [(0, 1)]
+    assert poll.reasons.tolist() == [Reason.TIMEOUT] * 3
