@@ -33,10 +33,11 @@ class Gauge:
         self._ask = LineRequest(unit=unit, frame=b"p?\\n", head=b"p=", answer=re.compile(rb"p=\\d+\\n"), answer_size=9)
         self.channels = (Channel(transducer=name, quantity="pressure", unit=UNITS["mbar"]),)
         self.requests = (self._ask,)
-        self.fences = tuple(
-            LineRequest(unit=unit, frame=word + b"?\\n", head=word, answer=re.compile(word + rb"=\\w+\\n"), answer_size=9)
-            for word in (b"id", b"version")
-        )
+        self.fences = (self._question(unit, b"id"), self._question(unit, b"version"))
+
+    def _question(self, unit: int, word: bytes) -> LineRequest:
+        answer = re.compile(word + rb"=\\w+\\n")
+        return LineRequest(unit=unit, frame=word + b"?\\n", head=word, answer=answer, answer_size=20)
 
     async def identify(self, ask: Ask) -> Identity:
         return Identity(text="home-made gauge")
