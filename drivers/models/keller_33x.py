@@ -17,10 +17,9 @@ from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, Transducer
 from drivers.units import UNITS
 from drivers.wire.keller_bus import (
-    INITIALISE,
     NOT_INITIALISED,
     READ_SERIAL_NUMBER,
-    KellerRequest,
+    greet,
     greeting_text,
     keller_request,
 )
@@ -40,7 +39,7 @@ class Keller33x:
 
     def __init__(self, unit: int, name: str, words: Transducer) -> None:
         self._expected = words.serial_number
-        self._initialise = _hail(unit)
+        self._initialise = greet(unit)
         self._values = read_registers(unit, READ_HOLDING, *_VALUES)
         self._serial_number = read_registers(unit, READ_HOLDING, *_SERIAL_NUMBER)
         self.channels = (
@@ -83,10 +82,6 @@ class Keller33x:
         )
 
 
-def _hail(unit: int) -> KellerRequest:
-    return keller_request(unit, INITIALISE)
-
-
 def _driver(unit: int, transducers: Mapping[str, Transducer], _bus: Bus) -> Keller33x:
     ((name, words),) = transducers.items()
     return Keller33x(unit, name, words)
@@ -103,6 +98,6 @@ MODEL: Final = Model(
     span=(0.0, 1e8),
     driver=_driver,
     takes=frozenset({"serial_number"}),
-    hail=_hail,
+    hail=greet,
     recognise=greeting_text,
 )

@@ -17,13 +17,12 @@ from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, Transducer
 from drivers.units import UNITS
 from drivers.wire.keller_bus import (
-    INITIALISE,
     NOT_INITIALISED,
     READ_COEFFICIENT,
     READ_FLOAT,
     READ_SERIAL_NUMBER,
-    KellerRequest,
     data_of,
+    greet,
     greeting_text,
     keller_request,
 )
@@ -49,7 +48,7 @@ class KellerBus:
     def __init__(self, unit: int, name: str, words: Transducer) -> None:
         self._expected = words.serial_number
         self._range = (-np.inf, np.inf)  # bar, until F30 has told it
-        self._initialise = _hail(unit)
+        self._initialise = greet(unit)
         self._pressure = keller_request(unit, READ_FLOAT, _P1)
         self._temperature = keller_request(unit, READ_FLOAT, _TOB1)
         self._serial_number = keller_request(unit, READ_SERIAL_NUMBER)
@@ -129,10 +128,6 @@ def _float(frame: bytes) -> float:
         return float(np.frombuffer(data_of(frame), dtype=">f4", count=1)[0])
 
 
-def _hail(unit: int) -> KellerRequest:
-    return keller_request(unit, INITIALISE)
-
-
 def _driver(unit: int, transducers: Mapping[str, Transducer], _bus: Bus) -> KellerBus:
     ((name, words),) = transducers.items()
     return KellerBus(unit, name, words)
@@ -149,6 +144,6 @@ MODEL: Final = Model(
     span=(0.0, 1e8),
     driver=_driver,
     takes=frozenset({"serial_number"}),
-    hail=_hail,
+    hail=greet,
     recognise=greeting_text,
 )

@@ -73,6 +73,11 @@ def data_of(frame: bytes) -> bytes:
     return frame[2:-2]
 
 
+def greet(unit: int) -> KellerRequest:
+    """Return F48, which initialises a transmitter after power-up; its answer says what it is."""
+    return keller_request(unit, INITIALISE)
+
+
 def greeting_text(frame: bytes) -> str | None:
     """Return who sent an answer to F48 (class, group, year, week, buffer length, state); None when it is none."""
     data = data_of(frame)
