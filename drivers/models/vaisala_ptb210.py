@@ -26,9 +26,9 @@ _LONGEST_LINE: Final = 62
 _PAGE_LINES: Final = 11
 _PAGE: Final = re.compile(rb"PTB210 Ver [^\r\n]*\r\n(?:[^\r\n]*\r\n)*RS485 RESISTOR [^\r\n]*\r\n")
 _LAST_LINE: Final = re.compile(rb"RS485 RESISTOR [^\r\n]*\r\n")
-_VERSION: Final = re.compile(rb"(PTB210 Ver \S+)")
-_SERIAL_NUMBER: Final = re.compile(rb"SERIAL NUMBER *: *(\S+)")
-_PRESSURE_UNIT: Final = re.compile(rb"PRESSURE UNIT *: *(\S+)")
+_VERSION: Final = re.compile(rb"(PTB210 Ver [!-~]+)")
+_SERIAL_NUMBER: Final = re.compile(rb"SERIAL NUMBER *: *([!-~]+)")
+_PRESSURE_UNIT: Final = re.compile(rb"PRESSURE UNIT *: *([!-~]+)")
 _LIMITS: Final = re.compile(rb"Pressure Min\.\.\.Max *: *(\d+) +(\d+)")
 _HECTOPASCALS: Final = (b"hpa", b"mbar")
 
@@ -83,10 +83,9 @@ class VaisalaPtb210:
         if limits is not None:
             self._limits = (float(limits[1]), float(limits[2]))
         if unit.lower() not in _HECTOPASCALS:
-            shown = unit.decode("ascii", "replace")
-            advice = f"its unit of pressure is '{shown}': set the barometer to hPa"
+            advice = f"its unit of pressure is '{unit.decode()}': set the barometer to hPa"
             return Identity(text=f"Vaisala {text.decode()}; {advice}", reason=Reason.CONFIG)
-        return identity(f"Vaisala {text.decode()}", number.decode("ascii", "replace"), self._expected)
+        return identity(f"Vaisala {text.decode()}", number.decode(), self._expected)
 
     async def poll(self, ask: Ask) -> RawPoll:
         """Ask for the pressure."""
@@ -133,7 +132,7 @@ def _hail(unit: int) -> _PageStart:
 
 def _recognise(frame: bytes) -> str | None:
     version, number = _found(_VERSION, frame), _found(_SERIAL_NUMBER, frame)
-    return f"Vaisala {version.decode()}, serial number {number.decode('ascii', 'replace')}" if version else None
+    return f"Vaisala {version.decode()}, serial number {number.decode()}" if version else None
 
 
 def _driver(unit: int, transducers: Mapping[str, Transducer], bus: Bus) -> VaisalaPtb210:

@@ -70,6 +70,14 @@ async def test_identity_is_version_and_serial_number() -> None:
     assert (await driver().identify(Script({}))).reason is Reason.TIMEOUT
 
 
+@pytest.mark.parametrize("damaged", [b"2.0", b"N3310370", b"mBar"])
+async def test_a_page_with_bytes_that_are_no_text_is_read_as_far_as_it_is_text(damaged: bytes) -> None:
+    page = TEXT.replace(damaged, b"\x9d" * len(damaged))
+    who = await driver().identify(Script({PAGE: page}))
+    assert "Vaisala" in who.text
+    assert MODEL.recognise(page) is None or "PTB210" in MODEL.recognise(page)
+
+
 async def test_another_unit_of_pressure_is_refused_with_advice() -> None:
     identity = await driver().identify(Script({PAGE: TEXT.replace(b"mBar", b"mmHg")}))
     assert identity.reason is Reason.CONFIG
