@@ -1,6 +1,7 @@
 """One line of keller-33x transducers, polled faster than it can carry: by the gateway, in real and in virtual time."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ UNITS: Final = range(1, 9)
 _QUESTION_CHARACTERS: Final = 8
 _ANSWER_CHARACTERS: Final = 13
 _SETTLE_S: Final = 2.0  # until every unit has said who it is
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _OVERLOAD: Final = 1.4  # polls asked for, of those that the line can carry
 
 
@@ -103,32 +105,33 @@ def saturated(rig: Rig) -> Rig:
     return rig.model_copy(update={"transducers": faster})
 
 
-class EmulatedLine:
-    """The emulator in a process of its own.
+class Emulator:
+    """The emulator of a rig file in a process of its own.
 
     Attributes:
-        rig: the rig file with the emulator's port.
-        requests, violations: as the emulator counted them, once the `with` block is over.
+        rig: the rig file with the emulator's ports.
+        requests, violations: as the emulator counted them on its lines, once the `with` block is over.
     """
 
-    def __init__(self, baud: int, *, faults: Iterable[str] = ()) -> None:
-        self._baud = baud
+    def __init__(self, text: str, *, faults: Iterable[str] = (), core: int | None = None) -> None:
+        self._text = text
         self._faults = [word for fault in faults for word in ("--fault", fault)]
+        self._core = core
+        self._pid = 0
         self.rig: Rig
         self.requests = self.violations = 0
 
-    @property
-    def port(self) -> str:
-        return self.rig.buses["line"].port
-
     @contextmanager
-    def running(self) -> Iterator["EmulatedLine"]:
-        with rig_file(line_text(self._baud)) as path:
+    def running(self) -> Iterator["Emulator"]:
+        with rig_file(self._text) as path:
             command = [sys.executable, "-c", "from gateway.cli import main; main()", "emulate", str(path)]
             command += ["--json", "--until-input-ends", *self._faults]
             pipe = subprocess.PIPE
             with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as emulator:
                 assert emulator.stdout is not None
+                self._pid = emulator.pid
+                if self._core is not None:
+                    os.sched_setaffinity(emulator.pid, {self._core})
                 ports = emulator.stdout.readline()
                 if not ports:
                     raise RuntimeError(f"the emulator did not start: {emulator.communicate()[1].decode()}")
@@ -137,8 +140,18 @@ class EmulatedLine:
                     yield self
                 finally:
                     told, _ = emulator.communicate(timeout=10)
-            counted = orjson.loads(told)["lines"]["line"]
-            self.requests, self.violations = counted["requests"], counted["violations"]
+            lines = orjson.loads(told)["lines"].values()
+            self.requests = sum(line["requests"] for line in lines)
+            self.violations = sum(line["violations"] for line in lines)
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that the emulator has taken so far."""
+        words = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / _TICKS_A_SECOND
+
+    def memory_mib(self) -> float:
+        """Return the memory that the emulator holds."""
+        return int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def poll(rig: Rig, seconds: float, make_transport: MakeTransport = transport_for) -> Run:
@@ -166,7 +179,7 @@ async def poll(rig: Rig, seconds: float, make_transport: MakeTransport = transpo
 
 def in_real_time(baud: int, seconds: float, *, faults: Iterable[str] = ()) -> Run:
     """Poll over a pseudo-terminal, the emulator in another process."""
-    line = EmulatedLine(baud, faults=faults)
+    line = Emulator(line_text(baud), faults=faults)
     with line.running():
         run = process.run(poll(line.rig, seconds))
     if run is None:

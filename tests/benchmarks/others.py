@@ -12,7 +12,7 @@ from pymodbus import FramerType, ModbusException
 from pymodbus.client import AsyncModbusSerialClient
 
 from drivers.wire.keller_bus import INITIALISE, keller_request
-from tests.benchmarks.line import UNITS, EmulatedLine, Run
+from tests.benchmarks.line import UNITS, Emulator, Run, line_text
 
 _VALUES = 0x0100
 _TIMEOUT_S = 0.2  # as the gateway's longest wait
@@ -62,11 +62,12 @@ def _minimalmodbus(port: str, baud: int, seconds: float) -> dict[int, int]:
 
 
 def _run(client: Callable[[str, int, float], dict[int, int]], baud: int, seconds: float) -> Run:
-    line = EmulatedLine(baud)
+    line = Emulator(line_text(baud))
     with line.running():
-        _greet(line.port, baud)
+        port = line.rig.buses["line"].port
+        _greet(port, baud)
         begin_s, cpu_s = time.monotonic(), time.process_time()
-        polls = client(line.port, baud, seconds)
+        polls = client(port, baud, seconds)
         run = Run(polls=polls, seconds=time.monotonic() - begin_s, cpu_s=time.process_time() - cpu_s)
     run.requests, run.violations = line.requests, line.violations
     return run

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from drivers import registry
+from drivers.line_use import line_use
+from drivers.rig_source import load_rig
 from tests.benchmarks.__main__ import BENCHMARKS
+from tests.benchmarks.fleet_scale import fleet_text
 from tests.benchmarks.harness import Check, Table, interleaved, machine, spread, write
-from tests.benchmarks.line import in_virtual_time, wire_s
+from tests.benchmarks.line import in_virtual_time, rig_file, wire_s
 from tests.benchmarks.simulated_hour import simulate
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -63,6 +67,14 @@ def test_in_virtual_time_the_line_is_full_silent_where_it_must_be_and_shared_in_
     assert 0.98 < run.polls_per_s * wire_s(baud) <= 1.0
     assert run.violations == 0
     assert run.turns <= 1
+
+
+@pytest.mark.parametrize("kind", ["modbus-tcp", "rtu-over-tcp"])
+def test_the_thousand_transducers_fit_their_buses(kind: str) -> None:
+    with rig_file(fleet_text(kind)) as path:
+        rig = load_rig(path)
+    assert (len(rig.buses), len(rig.transducers)) == (40, 1000)
+    assert all(use.fraction < 0.8 for use in line_use(rig, registry.model).values())
 
 
 def test_a_dead_unit_costs_at_most_a_tenth_of_the_healthy_throughput() -> None:
