@@ -1,8 +1,8 @@
-"""Broken bytes for every codec: mutated answers for each driver, mutated questions for each twin, noise for the framers.
+"""Broken bytes for every codec: mutated answers for drivers, mutated questions for twins, noise for the framers.
 
-An answer is mutated after the twin gave it, and often sealed with a right checksum again, so that it gets past the frame
-and into the decoder. Whatever comes, a driver ends with readings and a twin with answers or silence: no exception, no
-hang, no growth.
+An answer is mutated after the twin gave it, and often sealed with a right checksum again, so that it gets past the
+frame and into the decoder. Whatever comes, a driver ends with readings and a twin with answers or silence: no
+exception, no hang, no growth.
 """
 
 import gc
