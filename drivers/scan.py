@@ -1,7 +1,7 @@
 """Looks for transducers on a line of which little is known: every baud, format and unit, in the families' words."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from drivers.bus import Bus
@@ -51,6 +51,8 @@ class Setting:
         silent: questions after which no byte came, or a gateway said that nobody answers.
         garbled: what came that was no whole answer to what was asked.
         others: whole frames of units that had not been asked.
+        begun: whether half a line of text may stand in front of the next: what an instrument took for text was a
+            question of other families, or of another baud.
     """
 
     baud: int
@@ -61,6 +63,7 @@ class Setting:
     silent: int = 0
     garbled: list[bytes] = field(default_factory=list)
     others: int = 0
+    begun: bool = True
 
     def note(self, attempt: Attempt) -> None:
         """Count one question and how it ended."""
@@ -174,6 +177,9 @@ async def _hail(
 
 
 async def _ask(bus: Bus, question: Request, setting: Setting) -> Attempt:
+    if isinstance(question, LineRequest) and setting.begun:
+        question = replace(question, frame=b"\r" + question.frame)
+    setting.begun = not isinstance(question, LineRequest)
     attempt = await bus.probe(question)
     if attempt.outcome is Outcome.BUS_DOWN:
         raise ConnectionError(bus.problem)

@@ -173,7 +173,7 @@ def _heard(setting: "Setting") -> str:
     if setting.silent == setting.asked:
         return f"{heard}, no answer: wiring (A/B swapped?), power, unit, or another baud and format"
     if setting.garbled:
-        heard += f"; {len(setting.garbled)} times bytes came that answer none: {_sample(setting.garbled[0])}"
+        heard += f"; {len(setting.garbled)} times bytes came that answer none: {_sample(setting.garbled)}"
         if not setting.found:
             heard += "; look at baud, parity, noise, two units at one address"
     if setting.others:
@@ -181,8 +181,13 @@ def _heard(setting: "Setting") -> str:
     return heard
 
 
-def _sample(heard: bytes) -> str:
-    text = heard.strip(b"\0\r\n")
-    if text.isascii() and text.replace(b"\r", b"").replace(b"\n", b"").decode().isprintable():
-        return repr(text[:48].decode())
-    return heard[:16].hex(" ")
+def _sample(garbled: list[bytes]) -> str:
+    """Return one of them for people: the first that is text, else the first."""
+    texts = [text for heard in garbled if (text := _text(heard))]
+    return repr(texts[0][:48]) if texts else garbled[0][:16].hex(" ")
+
+
+def _text(heard: bytes) -> str:
+    """Return what was heard when it is text, else nothing."""
+    text = heard.strip(b"\0\r\n").decode("ascii", "replace")
+    return text if text.replace("\r", "").replace("\n", "").isprintable() and text.isascii() else ""

@@ -12,6 +12,7 @@ from drivers.transport.memory import MemoryTransport
 from drivers.wire.ascii_line import LineRequest
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
+from tests.drivers.models.test_against_firmware import FAMILIES as FAMILIES_WITH_WORDS
 
 KELLER = {"model": "keller-33x"}
 MAP = {"model": "modbus-map", "map": {"pressure": {"address": 0, "unit": "Pa"}}}
@@ -41,6 +42,12 @@ def scanned(rig, *, units=range(1, 6), bauds=None, formats=None, faults=(), mode
 
     async def main():
         async with emulated(rig, memory=True, faults=faults) as fleet:
+
+            def at(words):
+                if "b" in fleet.lines:
+                    fleet.lines["b"].set_host(words.baud, words.format)
+                return MemoryTransport(fleet.memory["b"].connect)
+
             return [
                 each
                 async for each in scan(
@@ -49,7 +56,7 @@ def scanned(rig, *, units=range(1, 6), bauds=None, formats=None, faults=(), mode
                     formats=formats or [line.format],
                     units=list(units),
                     models=models,
-                    make_transport=lambda _: MemoryTransport(fleet.memory["b"].connect),
+                    make_transport=at,
                 )
             ]
 
@@ -109,6 +116,23 @@ def test_every_installed_family_may_be_asked_and_the_right_one_is_found():
     assert [(each.unit, each.model) for each in found] == [(0, "vaisala-ptb330")]
     found, _ = scanned(rig_of({1: PAROSCIENTIFIC}, "line-over-tcp"), units=[0, 1], models=models)
     assert [(each.unit, each.model) for each in found] == [(1, "paroscientific-6000")]
+
+
+USUAL_BAUDS = (9600, 19200, 115200, 4800, 38400, 57600)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES_WITH_WORDS if registry.model(name).hail])
+def test_each_family_is_found_on_a_line_of_unknown_baud_and_format(name):
+    model, (unit, words) = registry.model(name), FAMILIES_WITH_WORDS[name]
+    words = {word: value for word, value in words.items() if word != "serial_number"}
+    form = "7E1" if "7E1" in model.formats else "8N1"
+    baud = max(model.bauds & {*USUAL_BAUDS[:2]}, default=max(model.bauds & {*USUAL_BAUDS}))
+    rig = rig_of({unit: {"model": name, **words}}, baud=baud, format=form)
+    models = [registry.model(each) for each in registry.names()]
+    found, _ = scanned(rig, units=[unit, unit + 1], bauds=USUAL_BAUDS, formats=("8N1", "7E1"), models=models)
+    name = name.replace("keller-bus", "keller-33x")  # one device, two protocols; Modbus is asked first
+    assert [(each.model, each.unit, each.baud, each.format) for each in found] == [(name, unit, baud, form)]
+    assert found[0].text
 
 
 def test_several_families_on_one_line_are_told_apart():
