@@ -39,7 +39,7 @@ class _Owed:
 class Ledger:
     """The questions to one unit that have no answer yet, oldest first."""
 
-    __slots__ = ("_doubted", "_fresh", "_last_frame", "_last_request", "_owed")
+    __slots__ = ("_doubted", "_fresh", "_last_frame", "_last_request", "_owed", "_repeats")
 
     def __init__(self) -> None:
         self._fresh = True  # somebody before us may have asked: the first answer must be a fence's
@@ -47,6 +47,7 @@ class Ledger:
         self._doubted: Request | None = None
         self._last_frame = b""
         self._last_request: Request | None = None
+        self._repeats = 0  # in a row
 
     @property
     def owed(self) -> Iterable[Request]:
@@ -88,6 +89,7 @@ class Ledger:
             if not fits:
                 return Verdict.STRAY
             self._last_request = answers  # as a fence it would bring the same again
+            self._repeats += 1
             return Verdict.REPEAT
         if not fits:
             return Verdict.STRAY
@@ -96,6 +98,7 @@ class Ledger:
         self._last_frame = frame
         self._last_request = answered.request
         self._fresh = False
+        self._repeats = 0
         proven = first == len(self._owed) - 1 and answered.times == 1
         answered.times -= 1
         del self._owed[: first if answered.times else first + 1]
@@ -115,13 +118,15 @@ class Ledger:
 
         Best is one that did not bring the frame heard last (its answer could be equal), is not owed, and was not
         doubted just now; of equals the one asked last, so that a unit silent for days owes two questions, not
-        thousands.
+        thousands. Where all of them bring that frame, as with a unit that refuses everything in the same words, that
+        says nothing of any one.
         """
+        alike = self._repeats > _PATIENCE
         owed = {entry.request.frame: rank for rank, entry in enumerate(self._owed)}
 
         def merit(request: Request) -> tuple[bool, bool, bool, int]:
             return (
-                not self.heard_last(request),
+                alike or not self.heard_last(request),
                 request.frame not in owed,
                 request is not self._doubted,
                 owed.get(request.frame, -1),

@@ -171,6 +171,16 @@ def test_a_unit_that_is_silent_for_days_owes_two_questions() -> None:
     assert len(list(ledger.owed)) <= 3
 
 
+def test_a_unit_that_refuses_everything_for_days_in_the_same_words_owes_a_handful() -> None:
+    ledger = Ledger()
+    refusal = refuse(F.frame)
+    for _ in range(10_000):
+        fence = ledger.fence((F, G))
+        ledger.asked(fence)
+        ledger.heard(refusal, fence)
+    assert len(list(ledger.owed)) <= 8
+
+
 def test_a_question_made_anew_each_time_is_the_same_question() -> None:
     ledger = Ledger()
     for _ in range(100):
