@@ -1,0 +1,331 @@
+"""What the gateway has said, on disk: one row a message, until it is too old or there are too many.
+
+SQLite in WAL mode with synchronous=FULL: what `write` has returned from survives a power cut, if the disk keeps what it
+says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread.
+"""
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+_SCHEMA: Final = 1
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS row (
+    n INTEGER PRIMARY KEY, t INTEGER NOT NULL, record INTEGER NOT NULL, topic INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS topic (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words BLOB NOT NULL);
+"""
+_TRIM_ROWS: Final = 500
+_TRIM_TO: Final = 0.95  # of the size cap: not again at the next commit
+_DAMAGED: Final = ("malformed", "not a database", "encrypted")
+_FILES: Final = ("", "-wal", "-shm")
+
+
+class JournalError(OSError):
+    """The journal cannot be written or read now: disk full, read-only, gone. The message says which file and why."""
+
+
+class JournalDamagedError(JournalError):
+    """The file is no journal, or its content is damaged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One message.
+
+    Attributes:
+        n: the gateway's running number.
+        t_ms: when it was put, ms UTC.
+        record: it is never dropped to make room (an event, an answer to a command).
+    """
+
+    n: int
+    t_ms: int
+    topic: str
+    payload: bytes
+    record: bool = False
+
+
+class Spans:
+    """A set of whole numbers as spans [first, last], in order: what of the journal has not been delivered yet."""
+
+    def __init__(self, spans: Iterable[Sequence[int]] = ()) -> None:
+        self._spans: list[list[int]] = []
+        for first, last in spans:
+            self.add(first, last)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((first, last) for first, last in self._spans)
+
+    def __contains__(self, n: int) -> bool:
+        place = self._place(n)
+        return place >= 0 and n <= self._spans[place][1]
+
+    def __len__(self) -> int:
+        return sum(last - first + 1 for first, last in self._spans)
+
+    def _place(self, n: int) -> int:
+        """Return the index of the last span that begins at or before n, -1 for none."""
+        return bisect_right(self._spans, n, key=lambda span: span[0]) - 1
+
+    def add(self, first: int, last: int) -> None:
+        """Add all numbers from first to last."""
+        low = self._place(first - 1)
+        if low < 0 or self._spans[low][1] < first - 1:
+            low += 1
+        high = self._place(last + 1)
+        joined = self._spans[low : high + 1]
+        if joined:
+            first, last = min(first, joined[0][0]), max(last, joined[-1][1])
+        self._spans[low : high + 1] = [[first, last]]
+
+    def discard(self, n: int) -> None:
+        """Take one number out, if it is there."""
+        self.discard_span(n, n)
+
+    def discard_span(self, first: int, last: int) -> None:
+        """Take all numbers from first to last out."""
+        kept: list[list[int]] = []
+        for low, high in self._spans[(at := max(self._place(first), 0)) : self._place(last) + 1]:
+            if high < first or low > last:
+                kept.append([low, high])
+                continue
+            kept += [[low, first - 1]] if low < first else []
+            kept += [[last + 1, high]] if high > last else []
+        self._spans[at : max(self._place(last) + 1, at)] = kept
+
+    def first_from(self, n: int) -> int | None:
+        """Return the least number that is not below n, None when there is none."""
+        place = self._place(n)
+        if place >= 0 and n <= self._spans[place][1]:
+            return n
+        return self._spans[place + 1][0] if place + 1 < len(self._spans) else None
+
+    def lists(self) -> list[list[int]]:
+        """Return the spans for JSON."""
+        return [[first, last] for first, last in self._spans]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed:
+    """What was dropped to keep the caps: rows by cause ("journal_size", "journal_age"), first to last."""
+
+    spans: tuple[tuple[int, int, str], ...]
+
+
+class Journal:
+    """One journal file. Construction touches nothing.
+
+    Args:
+        path: the file; its folder is made.
+        max_bytes: telemetry is dropped, oldest first, before the file grows beyond.
+        max_age_ms: telemetry older than that is dropped.
+
+    Attributes:
+        last_n: the highest number ever written.
+        undelivered: numbers of rows that the broker has not taken, as of the last `write` before `open`.
+        rows: how many there are.
+        set_aside: where a damaged file was moved to by `open`, None when there was none.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int, max_age_ms: int) -> None:
+        self.path = path
+        self.last_n = 0
+        self.undelivered: list[list[int]] = []
+        self.rows = 0
+        self.set_aside: Path | None = None
+        self._max_bytes = max_bytes
+        self._max_age_ms = max_age_ms
+        self._topics: dict[str, int] = {}
+        self._database: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open or make the file. A damaged one is set aside under another name, never deleted.
+
+        Raises:
+            JournalError: it can be neither opened nor made.
+        """
+        try:
+            self._open()
+        except JournalDamagedError:
+            self.close()
+            self.set_aside = self._move_aside()
+            self._open()
+
+    def _open(self) -> None:
+        with self._spoken():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            log = self.path.with_name(f"{self.path.name}-wal")
+            unclean = log.exists() and log.stat().st_size > 0  # a clean close leaves none
+            database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=2.0)
+            self._database = database
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA wal_autocheckpoint = 1000")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _SCHEMA):
+                raise JournalError(
+                    f"{self.path}: written by another version of Manovac (schema {version}): move it away"
+                )
+            database.executescript(_TABLES)
+            database.execute(f"PRAGMA user_version = {_SCHEMA}")
+            if unclean or self._is_cut(database):
+                (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise JournalDamagedError(f"{self.path}: damaged: {verdict}")
+            self._topics = {name: number for number, name in database.execute("SELECT id, name FROM topic")}
+            state = database.execute("SELECT words FROM state").fetchone()
+            words = orjson.loads(state[0]) if state else {}
+            (highest, self.rows) = database.execute("SELECT coalesce(max(n), 0), count(*) FROM row").fetchone()
+            self.last_n = max(highest, words.get("last_n", 0))
+            self.undelivered = words.get("undelivered", [])
+
+    def _is_cut(self, database: sqlite3.Connection) -> bool:
+        """Say whether the file is shorter than it says it is."""
+        pages, size = (database.execute(f"PRAGMA {word}").fetchone()[0] for word in ("page_count", "page_size"))
+        return bool(self.path.stat().st_size < pages * size)
+
+    def _move_aside(self) -> Path:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
+            number += 1
+        with self._spoken():
+            for end in _FILES:
+                with suppress(FileNotFoundError):
+                    self.path.with_name(self.path.name + end).rename(aside.with_name(aside.name + end))
+        return aside
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+    def write(self, rows: Sequence[Row], undelivered: Sequence[Sequence[int]], *, now_ms: int) -> Trimmed:
+        """Write rows and what is undelivered in one transaction, and drop what the caps do not allow.
+
+        Args:
+            rows: with rising numbers above `last_n`.
+            undelivered: spans [first, last] of numbers that the broker has not taken; these rows included.
+            now_ms: UTC, for the age of rows.
+
+        Raises:
+            JournalError: nothing was written.
+        """
+        last_n = rows[-1].n if rows else self.last_n
+        words = orjson.dumps({"last_n": last_n, "undelivered": undelivered})
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT INTO row VALUES (?, ?, ?, ?, ?)",
+                [(row.n, row.t_ms, row.record, self._topic(database, row.topic), row.payload) for row in rows],
+            )
+            database.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (words,))
+            trimmed = self._trim(database, now_ms)
+        self.last_n = last_n
+        self.rows += len(rows) - sum(count for _, _, _, count in trimmed)
+        return Trimmed(spans=tuple((first, last, cause) for first, last, cause, _ in trimmed))
+
+    def _topic(self, database: sqlite3.Connection, name: str) -> int:
+        number = self._topics.get(name)
+        if number is None:
+            database.execute("INSERT OR IGNORE INTO topic (name) VALUES (?)", (name,))
+            (number,) = database.execute("SELECT id FROM topic WHERE name = ?", (name,)).fetchone()
+            self._topics[name] = number
+        return number
+
+    def _trim(self, database: sqlite3.Connection, now_ms: int) -> list[tuple[int, int, str, int]]:
+        """Drop what is too old, then the oldest while there is too much; (first, last, cause, rows) of each."""
+        trimmed = []
+        oldest = database.execute("SELECT t FROM row WHERE record = 0 ORDER BY n LIMIT 1").fetchone()
+        if oldest is not None and oldest[0] < now_ms - self._max_age_ms:
+            trimmed += self._drop(database, "journal_age", f"AND t < {now_ms - self._max_age_ms}")
+        if self._bytes(database) > self._max_bytes:
+            while self._bytes(database) > _TRIM_TO * self._max_bytes:
+                dropped = self._drop(database, "journal_size", "")
+                if not dropped:
+                    break
+                trimmed += dropped
+        return trimmed
+
+    def _drop(self, database: sqlite3.Connection, cause: str, condition: str) -> list[tuple[int, int, str, int]]:
+        oldest = f"SELECT n FROM row WHERE record = 0 {condition} ORDER BY n LIMIT {_TRIM_ROWS}"  # noqa: S608
+        numbers = [n for (n,) in database.execute(oldest)]
+        if not numbers:
+            return []
+        dropped = database.execute(
+            "DELETE FROM row WHERE record = 0 AND n BETWEEN ? AND ?", (numbers[0], numbers[-1])
+        ).rowcount
+        return [(numbers[0], numbers[-1], cause, dropped)]
+
+    def _bytes(self, database: sqlite3.Connection) -> int:
+        pages, free, size = (
+            database.execute(f"PRAGMA {word}").fetchone()[0] for word in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def bytes(self) -> int:
+        """Return how many bytes its rows take.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with self._spoken():
+            return self._bytes(self._opened())
+
+    def read(self, first: int, last: int, *, limit: int) -> list[Row]:
+        """Return the rows from number first to number last, in order, at most `limit` of them.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        question = (
+            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
+            " WHERE row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
+        )
+        with self._spoken():
+            found = self._opened().execute(question, (first, last, limit)).fetchall()
+        return [
+            Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
+            for n, t_ms, topic, payload, record in found
+        ]
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise JournalError(f"{self.path}: not open")
+        return self._database
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._spoken():
+            database = self._opened()
+            topics = dict(self._topics)
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                self._topics = topics
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Turn SQLite's and the system's errors into ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            text = str(error)
+            kind = JournalDamagedError if any(word in text for word in _DAMAGED) else JournalError
+            raise kind(f"{self.path}: {text}") from error
+        except JournalError:
+            raise
+        except OSError as error:
+            raise JournalError(f"{self.path}: {error.strerror or error}") from error
