@@ -107,6 +107,11 @@ class Spans:
             return n
         return self._spans[place + 1][0] if place + 1 < len(self._spans) else None
 
+    def span_from(self, n: int) -> tuple[int, int] | None:
+        """Return the first span of numbers that are not below n, None when there is none."""
+        first = self.first_from(n)
+        return None if first is None else (first, self._spans[self._place(first)][1])
+
     def lists(self) -> list[list[int]]:
         """Return the spans for JSON."""
         return [[first, last] for first, last in self._spans]

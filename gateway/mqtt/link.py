@@ -354,10 +354,11 @@ class Link:
         topic = entry.message.topic
         if reason.is_failure:
             self._refused += 1
-            self._outbox.lose(Loss.REFUSED)
+            self._outbox.given_up(entry, Loss.REFUSED)
             self._say(logging.ERROR, topic, f"the broker refuses it: {reason}", "counted and dropped")
-        elif entry.message.qos > 0:
-            self._acknowledged += 1
+        else:
+            self._outbox.delivered(entry)
+            self._acknowledged += entry.message.qos > 0
             self._cuts.pop(topic, None)
         self._outbox.wake()
 
@@ -370,7 +371,7 @@ class Link:
             self._drop(entries[0], Loss.CUTS_CONNECTION, "the broker cuts the connection whenever it gets it")
 
     def _drop(self, entry: Entry, cause: Loss, why: str) -> None:
-        self._outbox.lose(cause)
+        self._outbox.given_up(entry, cause)
         self._outbox.forget(entry.message)
         self._say(logging.ERROR, entry.message.topic, why, f"counted and dropped; {entry.size} bytes")
 

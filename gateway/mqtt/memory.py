@@ -55,3 +55,4 @@ class MemoryLink:
         while (entry := self._outbox.take()) is not None:
             self._published += 1
             self._deliver(entry.message)
+            self._outbox.delivered(entry)

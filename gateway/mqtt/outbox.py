@@ -1,6 +1,7 @@
 """What waits for the broker: the seam between whoever publishes and whatever carries (`link`, `memory`).
 
-It lives in memory: what waits here dies with the process.
+It lives in memory. With a keeper (`gateway.mqtt.keeper`) what has a number is on disk before it waits here, and again
+and again until the broker has it; without one, what waits here dies with the process.
 """
 
 import asyncio
@@ -8,17 +9,26 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, Protocol
+
+_LATE_WINDOW: Final = 10  # of the link's 50: what is live goes first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One thing to publish; `n` is the gateway's running number when the payload carries one."""
+    """One thing to publish.
+
+    Attributes:
+        n: the gateway's running number; each is given out once, and what has one is journalled.
+        record: it goes before telemetry and is kept when telemetry has to make room (events, answers to commands).
+    """
 
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
     n: int | None = None
+    record: bool = False
 
 
 class Loss(StrEnum):
@@ -29,14 +39,19 @@ class Loss(StrEnum):
     TOO_LARGE = "too_large"
     REFUSED = "refused"
     CUTS_CONNECTION = "cuts_connection"
+    JOURNAL_SIZE = "journal_size"
+    JOURNAL_AGE = "journal_age"
+    JOURNAL_DOWN = "journal_down"
+    JOURNAL_DAMAGED = "journal_damaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A message with the time since which it waits, s on the outbox's clock."""
+    """A message with the time since which it waits, s on the outbox's clock; late when it was journalled long ago."""
 
     message: Message
     since_s: float
+    late: bool = False
 
     @property
     def size(self) -> int:
@@ -85,6 +100,38 @@ class LinkStatistics:
     outbox: OutboxStatistics
 
 
+class Keeps(Protocol):
+    """What keeps numbered messages until the broker has them; `gateway.mqtt.keeper.Keeper` is one."""
+
+    def take(self, message: Message) -> None:
+        """Take a message that was put; it comes back by `Outbox.send` once it is safe."""
+        ...
+
+    def up(self) -> None:
+        """Learn that there is a broker."""
+        ...
+
+    def down(self) -> None:
+        """Learn that there is none: whatever was not settled has not been delivered."""
+        ...
+
+    def settled(self, n: int, cause: "Loss | None") -> None:
+        """Learn that a message was delivered, or will never be and why."""
+        ...
+
+    def passed_over(self, n: int) -> None:
+        """Learn that a message no longer waits, as others do; it is to come again as a late one."""
+        ...
+
+    def wants_late(self) -> None:
+        """Learn that there is room for late ones."""
+        ...
+
+    def waiting(self) -> tuple[int, float]:
+        """Return how many messages have not been delivered, and how long the oldest has waited, s."""
+        ...
+
+
 def _loop_time_s() -> float:
     return asyncio.get_running_loop().time()
 
@@ -100,6 +147,11 @@ class Outbox:
     restarts may have forgotten it. 10,000 topics are a hundred stations' worth; topics beyond are refused and counted.
 
     A link takes from both in turn, so that neither holds up the other; after `renew_state`, all state comes first.
+    Records go before telemetry, and late messages fill what is left of the link's time, ten in flight.
+
+    Attributes:
+        keeper: where numbered messages go before they wait here; None keeps them in memory alone.
+        newest_n: the number given out last.
     """
 
     def __init__(
@@ -116,30 +168,54 @@ class Outbox:
         self._clock = clock
         self._queue: deque[Entry] = deque()
         self._queue_bytes = 0
+        self._records: deque[Entry] = deque()
+        self._late: deque[Entry] = deque()
+        self._late_out = 0
+        self.keeper: Keeps | None = None
+        self.newest_n = 0
         self._state: dict[str, Message] = {}
         self._due: dict[str, Entry] = {}
         self._head_start = 0
         self._state_next = True
         self._losses: Counter[str] = Counter()
         self._superseded = 0
-        self._last_number = 0
         self._changed = asyncio.Event()
 
     def number(self) -> int:
         """Return the next running number; each is given out once."""
-        self._last_number += 1
-        return self._last_number
+        self.newest_n += 1
+        return self.newest_n
 
     def put(self, message: Message) -> None:
         """Take a message for delivery."""
+        if message.n is not None and not message.retain and self.keeper is not None:
+            self.keeper.take(message)
+        else:
+            self.send(message)
+
+    def send(self, message: Message) -> None:
+        """Let a message wait for the link, as the keeper does once it is safe."""
         entry = Entry(message=message, since_s=self._clock())
         if message.retain:
             self._put_state(entry)
+        elif message.record:
+            self._records.append(entry)
         else:
             self._queue.append(entry)
             self._queue_bytes += entry.size
             self._shrink()
         self.wake()
+
+    def send_late(self, messages: Iterable[Message]) -> None:
+        """Let messages of the past wait, to be sent when nothing newer does."""
+        now_s = self._clock()
+        self._late.extend(Entry(message=message, since_s=now_s, late=True) for message in messages)
+        self.wake()
+
+    @property
+    def room_for_late(self) -> int:
+        """How many late messages may be added."""
+        return 2 * _LATE_WINDOW - len(self._late)
 
     def _put_state(self, entry: Entry) -> None:
         topic = entry.message.topic
@@ -152,28 +228,71 @@ class Outbox:
 
     def _shrink(self) -> None:
         while len(self._queue) > self._max_messages or self._queue_bytes > self._max_bytes:
-            self._queue_bytes -= self._queue.popleft().size
-            self.lose(Loss.QUEUE_FULL)
+            oldest = self._queue.popleft()
+            self._queue_bytes -= oldest.size
+            if self.keeper is not None and oldest.message.n is not None:
+                self.keeper.passed_over(oldest.message.n)
+            else:
+                self.lose(Loss.QUEUE_FULL)
 
     def take(self) -> Entry | None:
-        """Return what is to be delivered next, None when nothing waits."""
+        """Return what is to be delivered next, None when nothing waits that may go now."""
+        if self._records and not self._head_start:
+            return self._records.popleft()
         if self._due and (self._head_start > 0 or self._state_next or not self._queue):
             self._head_start -= self._head_start > 0
             self._state_next = False
             return self._due.pop(next(iter(self._due)))
         self._state_next = True
-        if not self._queue:
-            return None
-        entry = self._queue.popleft()
-        self._queue_bytes -= entry.size
-        return entry
+        if self._queue:
+            entry = self._queue.popleft()
+            self._queue_bytes -= entry.size
+            return entry
+        if self._late and self._late_out < _LATE_WINDOW:
+            self._late_out += 1
+            return self._late.popleft()
+        return None
 
     def give_back(self, entries: Iterable[Entry]) -> None:
-        """Put undelivered telemetry back to the head of the queue, in order; state comes back by `renew_state`."""
-        telemetry = [entry for entry in entries if not entry.message.retain]
+        """Take back what was not delivered when a connection broke.
+
+        Telemetry and records go to the head of their queues, in order; with a keeper they come again as late ones.
+        State comes back by `renew_state`.
+        """
+        entries = list(entries)
+        self._late_out = 0
+        if self.keeper is not None:
+            self._forget_numbered()
+            self.keeper.down()
+            entries = [entry for entry in entries if entry.message.n is None]
+        self._records.extendleft(entry for entry in reversed(entries) if entry.message.record)
+        telemetry = [entry for entry in entries if not entry.message.retain and not entry.message.record]
         self._queue.extendleft(reversed(telemetry))
         self._queue_bytes += sum(entry.size for entry in telemetry)
         self._shrink()
+
+    def _forget_numbered(self) -> None:
+        self._late.clear()
+        self._records = deque(entry for entry in self._records if entry.message.n is None)
+        self._queue = deque(entry for entry in self._queue if entry.message.n is None)
+        self._queue_bytes = sum(entry.size for entry in self._queue)
+
+    def delivered(self, entry: Entry) -> None:
+        """Note that the broker has taken it."""
+        self._settled(entry, None)
+
+    def given_up(self, entry: Entry, cause: Loss) -> None:
+        """Count a message that was taken and will not be delivered."""
+        self.lose(cause)
+        self._settled(entry, cause)
+
+    def _settled(self, entry: Entry, cause: Loss | None) -> None:
+        if entry.late:
+            self._late_out = max(self._late_out - 1, 0)
+            if self.keeper is not None:
+                self.keeper.wants_late()
+        if self.keeper is not None and entry.message.n is not None and not entry.message.retain:
+            self.keeper.settled(entry.message.n, cause)
 
     def renew_state(self, *, first: str) -> None:
         """Make all state due again, that of topic `first` foremost, all of it before telemetry."""
@@ -181,6 +300,8 @@ class Outbox:
         topics = sorted(self._state, key=lambda topic: topic != first)
         self._due = {topic: Entry(message=self._state[topic], since_s=now_s) for topic in topics}
         self._head_start = len(self._due)
+        if self.keeper is not None:
+            self.keeper.up()
         self.wake()
 
     def forget(self, message: Message) -> None:
@@ -189,14 +310,14 @@ class Outbox:
             del self._state[message.topic]
             self._due.pop(message.topic, None)
 
-    def lose(self, cause: Loss) -> None:
-        """Count a message that will not be delivered."""
-        self._losses[cause.value] += 1
+    def lose(self, cause: Loss, number: int = 1) -> None:
+        """Count messages that will not be delivered."""
+        self._losses[cause.value] += number
 
     @property
     def waiting(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._queue or self._due)
+        """Whether anything waits that is not late."""
+        return bool(self._queue or self._due or self._records)
 
     def wake(self) -> None:
         """Make `wait` return."""
@@ -209,10 +330,14 @@ class Outbox:
 
     def statistics(self) -> OutboxStatistics:
         """Return a snapshot."""
+        oldest_s = self._clock() - self._queue[0].since_s if self._queue else 0.0
+        messages = len(self._queue) + len(self._records)
+        if self.keeper is not None:
+            messages, oldest_s = self.keeper.waiting()
         return OutboxStatistics(
             losses=dict(self._losses),
             superseded=self._superseded,
-            messages=len(self._queue),
+            messages=messages,
             size=self._queue_bytes,
-            oldest_s=self._clock() - self._queue[0].since_s if self._queue else 0.0,
+            oldest_s=oldest_s,
         )

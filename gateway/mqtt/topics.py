@@ -43,3 +43,12 @@ class Topics:
     def health(self) -> str:
         """How the gateway and its buses do: not retained, QoS 0."""
         return f"{self.base}/gw/{self.gateway}/health"
+
+
+def late_topic(topic: str) -> str:
+    """Return where a message of that topic goes after an outage: a batch to its segment's `late`.
+
+    Who acts on what is live must not act on it; the schema is the same.
+    """
+    head, _, last = topic.rpartition("/")
+    return f"{head}/late" if last == "batch" else topic
