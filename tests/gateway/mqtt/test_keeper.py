@@ -1,0 +1,328 @@
+"""The keeper, in virtual time, with a real journal and a link that comes and goes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from firmware_sim.clock import run_virtual
+from gateway.mqtt.journal import Journal
+from gateway.mqtt.keeper import Keeper
+from gateway.mqtt.outbox import Entry, Loss, Message, Outbox
+
+BATCH, LATE, EVENT = "m/seg/a/batch", "m/seg/a/late", "m/event/x"
+WALL_MS = 1_700_000_000_000
+
+
+class Broker:
+    """A link that takes what waits while it is up, and what it took before it goes down may not have arrived."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.got: list[tuple[float, Message]] = []
+        self.up = False
+        self._flight: list[Entry] = []
+
+    def connect(self) -> None:
+        self.up = True
+        self.outbox.renew_state(first="")
+
+    def cut(self, *, arrived: int = 10**9) -> None:
+        """Break the connection; of what is in flight the first so many have arrived, though nobody knows it."""
+        self.up = False
+        self.got += [(self._now_s(), entry.message) for entry in self._flight[:arrived]]
+        self.outbox.give_back(self._flight)
+        self._flight = []
+
+    async def run(self, *, ack_s: float = 0.01) -> None:
+        while True:
+            while self.up and len(self._flight) < 50 and (entry := self.outbox.take()) is not None:
+                self._flight.append(entry)
+            if not self.up or not self._flight:
+                await self.outbox.wait()
+                continue
+            await asyncio.sleep(ack_s)
+            if self.up:
+                entry = self._flight.pop(0)
+                self.got.append((self._now_s(), entry.message))
+                self.outbox.delivered(entry)
+
+    def numbers(self, topic: str) -> list[int]:
+        return [message.n for _, message in self.got if message.topic == topic and message.n is not None]
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class Rig:
+    """Outbox, journal, keeper and broker, running."""
+
+    def __init__(self, folder: Path, *, max_bytes: int = 2**26, commit_s: float = 1.0, **outbox: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.outbox = Outbox(**outbox)
+        self.journal = Journal(folder / "journal.sqlite", max_bytes=max_bytes, max_age_ms=10**12)
+        self.journal.open()
+        self.keeper = Keeper(
+            self.journal, self.outbox, commit_s=commit_s, utc_ms=lambda: WALL_MS + round(loop.time() * 1000)
+        )
+        self.broker = Broker(self.outbox)
+        self._tasks = [loop.create_task(self.keeper.run()), loop.create_task(self.broker.run())]
+
+    def say(self, topic: str = BATCH, *, size: int = 20) -> int:
+        n = self.outbox.number()
+        self.outbox.put(Message(topic=topic, payload=b"%d" % n * size, n=n, record=topic == EVENT))
+        return n
+
+    async def stop(self) -> None:
+        for task in reversed(self._tasks):
+            task.cancel()
+            await asyncio.wait([task])
+        self.journal.close()
+
+
+def on(folder: Path, body: Callable[[Rig], Awaitable[None]], **words: int) -> None:
+    """Run a body with everything around it."""
+
+    async def main() -> None:
+        rig = Rig(folder, **words)
+        try:
+            await body(rig)
+        finally:
+            await rig.stop()
+
+    run_virtual(main())
+
+
+def test_what_the_link_gets_is_on_disk_already(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        for _ in range(30):
+            rig.say()
+            await asyncio.sleep(0.2)
+            on_disk = {row.n for row in rig.journal.read(1, 99, limit=99)}
+            assert set(rig.broker.numbers(BATCH)) <= on_disk
+        await asyncio.sleep(2)
+        assert rig.broker.numbers(BATCH) == list(range(1, 31))
+        assert rig.outbox.statistics().messages == 0
+
+    on(tmp_path, body)
+
+
+def test_telemetry_is_written_once_a_second_and_a_record_at_once(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        writes: list[float] = []
+        write = rig.journal.write
+        rig.journal.write = lambda *a, **k: (writes.append(len(a[0])), write(*a, **k))[1]  # type: ignore[method-assign]
+        for _ in range(100):
+            rig.say()
+            await asyncio.sleep(0.1)
+        assert 9 <= len(writes) <= 13
+        await asyncio.sleep(1.5)
+        rig.say()
+        await asyncio.sleep(0.5)
+        rig.say(EVENT)
+        before_s = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.3)
+        came_s = next(at_s for at_s, message in rig.broker.got if message.topic == EVENT)
+        assert came_s - before_s < 0.05
+
+    on(tmp_path, body)
+
+
+def test_after_an_outage_what_is_new_goes_first_and_the_rest_follows_late_and_in_order(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        for _ in range(10):
+            rig.say()
+            await asyncio.sleep(1)
+        rig.broker.cut()
+        for _ in range(300):
+            rig.say()
+            await asyncio.sleep(1)
+        assert rig.outbox.statistics().messages == 300
+        assert 298 < rig.outbox.statistics().oldest_s < 302
+        rig.broker.connect()
+        back_s = asyncio.get_running_loop().time()
+        waits = []
+        for _ in range(6):
+            n = rig.say()
+            put_s = asyncio.get_running_loop().time()
+            await asyncio.sleep(1)
+            waits.append(next(at_s for at_s, message in rig.broker.got if message.n == n) - put_s)
+        await asyncio.sleep(10)
+        assert max(waits) < 1.3, "a second of commit interval and a little"
+        live = [n for n in rig.broker.numbers(BATCH) if n > 10]
+        assert live == list(range(311, 317))
+        assert rig.broker.numbers(LATE) == list(range(11, 311))
+        assert min(at_s for at_s, message in rig.broker.got if message.n and message.n > 10) - back_s < 2
+        assert rig.outbox.statistics().losses == {}
+
+    on(tmp_path, body)
+
+
+def test_what_was_in_flight_when_the_line_broke_comes_again_under_its_number(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        for _ in range(40):
+            rig.say()
+        await asyncio.sleep(1.05)
+        rig.broker.cut(arrived=20)
+        rig.broker.connect()
+        await asyncio.sleep(3)
+        numbers = sorted(rig.broker.numbers(BATCH) + rig.broker.numbers(LATE))
+        assert set(numbers) == set(range(1, 41))
+        payloads = {message.n: message.payload for _, message in rig.broker.got}
+        assert all((message.n, message.payload) in payloads.items() for _, message in rig.broker.got)
+
+    on(tmp_path, body)
+
+
+def test_after_a_restart_numbers_go_on_and_what_nobody_has_is_delivered(tmp_path: Path) -> None:
+    async def first(rig: Rig) -> None:
+        for _ in range(25):
+            rig.say()
+
+    async def second(rig: Rig) -> None:
+        assert rig.say() == 26
+        rig.broker.connect()
+        await asyncio.sleep(5)
+        assert sorted(rig.broker.numbers(LATE) + rig.broker.numbers(BATCH)) == list(range(1, 27))
+
+    async def third(rig: Rig) -> None:
+        rig.broker.connect()
+        await asyncio.sleep(5)
+        assert rig.broker.got == []
+
+    for body in (first, second, third):
+        on(tmp_path, body)
+
+
+def test_a_full_disk_stops_nothing_is_told_and_is_made_up_for(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        rig.say()
+        await asyncio.sleep(2)
+        database = rig.journal._opened()
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        for _ in range(20):
+            rig.say(size=3000)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
+        assert "full" in rig.keeper.problem
+        assert rig.broker.numbers(BATCH) == list(range(1, 22)), "delivered all the same"
+        rig.broker.cut()
+        for _ in range(20):
+            rig.say(size=3000)
+        await asyncio.sleep(5)
+        rig.broker.connect()
+        await asyncio.sleep(3)
+        assert rig.broker.numbers(LATE) == list(range(22, 42)), "from memory"
+        database.execute("PRAGMA max_page_count = 1000000")
+        await asyncio.sleep(15)
+        rig.say()
+        await asyncio.sleep(2)
+        assert rig.keeper.problem == ""
+        assert [row.n for row in rig.journal.read(1, 99, limit=99)] == list(range(1, 43))
+        assert rig.outbox.statistics().losses == {}
+
+    on(tmp_path, body)
+
+
+def test_what_had_to_make_room_before_anybody_got_it_is_counted(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        for _ in range(60):
+            for _ in range(50):
+                rig.say(size=100)
+            await asyncio.sleep(1)
+        statistics = rig.outbox.statistics()
+        lost = statistics.losses[Loss.JOURNAL_SIZE]
+        assert lost > 500
+        assert statistics.messages == 3000 - lost
+        rig.broker.connect()
+        await asyncio.sleep(60)
+        assert rig.broker.numbers(LATE) == list(range(lost + 1, 3001))
+        assert rig.outbox.statistics().losses == {Loss.JOURNAL_SIZE: lost}
+
+    on(tmp_path, body, max_bytes=2**20)
+
+
+def test_more_live_messages_than_may_wait_come_late_and_none_is_lost(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        for _ in range(200):
+            rig.say()
+        await asyncio.sleep(10)
+        assert sorted(rig.broker.numbers(BATCH) + rig.broker.numbers(LATE)) == list(range(1, 201))
+        assert rig.outbox.statistics().losses == {}
+
+    on(tmp_path, body, max_messages=20)
+
+
+def test_numbers_asked_for_again_are_delivered_again(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        for _ in range(20):
+            rig.say()
+        await asyncio.sleep(3)
+        assert rig.keeper.again(5, 9) == 5
+        assert rig.keeper.again(21, 30) == 0
+        await asyncio.sleep(3)
+        assert rig.broker.numbers(LATE) == [5, 6, 7, 8, 9]
+        assert rig.outbox.statistics().losses == {}
+
+    on(tmp_path, body)
+
+
+def test_a_message_without_a_number_is_refused() -> None:
+    async def body() -> None:
+        with pytest.raises(ValueError, match="without a number"):
+            Keeper.take(object.__new__(Keeper), Message(topic="t", payload=b""))
+
+    run_virtual(body())
+
+
+moves = st.lists(st.sampled_from(["say", "say", "event", "wait", "cut", "connect", "restart"]), max_size=40)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=moves, seed=st.integers(0, 99))
+def test_whatever_link_and_process_do_each_number_arrives_with_its_own_content(
+    moves: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    draw = Random(seed)
+
+    async def main() -> None:
+        got: list[Message] = []
+        said: dict[int, bytes] = {}
+        rig = Rig(folder)
+        for move in [*moves, "connect"]:
+            if move in {"say", "event"}:
+                n = rig.say(EVENT if move == "event" else BATCH)
+                said[n] = b"%d" % n * 20
+            elif move == "wait":
+                await asyncio.sleep(draw.random() * 3)
+            elif move == "cut" and rig.broker.up:
+                rig.broker.cut(arrived=draw.randrange(5))
+            elif move == "connect" and not rig.broker.up:
+                rig.broker.connect()
+            elif move == "restart":
+                await rig.stop()
+                got += [message for _, message in rig.broker.got]
+                rig = Rig(folder)
+        await asyncio.sleep(30)
+        got += [message for _, message in rig.broker.got]
+        assert rig.outbox.statistics().messages == 0
+        assert rig.outbox.statistics().losses == {}
+        await rig.stop()
+        assert {message.n for message in got} == set(said)
+        assert all(message.payload == said[message.n] for message in got if message.n)
+        assert all((message.topic == EVENT) == (message.topic not in {BATCH, LATE}) for message in got)
+
+    run_virtual(main())
