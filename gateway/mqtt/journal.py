@@ -1,10 +1,11 @@
 """What the gateway has said, on disk: one row a message, until it is too old or there are too many.
 
 SQLite in WAL mode with synchronous=FULL: what `write` has returned from survives a power cut, if the disk keeps what it
-says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread.
+says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread of its own, others may read from theirs.
 """
 
 import sqlite3
+import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -148,6 +149,7 @@ class Journal:
         self._max_bytes = max_bytes
         self._max_age_ms = max_age_ms
         self._topics: dict[str, int] = {}
+        self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
 
     def open(self) -> None:
@@ -208,10 +210,11 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        if self._database is not None:
-            with suppress(sqlite3.Error):
-                self._database.close()
-            self._database = None
+        with self._lock:
+            if self._database is not None:
+                with suppress(sqlite3.Error):
+                    self._database.close()
+                self._database = None
 
     def write(self, rows: Sequence[Row], undelivered: Sequence[Sequence[int]], *, now_ms: int) -> Trimmed:
         """Write rows and what is undelivered in one transaction, and drop what the caps do not allow.
@@ -323,9 +326,10 @@ class Journal:
 
     @contextmanager
     def _spoken(self) -> Iterator[None]:
-        """Turn SQLite's and the system's errors into ours."""
+        """Have the file to oneself, and turn SQLite's and the system's errors into ours."""
         try:
-            yield
+            with self._lock:
+                yield
         except sqlite3.Error as error:
             text = str(error)
             kind = JournalDamagedError if any(word in text for word in _DAMAGED) else JournalError

@@ -138,45 +138,46 @@ class Keeper:
         return len(self._undelivered), self._loop.time() - self._since[0][1] if self._since else 0.0
 
     async def run(self) -> None:
-        """Write and re-deliver until cancelled; then write what is left."""
+        """Write and re-deliver until cancelled; then write what is left and close the journal."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write_on(), name="journal")
                 tasks.create_task(self._late_on(), name="late messages")
         finally:
             await self.flush()
+            await self._loop.run_in_executor(self._thread, self._journal.close)
             self._thread.shutdown(wait=False)
 
     async def flush(self) -> None:
-        """Write what has been put, and what was delivered, now."""
-        if self._pending or self._held or self._acknowledged:
-            await self._commit()
+        """Write what has been put, and what was delivered, now; a cancellation waits until it is written."""
+        if not (self._pending or self._held or self._acknowledged):
+            return
+        writing = self._loop.create_task(self._commit(), name="journal write")
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
 
     async def _write_on(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
-            if self._pending:
-                await self._gather()
-            elif self._loop.time() < self._committed_s + _IDLE_S:
+            due_s = self._committed_s + (_EARLY * self._commit_s if self._pending else _IDLE_S)
+            while self._loop.time() < due_s and not self._is_urgent():
                 try:
-                    async with asyncio.timeout_at(self._committed_s + _IDLE_S):
+                    async with asyncio.timeout_at(due_s):
                         await self._work.wait()
+                        self._work.clear()
                 except TimeoutError:
-                    self._work.set()
-                continue
-            await self._commit()
+                    break
+                if self._pending:
+                    due_s = min(due_s, self._committed_s + _EARLY * self._commit_s)
+            await self.flush()
 
-    async def _gather(self) -> None:
-        """Wait for more rows, as long as these may wait."""
-        due_s = self._committed_s + _EARLY * self._commit_s
-        while self._loop.time() < due_s and len(self._pending) < _GROUP and not any(r.record for r in self._pending):
-            try:
-                async with asyncio.timeout_at(due_s):
-                    await self._work.wait()
-                    self._work.clear()
-            except TimeoutError:
-                return
+    def _is_urgent(self) -> bool:
+        """Say whether rows wait that are not to wait for more."""
+        return len(self._pending) >= _GROUP or any(row.record for row in self._pending)
 
     async def _commit(self) -> None:
         """Write all rows that wait to be written, then hand the new ones to the link."""
@@ -257,9 +258,8 @@ class Keeper:
     async def _next_late(self, limit: int) -> list[Row]:
         """Return the next rows that the broker has not got and that are not on their way to it."""
         while True:
-            new_from = min(
-                next(iter(self._live), math.inf), *(rows[0].n for rows in (self._writing, self._pending) if rows)
-            )
+            new = [next(iter(self._live), math.inf), *(rows[0].n for rows in (self._writing, self._pending) if rows)]
+            new_from = min(new)
             span = self._undelivered.span_from(self._late_from)
             if span is None or span[0] >= new_from:
                 return []

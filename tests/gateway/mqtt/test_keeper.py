@@ -81,7 +81,8 @@ class Rig:
         for task in reversed(self._tasks):
             task.cancel()
             await asyncio.wait([task])
-        self.journal.close()
+            if not task.cancelled():
+                task.result()
 
 
 def on(folder: Path, body: Callable[[Rig], Awaitable[None]], **words: int) -> None:
@@ -89,10 +90,8 @@ def on(folder: Path, body: Callable[[Rig], Awaitable[None]], **words: int) -> No
 
     async def main() -> None:
         rig = Rig(folder, **words)
-        try:
-            await body(rig)
-        finally:
-            await rig.stop()
+        await body(rig)
+        await rig.stop()
 
     run_virtual(main())
 
@@ -186,6 +185,7 @@ def test_after_a_restart_numbers_go_on_and_what_nobody_has_is_delivered(tmp_path
     async def first(rig: Rig) -> None:
         for _ in range(25):
             rig.say()
+        await asyncio.sleep(0)
 
     async def second(rig: Rig) -> None:
         assert rig.say() == 26
@@ -313,6 +313,7 @@ def test_whatever_link_and_process_do_each_number_arrives_with_its_own_content(
             elif move == "connect" and not rig.broker.up:
                 rig.broker.connect()
             elif move == "restart":
+                await asyncio.sleep(0)
                 await rig.stop()
                 got += [message for _, message in rig.broker.got]
                 rig = Rig(folder)
