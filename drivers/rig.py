@@ -52,6 +52,7 @@ CurrentRange = Annotated[tuple[float, float], *_range("current", "4..20 mA")]
 Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(_positive)]
 Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(_not_negative)]
 Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(_positive)]
+Size = Annotated[float, *_quantity("size", "256 MB"), AfterValidator(_positive)]
 Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_negative)]
 
 
@@ -241,6 +242,23 @@ class Mqtt(_Words):
     ca_file: str | None = None
 
 
+class Journal(_Words):
+    """Where the gateway keeps what it has said, until the broker has it and for as long as there is room.
+
+    Attributes:
+        keep: "disk" survives a power cut; "memory" loses with the process what the broker has not taken.
+        path: the file; None is `<station>-<gateway>.sqlite` in the service's or the user's state folder.
+        size, age: bytes and s beyond which the oldest telemetry is dropped; events never are.
+        commit: s; telemetry is written at most that often, which spares an SD card.
+    """
+
+    keep: Literal["disk", "memory"] = "disk"
+    path: str | None = None
+    size: Size = 256e6
+    age: Period = 30 * 86_400.0
+    commit: Duration = 1.0
+
+
 class Emulator(_Words):
     """What the emulated rig is like; a real rig ignores it.
 
@@ -266,6 +284,7 @@ class Rig(_Words):
     buses: Mapping[Id, Bus] = Field(default_factory=dict, alias="bus")
     transducers: Mapping[Id, Transducer] = Field(default_factory=dict, alias="transducer")
     mqtt: Mqtt = Mqtt()
+    journal: Journal = Journal()
     emulator: Emulator = Emulator()
 
     def model_post_init(self, context: object, /) -> None:  # noqa: ARG002, D102 - pydantic's hook

@@ -79,6 +79,7 @@ def _table() -> dict[str, Unit]:
             "g/h": 1e-3 / 3600.0,
             "lb/day": 0.45359237 / 86400.0,
         },
+        "size": {"kB": 1e3, "MB": 1e6, "GB": 1e9},
         "volume rate": {"m3/s": 1.0, "L/s": 1e-3, "L/min": 1e-3 / 60.0},
     }
     units = {
@@ -107,6 +108,7 @@ _EXAMPLES: Final = {
     "area": "1 mm2",
     "mass rate": "1 kg/day",
     "volume rate": "10 L/s",
+    "size": "256 MB",
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY: Final = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)?\s*")

@@ -4,6 +4,8 @@ SQLite in WAL mode with synchronous=FULL: what `write` has returned from survive
 says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread of its own, others may read from theirs.
 """
 
+import fcntl
+import os
 import sqlite3
 import threading
 from bisect import bisect_right
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+
+from drivers.rig import Rig
 
 _SCHEMA: Final = 1
 _TABLES: Final = """
@@ -151,6 +155,7 @@ class Journal:
         self._topics: dict[str, int] = {}
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
+        self._owned: int | None = None
 
     def open(self) -> None:
         """Open or make the file. A damaged one is set aside under another name, never deleted.
@@ -161,13 +166,14 @@ class Journal:
         try:
             self._open()
         except JournalDamagedError:
-            self.close()
+            self._close()
             self.set_aside = self._move_aside()
             self._open()
 
     def _open(self) -> None:
         with self._spoken():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._own()
             log = self.path.with_name(f"{self.path.name}-wal")
             unclean = log.exists() and log.stat().st_size > 0  # a clean close leaves none
             database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=2.0)
@@ -193,6 +199,18 @@ class Journal:
             self.last_n = max(highest, words.get("last_n", 0))
             self.undelivered = words.get("undelivered", [])
 
+    def _own(self) -> None:
+        """Be the only gateway that writes this file; others may read it."""
+        if self._owned is not None:
+            return
+        owned = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(owned)
+            raise JournalError(f"{self.path}: another gateway uses it; give each its own [journal] path") from None
+        self._owned = owned
+
     def _is_cut(self, database: sqlite3.Connection) -> bool:
         """Say whether the file is shorter than it says it is."""
         pages, size = (database.execute(f"PRAGMA {word}").fetchone()[0] for word in ("page_count", "page_size"))
@@ -209,12 +227,18 @@ class Journal:
         return aside
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; another gateway may have it then."""
         with self._lock:
-            if self._database is not None:
-                with suppress(sqlite3.Error):
-                    self._database.close()
-                self._database = None
+            self._close()
+            if self._owned is not None:
+                os.close(self._owned)
+                self._owned = None
+
+    def _close(self) -> None:
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
 
     def write(self, rows: Sequence[Row], undelivered: Sequence[Sequence[int]], *, now_ms: int) -> Trimmed:
         """Write rows and what is undelivered in one transaction, and drop what the caps do not allow.
@@ -338,3 +362,18 @@ class Journal:
             raise
         except OSError as error:
             raise JournalError(f"{self.path}: {error.strerror or error}") from error
+
+
+def journal_of(rig: Rig) -> Journal | None:
+    """Return the journal that a rig file asks for, not opened; None for one in memory.
+
+    Without a path it stands in the state folder of the service (systemd's STATE_DIRECTORY), else of the user
+    (XDG_STATE_HOME, usually ~/.local/state).
+    """
+    words = rig.journal
+    if words.keep == "memory":
+        return None
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = os.environ.get("STATE_DIRECTORY") or f"{state}/manovac"
+    path = Path(words.path or f"{folder}/{rig.station.id}-{rig.station.gateway}.sqlite").expanduser()
+    return Journal(path, max_bytes=round(words.size), max_age_ms=round(words.age * 1000))

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mqtt.journal import Journal, JournalError, Row, Spans
+from drivers.rig import Rig
+from gateway.mqtt.journal import Journal, JournalError, Row, Spans, journal_of
 
 MIB = 2**20
 DAY_MS = 86_400_000
@@ -97,6 +98,29 @@ def test_a_journal_of_another_version_is_refused_not_set_aside(tmp_path: Path) -
     store.close()
     with pytest.raises(JournalError, match=r"schema 99.*move it away"):
         journal(tmp_path)
+
+
+def test_two_gateways_do_not_share_a_journal(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    with pytest.raises(JournalError, match="another gateway"):
+        journal(tmp_path)
+    first.close()
+    journal(tmp_path).close()
+
+
+def test_it_stands_where_the_rig_file_or_the_system_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def path(**words: object) -> str:
+        rig = Rig.model_validate({"station": {"id": "iss", "gateway": "pi1"}, "journal": words})
+        made = journal_of(rig)
+        return str(made and made.path)
+
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert path() == f"{tmp_path}/manovac/iss-pi1.sqlite"
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/manovac")
+    assert path() == "/var/lib/manovac/iss-pi1.sqlite"
+    assert path(path="/data/j.sqlite") == "/data/j.sqlite"
+    assert path(keep="memory") == "None"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
