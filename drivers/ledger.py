@@ -90,6 +90,7 @@ class Ledger:
                 return Verdict.STRAY
             self._last_request = answers  # as a fence it would bring the same again
             self._repeats += 1
+            self.doubted(answers)
             return Verdict.REPEAT
         if not fits:
             return Verdict.STRAY
@@ -105,10 +106,11 @@ class Ledger:
         return Verdict.PROVEN if proven else Verdict.LATE
 
     def doubted(self, request: Request) -> None:
-        """Note that a question brought something, but nothing intact: after a few times another fence is worth a try.
+        """Note that a question brought nothing intact, or nothing new: after a few times another fence is worth a try.
 
-        A barometer that echoes talks over one fence and answers the others. The longer it lasts, the longer each is
-        tried, so that a unit that babbles for days owes hundreds of questions, not tens of thousands.
+        A barometer that echoes talks over one fence and answers the others; a transmitter that has restarted refuses
+        all but one. The longer it lasts, the longer each is tried, so that a unit that babbles for days owes hundreds
+        of questions, not tens of thousands.
         """
         if self._owed and self._owed[-1].times >= _PATIENCE + len(self._owed) // _PATIENCE:
             self._doubted = request
@@ -116,20 +118,22 @@ class Ledger:
     def fence(self, fences: Iterable[Request]) -> Request:
         """Choose the question whose answer will prove most.
 
-        Best is one that did not bring the frame heard last (its answer could be equal), is not owed, and was not
-        doubted just now; of equals the one asked last, so that a unit silent for days owes two questions, not
-        thousands. Where all of them bring that frame, as with a unit that refuses everything in the same words, that
-        says nothing of any one.
+        Best is one that did not bring the frame heard last (its answer could be equal; that says nothing of any one
+        where all bring it, as of a unit that refuses everything in the same words), is not owed, and was not doubted
+        just now. Of equals it is the one asked last, so that a unit silent for days owes two questions, not thousands,
+        and when that one is doubted the one not asked for the longest time, so that each has its turn.
         """
-        alike = self._repeats > _PATIENCE
         owed = {entry.request.frame: rank for rank, entry in enumerate(self._owed)}
+        alike = self._repeats > _PATIENCE
+        in_turn = self._doubted is not None and bool(self._owed) and self._owed[-1].request is self._doubted
 
         def merit(request: Request) -> tuple[bool, bool, bool, int]:
+            rank = owed.get(request.frame, -1)
             return (
                 alike or not self.heard_last(request),
                 request.frame not in owed,
                 request is not self._doubted,
-                owed.get(request.frame, -1),
+                -rank if in_turn else rank,
             )
 
         return max(fences, key=merit)

@@ -171,14 +171,16 @@ def test_a_unit_that_is_silent_for_days_owes_two_questions() -> None:
     assert len(list(ledger.owed)) <= 3
 
 
-def test_a_unit_that_refuses_everything_for_days_in_the_same_words_owes_a_handful() -> None:
+def test_a_unit_that_refuses_everything_in_the_same_words_owes_few_and_is_asked_each_fence_again_and_again() -> None:
     ledger = Ledger()
     refusal = refuse(F.frame)
+    asked = []
     for _ in range(10_000):
-        fence = ledger.fence((F, G))
-        ledger.asked(fence)
-        ledger.heard(refusal, fence)
-    assert len(list(ledger.owed)) <= 8
+        asked.append(ledger.fence((F, G, A)))
+        ledger.asked(asked[-1])
+        ledger.heard(refusal, asked[-1])
+    assert len(list(ledger.owed)) <= 300
+    assert Counter(fence.frame for fence in asked[-1000:]).keys() == {F.frame, G.frame, A.frame}
 
 
 def test_a_question_made_anew_each_time_is_the_same_question() -> None:
