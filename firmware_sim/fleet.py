@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from drivers.rig import BusKind, Rig, Transducer
+from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
 from firmware_sim.faults import EVERYTHING, Fault, Faults
@@ -21,7 +22,6 @@ from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
-from firmware_sim.trace import Record, Trace
 
 GROUP: Final = "manovac.twins"
 

@@ -15,7 +15,7 @@ from drivers.rig_source import load_rig
 from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
-from firmware_sim.trace import Trace
+from drivers.trace.records import Trace
 from gateway.app import Gateway
 from gateway.mqtt.memory import MemoryLink
 from tests.benchmarks.harness import Check, Table, spread

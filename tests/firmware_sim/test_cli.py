@@ -11,7 +11,7 @@ import pytest
 import serial
 
 from firmware_sim.faults import KINDS
-from firmware_sim.trace import read_trace
+from drivers.trace.records import read_trace
 from tests.firmware_sim.devices import rtu
 
 RIG = """

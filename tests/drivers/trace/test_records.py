@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from firmware_sim.trace import Record, Trace, TraceError, read_trace, write_trace
+from drivers.trace.records import Record, Trace, TraceError, read_trace, write_trace
 
 RECORDS = [
     Record(t_ns=0, bus="aft", talker="host", data=b"\x01\xff"),

@@ -1,0 +1,282 @@
+"""A recorded line as devices: a question that was recorded gets the recorded answer with the recorded delay.
+
+The devices are twins on an ordinary `Fleet`, so pacing, echo, ports and faults are those of any emulated line. On a
+line there is one for each first character of a question (the address, on most lines), because a device that is late
+holds up no other, and one that listens to everything: it counts what nobody asked in the record, and talks when the
+record has something unasked.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from drivers.rig import Bus, BusKind, Rig, Transducer
+from drivers.trace.exchanges import Conversation, Run, conversations
+from drivers.trace.records import Trace, TraceError, View, read_trace, with_header
+from firmware_sim import EmulatorError
+from firmware_sim.faults import Fault
+from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.fleet import Fleet
+from firmware_sim.line import silence_ns
+from firmware_sim.modbus_tcp import TURNAROUND_NS
+
+_MODEL: Final = "recorded"
+_UNITS: Final = range(256)
+_UNKNOWN_MOST: Final = 1000
+"""Different unknown questions that are kept by their bytes; further ones are only counted."""
+
+
+class ReplayError(EmulatorError, ValueError):
+    """A trace that cannot be replayed; the message says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplayStatistics:
+    """What a replayed bus was asked.
+
+    Attributes:
+        answered: questions that got their recorded answer.
+        repeated: questions asked more often than recorded: the last answer again, or silence when strict.
+        silent: questions that nobody answered in the record either.
+        unknown: questions that are not in the record, counted by their bytes: they got silence.
+        unknown_others: further ones, when too many differ to be kept.
+        unasked: runs of the record that were sent without a question.
+    """
+
+    answered: int = 0
+    repeated: int = 0
+    silent: int = 0
+    unknown: Counter[bytes] = field(default_factory=Counter)
+    unknown_others: int = 0
+    unasked: int = 0
+
+
+class Tape:
+    """The record of one bus, and how far each of its questions was played.
+
+    Args:
+        conversation: what was said.
+        start_ns: time of the trace's first record, which is the emulator's time 0.
+        speed: delays are divided by it; characters take the time that they take.
+        strict: silence, not the last answer again, when a question is asked more often than it was recorded.
+    """
+
+    def __init__(self, conversation: Conversation, *, start_ns: int, speed: float, strict: bool) -> None:
+        self.statistics = ReplayStatistics()
+        self.takes = conversation.by_question()
+        self.addresses = frozenset(question[0] for question in self.takes)
+        self.answers = frozenset(run.data for each in conversation.exchanges for run in each.runs)
+        self._speed = speed
+        self._strict = strict
+        self._played: Counter[bytes] = Counter()
+        self._unasked = [
+            (self._scaled(run.at_ns - start_ns), run.data)
+            for run in sorted(conversation.unasked, key=lambda run: run.at_ns, reverse=True)
+        ]
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the next unasked run is due; None after the last."""
+        return self._unasked[-1][0] if self._unasked else None
+
+    def unasked(self, at_ns: int) -> list[Reply]:
+        """Return the unasked runs that are due."""
+        replies = []
+        while self._unasked and self._unasked[-1][0] <= at_ns:
+            replies.append(Reply(data=self._unasked.pop()[1]))
+        self.statistics.unasked += len(replies)
+        return replies
+
+    def play(self, question: bytes, *, heard_after_ns: int) -> list[Reply]:
+        """Return the next recorded answer to a question.
+
+        Args:
+            question: as recorded.
+            heard_after_ns: from its end to the moment at which the device is told of it.
+        """
+        takes = self.takes.get(question)
+        if takes is None:
+            self._note_unknown(question)
+            return []
+        number = self._played[question]
+        self._played[question] += 1
+        if number >= len(takes):
+            self.statistics.repeated += 1
+            if self._strict:
+                return []
+        take = takes[min(number, len(takes) - 1)]
+        if not take.runs:
+            self.statistics.silent += 1
+        elif number < len(takes):
+            self.statistics.answered += 1
+        return [self._reply(run, take.end_ns, heard_after_ns) for run in take.runs]
+
+    def _reply(self, run: Run, asked_ns: int, heard_after_ns: int) -> Reply:
+        return Reply(data=run.data, delay_ns=max(self._scaled(run.at_ns - asked_ns) - heard_after_ns, 0))
+
+    def _scaled(self, time_ns: int) -> int:
+        return round(time_ns / self._speed)
+
+    def _note_unknown(self, question: bytes) -> None:
+        if question in self.statistics.unknown or len(self.statistics.unknown) < _UNKNOWN_MOST:
+            self.statistics.unknown[question] += 1
+        else:
+            self.statistics.unknown_others += 1
+
+
+class Recorded:
+    """One device of a recorded bus; a `ModbusFirmware`. Its rig words bring the tape as the option "tape"."""
+
+    silence_framed = True
+
+    def __init__(
+        self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
+    ) -> None:
+        del sensors  # the record has the values
+        options = next(iter(transducers.values())).options
+        tape = options.get("tape")
+        if not isinstance(tape, Tape):
+            raise ReplayError(f"model '{_MODEL}' is played by `manovac replay TRACE`, no rig file can name it")
+        self._tape = tape
+        self._unit = unit
+        self._listens = bool(options.get("listens"))
+        self._silence_ns = silence_ns(bus)
+        self._code: int | None = None
+
+    @property
+    def addresses(self) -> frozenset[int] | None:
+        """The first character of its questions; the one that listens hears all."""
+        return None if self._listens else frozenset((self._unit,))
+
+    @property
+    def wakes_at_ns(self) -> int | None:
+        """When the record has something unasked."""
+        return self._tape.due_ns if self._listens else None
+
+    def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
+        """Answer a frame; the one that listens counts those that are for nobody."""
+        del at_ns
+        if self._listens and data[0] in self._tape.addresses:
+            return []
+        if data in self._tape.answers and data not in self._tape.takes:
+            return []  # another device's answer
+        return self._tape.play(data, heard_after_ns=self._silence_ns)
+
+    def serve(self, at_ns: int, pdu: bytes) -> Reply | None:
+        """Answer a Modbus TCP message."""
+        del at_ns
+        message = (len(pdu) + 1).to_bytes(2, "big") + bytes((self._unit,)) + pdu
+        replies = self._tape.play(b"\0\0" + message, heard_after_ns=TURNAROUND_NS)
+        if not replies:
+            return None
+        return Reply(data=replies[0].data[5:], delay_ns=replies[0].delay_ns)  # without protocol, length and unit
+
+    def wake(self, at_ns: int) -> Sequence[Reply]:
+        """Send what the record has unasked."""
+        return self._tape.unasked(at_ns)
+
+    def reboot(self, at_ns: int) -> None:
+        """Nothing is lost: a record has no settings."""
+
+    def refuse(self, code: int | None) -> None:
+        """Nothing changes: how the device would have refused is not in the record."""
+
+
+class _NoWorld:
+    """Sensing elements that nobody reads."""
+
+    def sensor(self, transducer_id: str, /) -> Sensor:
+        """Return one."""
+        del transducer_id
+        return _NoSensor()
+
+
+class _NoSensor:
+    def read(self, at_ns: int) -> tuple[float, float]:
+        raise EmulatorError(f"a record has no sensors (read at {at_ns} ns)")
+
+
+class Replay:
+    """A trace as a fleet.
+
+    Attributes:
+        fleet: serve it as any other; its buses are those of the record.
+        rig: the rig of the fleet: `rig.buses` has kind, baud and format.
+        tapes: bus -> its record and statistics.
+
+    Args:
+        trace: with its header.
+        source: its file, for messages.
+        speed: delays of the record are divided by it.
+        strict: silence for a question that is asked more often than it was recorded, in place of the last answer.
+        faults: in force from the start, besides what the record holds.
+        copy: the replay is recorded into it.
+
+    Raises:
+        TraceError: the trace has no header.
+        ReplayError: nothing in it can be played.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        source: Path,
+        *,
+        speed: float = 1.0,
+        strict: bool = False,
+        faults: Iterable[Fault | str] = (),
+        copy: BinaryIO | None = None,
+    ) -> None:
+        header = with_header(trace, source)
+        if not any(each.data for each in trace.records):
+            raise ReplayError(f"{source}: nothing was said, so there is nothing to replay")
+        start_ns = min(each.t_ns for each in trace.records)
+        self.tapes = {
+            name: Tape(said, start_ns=start_ns, speed=speed, strict=strict)
+            for name, said in conversations(trace, header).items()
+        }
+        self.rig = Rig.model_validate(
+            {
+                "station": {"id": "replay", "gateway": "replay"},
+                "segment": {_MODEL: {}},
+                "bus": {
+                    name: {"kind": bus.kind, "port": bus.port, "baud": bus.baud, "format": bus.format}
+                    for name, bus in header.buses.items()
+                },
+                "transducer": {
+                    f"{name}_{unit}": {"bus": name, "segment": _MODEL, "model": _MODEL, "unit": unit, "options": tape}
+                    for name, said in self.tapes.items()
+                    for unit, tape in _devices(said, header.buses[name])
+                },
+            }
+        )
+        again = None if copy is None else Trace(copy, header=replace(header, view=View.LINE))
+        self.fleet = Fleet(self.rig, world=_NoWorld(), trace=again, faults=faults)
+
+
+def _devices(tape: Tape, bus: Bus) -> Iterable[tuple[int, dict[str, Any]]]:
+    """Yield unit and options of each device of a bus; on Modbus TCP all units, for unknown ones are to be silent."""
+    if bus.kind is BusKind.MODBUS_TCP:
+        for unit in _UNITS:
+            yield unit, {"tape": tape}
+        return
+    for unit in sorted(tape.addresses):
+        yield unit, {"tape": tape}
+    free = next((unit for unit in _UNITS if unit not in tape.addresses), None)
+    if free is not None:
+        yield free, {"tape": tape, "listens": True}
+
+
+def load_replay(path: Path, **words: Any) -> Replay:
+    """Read a trace and make a `Replay` of it.
+
+    Raises:
+        ReplayError: it cannot be read or played; the message says why.
+        OSError: there is no such file.
+    """
+    try:
+        return Replay(read_trace(path), path, **words)
+    except TraceError as error:
+        raise ReplayError(str(error)) from error
