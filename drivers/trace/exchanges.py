@@ -1,8 +1,8 @@
 """Who asked what, and what came of it: a trace sorted into questions with their answers. Pure.
 
-A run belongs to the newest question before it that begins with the same character (the address, on most lines), else to
-the newest question; after long silence it belongs to none: somebody talked unasked. On Modbus TCP the transaction id
-says it, and is left out of question and answer, so that two records can be compared.
+A run belongs to the newest open question that begins with the same character (the address, on most lines) and to which
+it can be the answer; if there is none, to the newest question. After long silence it belongs to none: somebody talked
+unasked. On Modbus TCP the transaction id says it, and is left out, so that two records can be compared.
 """
 
 from collections import Counter, defaultdict
@@ -17,6 +17,8 @@ _UNASKED_NS: Final = 2_000_000_000
 _RECENT: Final = 8
 """Questions back to which a late answer is followed."""
 _TCP_HEAD: Final = 6
+_REGISTER_READS: Final = (3, 4)
+_READ_SIZE: Final = 8
 _NS: Final = 1_000_000_000
 
 
@@ -148,8 +150,19 @@ def _take(conversation: Conversation, run: Run) -> None:
     if not recent:
         conversation.unasked.append(run)
         return
-    same = (each for each in recent if each.question[:1] == run.data[:1])
-    next(same, recent[0]).runs.append(run)
+    same = [each for each in recent if each.question[:1] == run.data[:1]]
+    fitting = (each for each in same if not each.runs and _fits(each.question, run.data))
+    next(fitting, (same or recent)[0]).runs.append(run)
+
+
+def _fits(question: bytes, answer: bytes) -> bool:
+    """Say whether a frame can answer a question: its function, and how much was asked for when that is known."""
+    if is_text(question) or len(question) < 2 or len(answer) < 3:
+        return True
+    if answer[1] & 0x7F != question[1]:
+        return False
+    reads = question[1] in _REGISTER_READS and len(question) == _READ_SIZE and answer[1] == question[1]
+    return not reads or answer[2] == 2 * int.from_bytes(question[4:6], "big") & 0xFF
 
 
 def _drop_echo(conversation: Conversation) -> None:
