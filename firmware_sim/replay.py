@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from drivers.rig import Bus, BusKind, Rig, Transducer
-from drivers.trace.exchanges import Conversation, Run, conversations
+from drivers.trace.exchanges import Conversation, conversations
 from drivers.trace.records import Trace, TraceError, View, read_trace, with_header
 from firmware_sim import EmulatorError
 from firmware_sim.faults import Fault
 from firmware_sim.firmware.firmware import Reply, Sensor
 from firmware_sim.fleet import Fleet
-from firmware_sim.line import silence_ns
+from firmware_sim.line import silence_ns, span_ns
 from firmware_sim.modbus_tcp import TURNAROUND_NS
 
 _MODEL: Final = "recorded"
@@ -66,6 +66,7 @@ class Tape:
     def __init__(self, conversation: Conversation, *, start_ns: int, speed: float, strict: bool) -> None:
         self.statistics = ReplayStatistics()
         self.takes = conversation.by_question()
+        self._heard_ns = _heard_ns(conversation)
         self.addresses = frozenset(question[0] for question in self.takes)
         self.answers = frozenset(run.data for each in conversation.exchanges for run in each.runs)
         self._speed = speed
@@ -89,13 +90,8 @@ class Tape:
         self.statistics.unasked += len(replies)
         return replies
 
-    def play(self, question: bytes, *, heard_after_ns: int) -> list[Reply]:
-        """Return the next recorded answer to a question.
-
-        Args:
-            question: as recorded.
-            heard_after_ns: from its end to the moment at which the device is told of it.
-        """
+    def play(self, question: bytes) -> list[Reply]:
+        """Return the next recorded answer to a question, from the moment at which the device is told of it."""
         takes = self.takes.get(question)
         if takes is None:
             self._note_unknown(question)
@@ -111,10 +107,8 @@ class Tape:
             self.statistics.silent += 1
         elif number < len(takes):
             self.statistics.answered += 1
-        return [self._reply(run, take.end_ns, heard_after_ns) for run in take.runs]
-
-    def _reply(self, run: Run, asked_ns: int, heard_after_ns: int) -> Reply:
-        return Reply(data=run.data, delay_ns=max(self._scaled(run.at_ns - asked_ns) - heard_after_ns, 0))
+        heard_ns = self._heard_ns[id(take)]
+        return [Reply(data=run.data, delay_ns=max(self._scaled(run.at_ns - heard_ns), 0)) for run in take.runs]
 
     def _scaled(self, time_ns: int) -> int:
         return round(time_ns / self._speed)
@@ -126,6 +120,21 @@ class Tape:
             self.statistics.unknown_others += 1
 
 
+def _heard_ns(conversation: Conversation) -> dict[int, int]:
+    """Return when its device took up each question (by id): not before the answers were out that it was still giving."""
+    bus = conversation.bus
+    if bus.kind is BusKind.MODBUS_TCP:
+        return {id(each): each.end_ns + TURNAROUND_NS for each in conversation.exchanges}
+    free_ns: dict[int, int] = {}
+    taken_up = {}
+    for each in conversation.exchanges:
+        address = each.question[0]
+        taken_up[id(each)] = max(each.end_ns + silence_ns(bus), free_ns.get(address, 0))
+        for run in each.runs:
+            free_ns[address] = run.at_ns + span_ns(bus, len(run.data)) + silence_ns(bus)
+    return taken_up
+
+
 class Recorded:
     """One device of a recorded bus; a `ModbusFirmware`. Its rig words bring the tape as the option "tape"."""
 
@@ -134,7 +143,7 @@ class Recorded:
     def __init__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
     ) -> None:
-        del sensors  # the record has the values
+        del bus, sensors  # the record has both
         options = next(iter(transducers.values())).options
         tape = options.get("tape")
         if not isinstance(tape, Tape):
@@ -142,7 +151,6 @@ class Recorded:
         self._tape = tape
         self._unit = unit
         self._listens = bool(options.get("listens"))
-        self._silence_ns = silence_ns(bus)
         self._code: int | None = None
 
     @property
@@ -162,13 +170,13 @@ class Recorded:
             return []
         if data in self._tape.answers and data not in self._tape.takes:
             return []  # another device's answer
-        return self._tape.play(data, heard_after_ns=self._silence_ns)
+        return self._tape.play(data)
 
     def serve(self, at_ns: int, pdu: bytes) -> Reply | None:
         """Answer a Modbus TCP message."""
         del at_ns
         message = (len(pdu) + 1).to_bytes(2, "big") + bytes((self._unit,)) + pdu
-        replies = self._tape.play(b"\0\0" + message, heard_after_ns=TURNAROUND_NS)
+        replies = self._tape.play(b"\0\0" + message)
         if not replies:
             return None
         return Reply(data=replies[0].data[5:], delay_ns=replies[0].delay_ns)  # without protocol, length and unit

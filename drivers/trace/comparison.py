@@ -7,11 +7,15 @@ answer by answer.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from statistics import median
+from typing import Final
 
+from drivers.rig_problems import counted
 from drivers.trace.exchanges import Conversation, Exchange
+
+_IN_FLIGHT_NS: Final = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,7 @@ def compare(a: Mapping[str, Conversation], b: Mapping[str, Conversation], limits
 
 def _bus(name: str, a: Conversation | None, b: Conversation | None, limits: Limits) -> BusDifference:
     findings = [f"only in {'A' if b is None else 'B'}"] if a is None or b is None else []
-    a, b = a or Conversation(bus=_some(b).bus), b or Conversation(bus=_some(a).bus)
+    a, b = _whole(a or Conversation(bus=_some(b).bus)), _whole(b or Conversation(bus=_some(a).bus))
     groups_a, groups_b = a.by_question(), b.by_question()
     questions = tuple(
         _question(question, groups_a.get(question, []), groups_b.get(question, []), limits)
@@ -122,10 +126,8 @@ def _bus(name: str, a: Conversation | None, b: Conversation | None, limits: Limi
     )
     lone = [each for each in questions if each.a is None or each.b is None]
     if len(lone) > limits.questions:
-        findings.append(
-            f"{sum(each.b is None for each in lone)} questions only in A,"
-            f" {sum(each.a is None for each in lone)} only in B"
-        )
+        only_a = sum(each.b is None for each in lone)
+        findings.append(f"{counted(only_a, 'question')} only in A, {len(lone) - only_a} only in B")
     violations = None
     if a.framed or b.framed:
         violations = _violations(a), _violations(b)
@@ -147,6 +149,15 @@ def _some(conversation: Conversation | None) -> Conversation:
     if conversation is None:
         raise ValueError("a bus of neither record")
     return conversation
+
+
+def _whole(conversation: Conversation) -> Conversation:
+    """Leave out the last questions when the record may have ended before their answers came."""
+    exchanges = list(conversation.exchanges)
+    end_ns = max((at_ns for each in exchanges for at_ns in (each.at_ns, *(run.at_ns for run in each.runs))), default=0)
+    while exchanges and not exchanges[-1].runs and end_ns - exchanges[-1].at_ns < _IN_FLIGHT_NS:
+        exchanges.pop()
+    return replace(conversation, exchanges=exchanges)
 
 
 def _question(question: bytes, a: Sequence[Exchange], b: Sequence[Exchange], limits: Limits) -> QuestionDifference:

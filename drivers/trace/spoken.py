@@ -57,7 +57,7 @@ def modbus(pdu: bytes, *, asks: bool) -> str:
     if function in _READS and asks and len(pdu) == 5:
         address, count = struct.unpack(">HH", pdu[1:])
         return f"read {count} {_READS[function]} at {address}"
-    if function in _READS and not asks and len(pdu) == pdu[1] + 2:
+    if function in _READS and not asks and len(pdu) == sum(pdu[1:2]) + 2:
         return f"{_READS[function]}: {pdu[2:].hex(' ', 2)}"
     if function in _WRITES and len(pdu) >= 5:
         address, value = struct.unpack(">HH", pdu[1:5])

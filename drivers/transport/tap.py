@@ -109,6 +109,11 @@ class Recording:
         for each in self._open.values():
             each.flush()
 
+    @property
+    def count(self) -> int:
+        """Records so far."""
+        return self._trace.count
+
     def now_ns(self) -> int:
         """Return the time since the start, ns."""
         return round((self._loop.time() - self._start_s) * _NS)
@@ -133,29 +138,35 @@ class _BusRecording:
         self._line = bus.kind is not BusKind.MODBUS_TCP
         self._character_ns = bus.character_s * _NS if self._line else 0.0
         self._pause_ns = round((bus.silence_s + _JITTER_S) * _NS)
-        self._quiet_ns = 0  # when the last character known of was over
-        self._before_ns = self._begin_ns = 0
+        self._floor_ns = 0  # what comes in next did not begin before this
+        self._echo = b""  # what an adapter that hears itself would bring next
+        self._begin_ns = self._came_ns = 0
         self._data = b""
 
     def sent(self, data: bytes) -> None:
-        """Record bytes that go out: their first character begins now, or when those before are out."""
+        """Record bytes that go out: their first character begins now."""
         self.flush()
-        begin_ns = self._recording.now_ns()
-        self._quiet_ns = begin_ns + self._span_ns(data)
-        self._add(begin_ns, HOST, data)
+        self._floor_ns, self._echo = self._recording.now_ns(), data
+        self._add(self._floor_ns, HOST, data)
 
     def came(self, data: bytes) -> None:
         """Record bytes that came in: their last character was over now, or somewhat earlier."""
         now_ns = self._recording.now_ns()
-        begin_ns = max(now_ns - self._span_ns(data), self._quiet_ns)
-        if self._data and self._line and begin_ns - self._quiet_ns < self._pause_ns:
+        begin_ns = max(now_ns - self._span_ns(data), self._floor_ns)
+        if self._data and self._line and begin_ns - self._came_ns < self._pause_ns:
             self._data += data
             # The piece that came soonest after its characters tells best when the run began.
-            self._begin_ns = max(min(self._begin_ns, now_ns - self._span_ns(self._data)), self._before_ns)
+            self._begin_ns = max(min(self._begin_ns, now_ns - self._span_ns(self._data)), self._floor_ns)
         else:
             self.flush()
-            self._before_ns, self._begin_ns, self._data = self._quiet_ns, begin_ns, data
-        self._quiet_ns = max(now_ns, begin_ns)
+            self._begin_ns, self._data = begin_ns, data
+        self._came_ns = now_ns
+        if self._line and self._echo and self._data.startswith(self._echo):
+            # Perhaps the adapter hears itself: then the answer, which may follow closely, has a time of its own.
+            rest = self._data[len(self._echo) :]
+            self._data = self._echo
+            self.flush()
+            self._begin_ns, self._data = now_ns - self._span_ns(rest), rest
 
     def lost(self, why: str) -> None:
         """Note the loss of the port."""
@@ -165,7 +176,8 @@ class _BusRecording:
     def flush(self) -> None:
         """Write the run under way: it is over."""
         if self._data:
-            data, self._data = self._data, b""
+            data, self._data, self._echo = self._data, b"", b""
+            self._floor_ns = max(self._floor_ns, self._begin_ns)
             self.whole(self._begin_ns, data)
 
     def whole(self, begin_ns: int, data: bytes) -> None:

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from drivers.rig import Bus, Rig
+    from drivers.transport.tap import Recording
     from drivers.transport.transport import MakeTransport
 
 _LISTENED = "line"
@@ -103,7 +104,10 @@ async def _poll(path: Path, rig: "Rig", to: Path, duration_s: float | None, *, e
         return
     with recording(to, rig.buses, rig_hash=rig_hash(path)) as taken:
         typer.echo(f"polling {', '.join(rig.buses)} of {rig.station.id} into {to}{_end(duration_s)}", err=True)
-        await _poll_all(rig, taken.over(), duration_s)
+        try:
+            await _poll_all(rig, taken.over(), duration_s)
+        finally:
+            _conclude(taken, to)
 
 
 async def _poll_all(rig: "Rig", make_transport: "MakeTransport", duration_s: float | None) -> None:
@@ -150,8 +154,15 @@ async def _listen(bus: "Bus", to: Path, duration_s: float | None) -> None:
                 await connection.run()
         except TimeoutError:
             pass
+        finally:
+            _conclude(taken, to)
         if not connection.connects:
             raise ConnectionError(connection.problem)
+
+
+def _conclude(taken: "Recording", to: Path) -> None:
+    taken.close()
+    typer.echo(f"{to}: {taken.count} records", err=True)
 
 
 def _end(duration_s: float | None) -> str:

@@ -70,7 +70,8 @@ def _title(file: Path, trace: "Trace") -> str:
         return f"{file}: {trace.count} records, no header: kind, baud and format of its buses are unknown"
     seed = "" if header.seed is None else f", seed {header.seed}"
     lines = ", ".join(f"{name} {bus.kind} {bus.baud} {bus.format}" for name, bus in header.buses.items())
-    return f"{file}: {trace.count} records by {header.by}, seen as {header.view}{seed}, {header.start}; {lines}"
+    start = header.start and f", from {header.start}"
+    return f"{file}: {trace.count} records by {header.by}, view: {header.view}{seed}{start}; {lines}"
 
 
 def _rows(trace: "Trace") -> "Iterator[dict[str, Any]]":

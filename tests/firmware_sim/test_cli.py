@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from firmware_sim.faults import KINDS
 from drivers.trace.records import read_trace
+from firmware_sim.faults import KINDS
 from tests.firmware_sim.devices import rtu
 
 RIG = """
