@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -115,6 +115,8 @@ def replay(
 
     try:
         until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
+        if record is not None and record.resolve() == trace.resolve():
+            raise EmulatorError(f"--record {record}: that is the trace to replay")
         with ExitStack() as files:
             copy = None if record is None else files.enter_context(record.open("wb"))
             played = load_replay(trace, speed=speed, strict=strict, faults=fault or [], copy=copy)
@@ -139,9 +141,8 @@ def _replay(played: "Replay", trace: Path, until: _Until, *, as_json: bool) -> N
             import orjson  # noqa: PLC0415 - keeps --help fast
 
             questions = {question.hex(): number for question, number in told.unknown.most_common()}
-            words = {"bus": bus, "answered": told.answered, "repeated": told.repeated, "silent": told.silent}
             with suppress(BrokenPipeError):
-                typer.echo(orjson.dumps(words | {"unasked": told.unasked, "unknown": questions}).decode())
+                typer.echo(orjson.dumps({"bus": bus, **asdict(told), "unknown": questions}).decode())
             continue
         typer.echo(
             f"{bus}: {told.answered} questions answered, {told.repeated} more often than recorded, {told.silent} silent"

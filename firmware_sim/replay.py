@@ -68,7 +68,7 @@ class Tape:
         self.takes = conversation.by_question()
         self._heard_ns = _heard_ns(conversation)
         self.addresses = frozenset(question[0] for question in self.takes)
-        self.answers = frozenset(run.data for each in conversation.exchanges for run in each.runs)
+        self._answers = frozenset(run.data for each in conversation.exchanges for run in each.runs)
         self._speed = speed
         self._strict = strict
         self._played: Counter[bytes] = Counter()
@@ -94,7 +94,6 @@ class Tape:
         """Return the next recorded answer to a question, from the moment at which the device is told of it."""
         takes = self.takes.get(question)
         if takes is None:
-            self._note_unknown(question)
             return []
         number = self._played[question]
         self._played[question] += 1
@@ -113,15 +112,18 @@ class Tape:
     def _scaled(self, time_ns: int) -> int:
         return round(time_ns / self._speed)
 
-    def _note_unknown(self, question: bytes) -> None:
-        if question in self.statistics.unknown or len(self.statistics.unknown) < _UNKNOWN_MOST:
-            self.statistics.unknown[question] += 1
+    def note(self, heard: bytes) -> None:
+        """Count what is neither a question nor an answer of the record; questions put too early are glued to others."""
+        if heard in self.takes or heard in self._answers:
+            return
+        if heard in self.statistics.unknown or len(self.statistics.unknown) < _UNKNOWN_MOST:
+            self.statistics.unknown[heard] += 1
         else:
             self.statistics.unknown_others += 1
 
 
 def _heard_ns(conversation: Conversation) -> dict[int, int]:
-    """Return when its device took up each question (by id): not before the answers were out that it was still giving."""
+    """Return when its device took up each question (by id): not before its earlier answers were out."""
     bus = conversation.bus
     if bus.kind is BusKind.MODBUS_TCP:
         return {id(each): each.end_ns + TURNAROUND_NS for each in conversation.exchanges}
@@ -164,19 +166,20 @@ class Recorded:
         return self._tape.due_ns if self._listens else None
 
     def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
-        """Answer a frame; the one that listens counts those that are for nobody."""
+        """Answer a frame; the one that listens counts those that are not in the record."""
         del at_ns
-        if self._listens and data[0] in self._tape.addresses:
+        if self._listens:
+            self._tape.note(data)
             return []
-        if data in self._tape.answers and data not in self._tape.takes:
-            return []  # another device's answer
         return self._tape.play(data)
 
     def serve(self, at_ns: int, pdu: bytes) -> Reply | None:
         """Answer a Modbus TCP message."""
         del at_ns
         message = (len(pdu) + 1).to_bytes(2, "big") + bytes((self._unit,)) + pdu
-        replies = self._tape.play(b"\0\0" + message)
+        question = b"\0\0" + message
+        self._tape.note(question)
+        replies = self._tape.play(question)
         if not replies:
             return None
         return Reply(data=replies[0].data[5:], delay_ns=replies[0].delay_ns)  # without protocol, length and unit

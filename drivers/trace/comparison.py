@@ -185,7 +185,7 @@ def _side(exchanges: Sequence[Exchange]) -> Side | None:
         unanswered=len(exchanges) - len(answers),
         sample=answers[-1] if answers else b"",
         fixed=fixed,
-        lengths=Counter(map(len, answers)),
+        lengths=dict(Counter(map(len, answers))),
         latency=_latency(exchanges),
     )
 

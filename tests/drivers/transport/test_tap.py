@@ -11,7 +11,6 @@ from drivers.rig import Bus
 from drivers.trace.records import Record, Trace
 from drivers.transport.memory import MemoryTransport
 from drivers.transport.tap import Recording
-from drivers.transport.transport import Receiver
 from firmware_sim.clock import run_virtual
 from tests.drivers.trace.said import MS, answer, ask
 
@@ -51,8 +50,7 @@ def recorded(story: Story, bus: Bus = LINE, trace: Trace | None = None) -> tuple
     async def main() -> Recording:
         recording = Recording(taken, {"b": bus})
         transport: Any = recording.over(lambda _: MemoryTransport(wire.connect))(bus)
-        receiver: Receiver = wire
-        await transport.connect(receiver)
+        await transport.connect(wire)
         await story(wire, transport)
         recording.close()
         return recording
