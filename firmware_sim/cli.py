@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
@@ -115,10 +115,8 @@ def replay(
 
     try:
         until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
-        if record is not None and record.resolve() == trace.resolve():
-            raise EmulatorError(f"--record {record}: that is the trace to replay")
         with ExitStack() as files:
-            copy = None if record is None else files.enter_context(record.open("wb"))
+            copy = None if record is None else files.enter_context(_record_file(record, trace))
             played = load_replay(trace, speed=speed, strict=strict, faults=fault or [], copy=copy)
             _replay(played, trace, until, as_json=as_json)
     except UnitError as error:
@@ -127,6 +125,17 @@ def replay(
         _fail(str(error), 2)
     except OSError as error:
         _fail(f"cannot replay {trace}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+
+
+def _record_file(record: Path, source: Path) -> BinaryIO:
+    from drivers.trace.records import TraceError, create_trace  # noqa: PLC0415 - keeps --help fast
+
+    if record.resolve() == source.resolve():
+        raise EmulatorError(f"--record {record}: that is the file to read")
+    try:
+        return create_trace(record)
+    except TraceError as error:
+        raise EmulatorError(f"--record {error}") from error
 
 
 def _replay(played: "Replay", trace: Path, until: _Until, *, as_json: bool) -> None:
@@ -185,7 +194,11 @@ def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until
     from firmware_sim.scenario import load_scenario  # noqa: PLC0415
 
     with ExitStack() as files:
-        trace = None if record is None else Trace(files.enter_context(record.open("wb")), header=_header(rig, path))
+        trace = (
+            None
+            if record is None
+            else Trace(files.enter_context(_record_file(record, path)), header=_header(rig, path))
+        )
         world = World(rig) if told.scenario is None else load_scenario(told.scenario).world(rig)
         for leak in told.leaks:
             _open_leak(world, leak)

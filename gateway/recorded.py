@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from drivers.rig import Bus
-from drivers.trace.records import Header, Trace, View
+from drivers.trace.records import Header, Trace, TraceError, View, create_trace
 from drivers.transport.choose import transport_for
 from drivers.transport.tap import Recording
 from drivers.transport.transport import MakeTransport
@@ -40,7 +40,9 @@ def recording(
         rig=rig_hash,
     )
     try:
-        file = path.open("wb", buffering=0)
+        file = create_trace(path)
+    except TraceError as error:
+        raise RecordError(str(error)) from error
     except OSError as error:
         raise RecordError(f"cannot record to {path}: {error.strerror or error}") from error
     with file:

@@ -126,9 +126,24 @@ class Trace:
         return self._hash.hexdigest()
 
 
+def create_trace(path: Path) -> BinaryIO:
+    """Open a new trace file, in place of an older trace but of nothing else; each record is written at once.
+
+    Raises:
+        TraceError: there is a file that is no trace, such as the rig file.
+        OSError: it cannot be written.
+    """
+    if path.is_file():
+        with path.open("rb") as former:
+            begin = former.read(8)
+        if begin and not begin.startswith((b'{"trace"', b'{"t_ns":')):
+            raise TraceError(f"{path} exists and is no trace: it is not overwritten, choose another name")
+    return path.open("wb", buffering=0)
+
+
 def write_trace(path: Path, trace: Trace) -> None:
     """Write a trace that is in memory."""
-    with path.open("wb") as file:
+    with create_trace(path) as file:
         copy = Trace(file, header=trace.header)
         for record in trace.records:
             copy.add(record)

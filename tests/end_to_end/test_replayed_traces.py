@@ -1,7 +1,7 @@
 """Bugs as recorded lines: a fix begins with a trace that replays what went wrong.
 
-late-answer.jsonl: pressure in registers 0 and 1 of a device, temperature in 100 and 101: two answers of equal form. From
-2 s on its answers come 300 ms late, in order. A client that takes the next frame for the answer then takes the
+late-answer.jsonl: pressure in registers 0 and 1 of a device, temperature in 100 and 101: two answers of equal form.
+From 2 s on its answers come 300 ms late, in order. A client that takes the next frame for the answer then takes the
 pressure for the temperature, without any error.
 """
 

@@ -58,7 +58,8 @@ def test_for_machines(file, capsys):
         (("{file}", "--fault", "late:b_9"), 2, "no transducer or bus 'b_9'"),
         (("{file}", "--speed", "0"), 2, "Invalid value for '--speed'"),
         (("{bad}",), 2, "bad.jsonl:1: not a trace record"),
-        (("{file}", "--record", "{file}"), 2, "--record {file}: that is the trace to replay"),
+        (("{file}", "--record", "{bad}"), 2, "{bad} exists and is no trace: it is not overwritten"),
+        (("{file}", "--record", "{file}"), 2, "--record {file}: that is the file to read"),
     ],
 )
 def test_errors_say_what_and_where(file, tmp_path, capsys, words, code, complaint):

@@ -125,6 +125,18 @@ def test_what_needs_the_line_says_that_the_header_is_missing_or_knows_no_such_bu
         with_header(traced([RECORDS[0], other], header=HEADER), tmp_path)
 
 
+def test_only_a_trace_is_overwritten(tmp_path):
+    path = tmp_path / "run.jsonl"
+    for records in (RECORDS, RECORDS[:1]):
+        write_trace(path, traced(records))
+        write_trace(path, traced(records, header=HEADER))
+        assert read_trace(path).records == records
+    path.write_text("[station]\n")
+    with pytest.raises(TraceError, match="exists and is no trace"):
+        write_trace(path, traced(RECORDS))
+    assert path.read_text() == "[station]\n"
+
+
 def test_an_empty_file_is_an_empty_trace(tmp_path):
     path = tmp_path / "run.jsonl"
     path.touch()

@@ -86,4 +86,12 @@ def test_a_file_that_cannot_be_written_and_a_bus_that_never_opens_are_failures(c
     code, _, err = call(capsys, "run", BENCH, "--once", "--record", nowhere)
     assert (code, err) == (1, f"manovac: cannot record to {nowhere}: No such file or directory\n")
     code, _, err = call(capsys, "run", BENCH, "--dry-run", "--record", nowhere)
-    assert code == 2
+    assert (code, "exclude each other" in err) == (2, True)
+
+
+def test_a_rig_file_is_never_overwritten(capsys, tmp_path):
+    rig = tmp_path / "rig.toml"
+    rig.write_bytes(BENCH.read_bytes())
+    code, _, err = call(capsys, "record", rig, "--to", rig, "--duration", "1s")
+    assert (code, err) == (1, f"manovac: {rig} exists and is no trace: it is not overwritten, choose another name\n")
+    assert rig.read_bytes() == BENCH.read_bytes()
