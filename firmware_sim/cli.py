@@ -86,7 +86,9 @@ def emulate(
 
 
 def replay(
-    trace: Annotated[Path, typer.Argument(help="The trace: of `record`, `run --record` or `emulate --record`.")],
+    trace: Annotated[
+        Path, typer.Argument(help="A trace: of `record`, `run --record` or `emulate --record`.", metavar="TRACE")
+    ],
     *,
     speed: Annotated[float, typer.Option(min=0.001, help="Divide the delays of the record by this.")] = 1.0,
     strict: Annotated[

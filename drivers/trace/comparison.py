@@ -113,12 +113,13 @@ class BusDifference:
 
 def compare(a: Mapping[str, Conversation], b: Mapping[str, Conversation], limits: Limits) -> tuple[BusDifference, ...]:
     """Compare two records bus by bus; a bus that only one has is compared with silence."""
-    return tuple(_bus(name, a.get(name), b.get(name), limits) for name in {**a, **b})
+    return tuple(_bus(name, (a.get(name), b.get(name)), limits) for name in {**a, **b})
 
 
-def _bus(name: str, a: Conversation | None, b: Conversation | None, limits: Limits) -> BusDifference:
-    findings = [f"only in {'A' if b is None else 'B'}"] if a is None or b is None else []
-    a, b = _whole(a or Conversation(bus=_some(b).bus)), _whole(b or Conversation(bus=_some(a).bus))
+def _bus(name: str, sides: tuple[Conversation | None, Conversation | None], limits: Limits) -> BusDifference:
+    there = [side for side in sides if side is not None]
+    findings = [] if len(there) == len(sides) else [f"only in {'A' if there[0] is sides[0] else 'B'}"]
+    a, b = (_whole(side or Conversation(bus=there[0].bus)) for side in sides)
     groups_a, groups_b = a.by_question(), b.by_question()
     questions = tuple(
         _question(question, groups_a.get(question, []), groups_b.get(question, []), limits)
@@ -143,12 +144,6 @@ def _bus(name: str, a: Conversation | None, b: Conversation | None, limits: Limi
         notes=(dict(a.notes), dict(b.notes)),
         findings=tuple(findings),
     )
-
-
-def _some(conversation: Conversation | None) -> Conversation:
-    if conversation is None:
-        raise ValueError("a bus of neither record")
-    return conversation
 
 
 def _whole(conversation: Conversation) -> Conversation:

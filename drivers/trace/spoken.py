@@ -37,7 +37,7 @@ def spoken(data: bytes, *, asks: bool) -> str:
         return ""
     sum_sent, sum_right = data[-2:], crc16(data[:-2]) if len(data) <= 256 else -1
     if int.from_bytes(sum_sent, "little") == sum_right:
-        return f"unit {data[0]} {modbus(data[1:-2], asks=asks)}"
+        return f"unit {data[0]} {_modbus(data[1:-2], asks=asks)}"
     if int.from_bytes(sum_sent, "big") == sum_right:
         told = _refusal(data[1:-2]) or f" {data[2:-2].hex(' ')}"
         return f"unit {data[0]} KELLER F{data[1] & 0x7F}{told}".rstrip()
@@ -46,18 +46,17 @@ def spoken(data: bytes, *, asks: bool) -> str:
 
 def spoken_tcp(rest: bytes, *, asks: bool) -> str:
     """Say what a Modbus TCP message is, given without its transaction id."""
-    return f"unit {rest[4]} {modbus(rest[5:], asks=asks)}" if len(rest) > 5 else "no whole message"
+    return f"unit {rest[4]} {_modbus(rest[5:], asks=asks)}" if len(rest) > 5 else "no whole message"
 
 
-def modbus(pdu: bytes, *, asks: bool) -> str:
-    """Say what a Modbus PDU is."""
+def _modbus(pdu: bytes, *, asks: bool) -> str:
     function = pdu[0]
     if function & _REFUSAL_BIT:
         return f"function {function & 0x7F}{_refusal(pdu)}"
     if function in _READS and asks and len(pdu) == 5:
         address, count = struct.unpack(">HH", pdu[1:])
         return f"read {count} {_READS[function]} at {address}"
-    if function in _READS and not asks and len(pdu) == sum(pdu[1:2]) + 2:
+    if function in _READS and not asks and len(pdu) > 1 and pdu[1] == len(pdu) - 2:
         return f"{_READS[function]}: {pdu[2:].hex(' ', 2)}"
     if function in _WRITES and len(pdu) >= 5:
         address, value = struct.unpack(">HH", pdu[1:5])

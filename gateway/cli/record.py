@@ -15,7 +15,7 @@ _LISTENED = "line"
 
 
 def record(
-    rig: Annotated[Path | None, typer.Argument(help="The rig file: its buses are polled.", metavar="[RIG]")] = None,
+    rig: Annotated[Path | None, typer.Argument(help="The rig file: its buses are polled.", metavar="RIG")] = None,
     *,
     to: Annotated[Path, typer.Option("--to", help="The trace file to write.", metavar="FILE")],
     bus: Annotated[list[str] | None, typer.Option(help="Only this bus of the rig; may be given again.")] = None,
@@ -31,7 +31,8 @@ def record(
 
     Polling, each byte is seen as the gateway sees it: what goes out when it is written, what comes in when the adapter
     hands it on. Listening, the adapter must only hear; Modbus and KELLER frames are told apart by their checksums.
-    Exit codes: 0 recorded; 1 a bus was never open, or the file could not be written; 2 usage or rig file.
+
+    Exit codes: 0 recorded; 1 a bus was not once open in --duration, or the file cannot be written; 2 usage or rig file.
     """
     import logging  # noqa: PLC0415
 

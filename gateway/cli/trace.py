@@ -32,7 +32,9 @@ def show(
     bus: Annotated[str, typer.Option(help="Only this bus.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines: one object a run.")] = False,
 ) -> None:
-    """Print a trace in the order of time: when, silence before it, bus, talker, bytes, and what they mean.
+    """Print a trace for people.
+
+    In the order of time: when, silence before it, bus, talker, bytes, and what they mean.
 
     Exit codes: 0 shown; 1 the file cannot be read; 2 it is no trace.
     """
@@ -112,8 +114,8 @@ def _line(row: dict[str, Any], width: int) -> str:
 
 @app.command()
 def diff(
-    a: _File,
-    b: _File,
+    a: Annotated[Path, typer.Argument(help="A trace file, say of the real line.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Another, say of its emulation.", metavar="B")],
     *,
     bytes_: Annotated[int, typer.Option("--bytes", min=0, help="Places of a question's answers that may differ.")] = 0,
     latency: Annotated[str, typer.Option(help="How far the median latencies of a question may differ.")] = "5 ms",
@@ -130,9 +132,11 @@ def diff(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines: one object.")] = False,
 ) -> None:
-    """Tell where two traces differ: bytes, latencies, silences, and what was asked and answered, bus by bus.
+    """Tell where two traces differ.
 
+    Compares bytes, latencies, silences, and what was asked and answered, bus by bus.
     A byte that stands still in both and is not the same differs; one that moves is a value, unless --exact is given.
+
     Exit codes: 0 equal within the limits; 1 a file cannot be read; 2 usage, or no trace; 3 they differ.
     """
     import orjson  # noqa: PLC0415
