@@ -227,7 +227,7 @@ class Replay:
 
     Raises:
         TraceError: the trace has no header.
-        ReplayError: nothing in it can be played.
+        ReplayError: nothing in it can be played, or not at that speed.
     """
 
     def __init__(
@@ -240,6 +240,8 @@ class Replay:
         faults: Iterable[Fault | str] = (),
         copy: BinaryIO | None = None,
     ) -> None:
+        if not speed > 0:  # nor not-a-number
+            raise ReplayError(f"speed {speed}: must be greater than zero")
         header = with_header(trace, source)
         if not any(each.data for each in trace.records):
             raise ReplayError(f"{source}: nothing was said, so there is nothing to replay")

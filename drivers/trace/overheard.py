@@ -15,7 +15,10 @@ NO_FRAME: Final = "no whole frame"
 _READS: Final = (1, 2, 3, 4)
 _READ_SIZE: Final = 8
 _REFUSAL_BIT: Final = 0x80
-_SHORTEST, _LONGEST = 4, 256
+_SHORTEST: Final = 4
+_KELLER: Final = (30, 31, 32, 33, 48, 66, 67, 69, 73, 74, 95, 100)
+_KELLER_LONGEST: Final = 16
+"""Bytes of its longest frame, and functions that it has: in noise a checksum of two bytes alone is right too often."""
 
 
 class Overheard:
@@ -62,9 +65,9 @@ def _asks(frame: bytes, *, unanswered: int | None) -> bool:
 def _frame(run: bytes, at: int) -> int:
     """Return the length of an intact frame at that place, 0 when none begins there."""
     size = foreign_frame(run, at)
-    if size:
+    if size or len(run) - at < _SHORTEST or run[at + 1] & ~_REFUSAL_BIT not in _KELLER:
         return size
-    for end in range(at + _SHORTEST, min(len(run), at + _LONGEST) + 1):
+    for end in range(at + _SHORTEST, min(len(run), at + _KELLER_LONGEST) + 1):
         if crc16(run[at : end - 2]) == int.from_bytes(run[end - 2 : end], "big"):  # the KELLER bus' order
             return end - at
     return 0

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
+from pydantic import TypeAdapter
 
-from drivers.rig import Bus, BusKind
+from drivers.rig import Bus, BusKind, Id
 
 VERSION: Final = 1
+_ID: Final[TypeAdapter[str]] = TypeAdapter(Id)
 HOST: Final = "host"
 """The talker that asks: the gateway, or whoever owns the line."""
 LINE: Final = "line"
@@ -205,7 +207,7 @@ def _header(line: bytes, path: Path) -> Header | None:
         return Header(
             view=View(words["view"]),
             by=str(words["by"]),
-            buses={str(name): _bus(bus) for name, bus in words["buses"].items()},
+            buses={_ID.validate_python(name): _bus(bus) for name, bus in words["buses"].items()},
             start=str(words.get("start", "")),
             rig=str(words.get("rig", "")),
             seed=words.get("seed"),

@@ -13,6 +13,7 @@ from drivers.transport.transport import MakeTransport, Receiver, Transport
 
 _log: Final = logging.getLogger(__name__)
 _NS: Final = 1_000_000_000
+_LONGEST_RUN: Final = 1024  # a line that is never silent is written in pieces
 _JITTER_S: Final = 0.002  # how unevenly an adapter hands on the pieces of one frame
 
 
@@ -153,7 +154,8 @@ class _BusRecording:
         """Record bytes that came in: their last character was over now, or somewhat earlier."""
         now_ns = self._recording.now_ns()
         begin_ns = max(now_ns - self._span_ns(data), self._floor_ns)
-        if self._data and self._line and begin_ns - self._came_ns < self._pause_ns:
+        follows = self._line and begin_ns - self._came_ns < self._pause_ns
+        if self._data and follows and len(self._data) < _LONGEST_RUN:
             self._data += data
             # The piece that came soonest after its characters tells best when the run began.
             self._begin_ns = max(min(self._begin_ns, now_ns - self._span_ns(self._data)), self._floor_ns)

@@ -162,6 +162,8 @@ def test_faults_and_unplugging_are_those_of_any_emulated_line():
 def test_what_cannot_be_replayed_is_refused(tmp_path):
     with pytest.raises(ReplayError, match="nothing was said"):
         Replay(trace((0, "unit 1", b"", "late")), "trace.jsonl")
+    with pytest.raises(ReplayError, match="speed nan: must be greater than zero"):
+        Replay(trace(*TWICE), "trace.jsonl", speed=float("nan"))
     path = tmp_path / "old.jsonl"
     path.write_bytes(trace(*TWICE).records[0].line())
     with pytest.raises(ReplayError, match="no header, so kind, baud and format"):

@@ -106,6 +106,7 @@ def test_a_line_that_was_cut_off_is_told_from_a_bad_one(tmp_path):
         ({"trace": 2}, "a trace of version 2; this Manovac reads version 1"),
         ({"view": "above"}, "not a trace header"),
         ({"buses": []}, "not a trace header"),
+        ({"buses": {"Aft line": {"kind": "serial", "baud": 9600, "format": "8N1"}}}, "not a trace header"),
         ({"buses": {"aft": {"kind": "serial", "baud": 1, "format": "8N1"}}}, "not a trace header"),
     ],
 )

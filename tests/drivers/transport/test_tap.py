@@ -91,6 +91,17 @@ def test_what_came_in_is_dated_back_by_its_characters_and_pieces_are_one_run() -
     assert times_ms(trace) == expected
 
 
+def test_a_line_that_is_never_silent_is_written_in_pieces() -> None:
+    async def story(wire: Wire, transport: MemoryTransport) -> None:
+        for _ in range(40):
+            await asyncio.sleep(0.1)
+            wire.bring(bytes(96))
+
+    _, trace, _ = recorded(story)
+    assert sum(len(each.data) for each in trace.records) == 40 * 96
+    assert max(len(each.data) for each in trace.records) < 1200
+
+
 def test_the_piece_that_came_soonest_dates_the_run() -> None:
     async def story(wire: Wire, transport: MemoryTransport) -> None:
         await asyncio.sleep(0.02)
