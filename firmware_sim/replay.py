@@ -1,9 +1,9 @@
 """A recorded line as devices: a question that was recorded gets the recorded answer with the recorded delay.
 
 The devices are twins on an ordinary `Fleet`, so pacing, echo, ports and faults are those of any emulated line. On a
-line there is one for each first character of a question (the address, on most lines), because a device that is late
-holds up no other, and one that listens to everything: it counts what nobody asked in the record, and talks when the
-record has something unasked.
+line of frames there is one for each address, because a device that is late holds up no other, and one that listens to
+everything: it counts what nobody asked in the record, and talks when the record has something unasked. On a line of
+text the latter does it all, for it hears a question at its last character and not after T3.5 of silence.
 """
 
 from collections import Counter
@@ -67,7 +67,8 @@ class Tape:
         self.statistics = ReplayStatistics()
         self.takes = conversation.by_question()
         self._heard_ns = _heard_ns(conversation)
-        self.addresses = frozenset(question[0] for question in self.takes)
+        self.framed = conversation.framed
+        self.addresses = frozenset(question[0] for question in self.takes) if self.framed else frozenset()
         self._answers = frozenset(run.data for each in conversation.exchanges for run in each.runs)
         self._speed = speed
         self._strict = strict
@@ -124,23 +125,22 @@ class Tape:
 
 def _heard_ns(conversation: Conversation) -> dict[int, int]:
     """Return when its device took up each question (by id): not before its earlier answers were out."""
-    bus = conversation.bus
+    bus, framed = conversation.bus, conversation.framed
     if bus.kind is BusKind.MODBUS_TCP:
         return {id(each): each.end_ns + TURNAROUND_NS for each in conversation.exchanges}
+    pause_ns = silence_ns(bus) if framed else 0
     free_ns: dict[int, int] = {}
     taken_up = {}
     for each in conversation.exchanges:
-        address = each.question[0]
-        taken_up[id(each)] = max(each.end_ns + silence_ns(bus), free_ns.get(address, 0))
+        device = each.question[0] if framed else 0
+        taken_up[id(each)] = max(each.end_ns + pause_ns, free_ns.get(device, 0))
         for run in each.runs:
-            free_ns[address] = run.at_ns + span_ns(bus, len(run.data)) + silence_ns(bus)
+            free_ns[device] = run.at_ns + span_ns(bus, len(run.data)) + pause_ns
     return taken_up
 
 
 class Recorded:
     """One device of a recorded bus; a `ModbusFirmware`. Its rig words bring the tape as the option "tape"."""
-
-    silence_framed = True
 
     def __init__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
@@ -150,14 +150,16 @@ class Recorded:
         tape = options.get("tape")
         if not isinstance(tape, Tape):
             raise ReplayError(f"model '{_MODEL}' is played by `manovac replay TRACE`, no rig file can name it")
+        self.silence_framed = tape.framed
         self._tape = tape
+        self._so_far = b""
         self._unit = unit
         self._listens = bool(options.get("listens"))
         self._code: int | None = None
 
     @property
     def addresses(self) -> frozenset[int] | None:
-        """The first character of its questions; the one that listens hears all."""
+        """Its own; the one that listens hears all."""
         return None if self._listens else frozenset((self._unit,))
 
     @property
@@ -168,10 +170,24 @@ class Recorded:
     def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
         """Answer a frame; the one that listens counts those that are not in the record."""
         del at_ns
+        if not self.silence_framed:
+            return self._hear_text(data)
         if self._listens:
             self._tape.note(data)
             return []
         return self._tape.play(data)
+
+    def _hear_text(self, data: bytes) -> Sequence[Reply]:
+        """Take characters until they are a question, or a line that is none."""
+        heard = self._so_far + data
+        self._so_far = b""
+        if heard in self._tape.takes:
+            return self._tape.play(heard)
+        if not any(question.startswith(heard) for question in self._tape.takes):
+            self._tape.note(heard)
+        else:
+            self._so_far = heard
+        return []
 
     def serve(self, at_ns: int, pdu: bytes) -> Reply | None:
         """Answer a Modbus TCP message."""

@@ -129,13 +129,22 @@ def test_a_device_that_is_late_holds_up_no_other():
     assert heard == (answer(2, 9, 9), FIRST)
 
 
-def test_text_is_replayed_like_any_frame():
-    said = trace((0, "host", b"*0100P3\r\n"), (60, "line", b"*00011013.25\r\n"))
+def test_text_is_answered_from_its_last_character_on():
+    question, reply = b"*0100P3\r\n", b"*00011013.25\r\n"
+    said = trace((0, "host", question), (span_ns(LINE, 9) / MS + 0.5, "line", reply))
 
     async def story(client):
-        return await client.ask(b"*0100P3\r\n", 0.3)
+        await client.ask(question[:4], 0.1)
+        await client.ask(question[4:], 0.3)
+        typed = client.bytes
+        await client.ask(question, 0.3)
+        delays = delays_ms(client, question, reply)
+        return typed, delays, await client.ask(b"*0100VR\r\n", 0.3)
 
-    assert replayed(said, story)[1] == b"*00011013.25\r\n"
+    replay, (typed, delays, unknown) = replayed(said, story)
+    assert (typed, unknown) == (reply, b"")
+    assert delays == [pytest.approx(400 + 0.5, abs=0.01)]  # asked at 400 ms
+    assert replay.tapes["b"].statistics.unknown == {b"*0100VR\r\n": 1}
 
 
 def test_modbus_tcp_answers_under_the_transaction_that_asks_and_unknown_units_are_silent():
