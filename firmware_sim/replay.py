@@ -140,22 +140,19 @@ def _heard_ns(conversation: Conversation) -> dict[int, int]:
 
 
 class Recorded:
-    """One device of a recorded bus; a `ModbusFirmware`. Its rig words bring the tape as the option "tape"."""
+    """One device of a recorded bus; a `ModbusFirmware`.
 
-    def __init__(
-        self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
-    ) -> None:
-        del bus, sensors  # the record has both
-        options = next(iter(transducers.values())).options
-        tape = options.get("tape")
-        if not isinstance(tape, Tape):
-            raise ReplayError(f"model '{_MODEL}' is played by `manovac replay TRACE`, no rig file can name it")
+    Args:
+        tape: of its bus.
+        unit: its address; one that the record does not ask belongs to the device that listens to everything.
+    """
+
+    def __init__(self, tape: Tape, unit: int) -> None:
         self.silence_framed = tape.framed
         self._tape = tape
-        self._so_far = b""
         self._unit = unit
-        self._listens = bool(options.get("listens"))
-        self._code: int | None = None
+        self._listens = unit not in tape.addresses
+        self._so_far = b""
 
     @property
     def addresses(self) -> frozenset[int] | None:
@@ -275,27 +272,30 @@ class Replay:
                     for name, bus in header.buses.items()
                 },
                 "transducer": {
-                    f"{name}_{unit}": {"bus": name, "segment": _MODEL, "model": _MODEL, "unit": unit, "options": tape}
-                    for name, said in self.tapes.items()
-                    for unit, tape in _devices(said, header.buses[name])
+                    f"{name}_{unit}": {"bus": name, "segment": _MODEL, "model": _MODEL, "unit": unit}
+                    for name, tape in self.tapes.items()
+                    for unit in _devices(tape, header.buses[name])
                 },
             }
         )
         again = None if copy is None else Trace(copy, header=replace(header, view=View.LINE))
-        self.fleet = Fleet(self.rig, world=_NoWorld(), trace=again, faults=faults)
+        twins = {_MODEL: self._twin}
+        self.fleet = Fleet(self.rig, world=_NoWorld(), trace=again, faults=faults, twins=twins)
+
+    def _twin(
+        self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
+    ) -> Recorded:
+        """Make one device; a `Twin`."""
+        del bus, sensors  # the record has both
+        return Recorded(self.tapes[next(iter(transducers.values())).bus], unit)
 
 
-def _devices(tape: Tape, bus: Bus) -> Iterable[tuple[int, dict[str, Any]]]:
-    """Yield unit and options of each device of a bus; on Modbus TCP all units, for unknown ones are to be silent."""
+def _devices(tape: Tape, bus: Bus) -> Iterable[int]:
+    """Return the addresses to play on a bus; on Modbus TCP all, for those that are not recorded are to be silent."""
     if bus.kind is BusKind.MODBUS_TCP:
-        for unit in _UNITS:
-            yield unit, {"tape": tape}
-        return
-    for unit in sorted(tape.addresses):
-        yield unit, {"tape": tape}
+        return _UNITS
     free = next((unit for unit in _UNITS if unit not in tape.addresses), None)
-    if free is not None:
-        yield free, {"tape": tape, "listens": True}
+    return sorted(tape.addresses) if free is None else sorted({*tape.addresses, free})
 
 
 def load_replay(path: Path, **words: Any) -> Replay:

@@ -1,11 +1,10 @@
 import pytest
 
 from firmware_sim.clock import run_virtual
-from firmware_sim.fleet import Fleet
 from firmware_sim.line import span_ns
 from firmware_sim.replay import Replay, ReplayError, load_replay
 from tests.drivers.trace.said import MS, answer, ask, header, trace
-from tests.firmware_sim.devices import Client, Steady, bus, mbap, rig
+from tests.firmware_sim.devices import Client, bus, mbap
 
 LINE = bus(9600)
 FIRST, SECOND = answer(1, 0, 1, 0, 1), answer(1, 0, 2, 0, 2)
@@ -180,8 +179,3 @@ def test_what_cannot_be_replayed_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_replay(tmp_path / "none.jsonl")
     assert header().buses["b"].port == "-"
-
-
-def test_a_rig_file_cannot_name_the_model_of_a_replay():
-    with pytest.raises(ReplayError, match="played by `manovac replay TRACE`"):
-        Fleet(rig(model="recorded"), world=Steady())
