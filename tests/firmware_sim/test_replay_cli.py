@@ -35,7 +35,7 @@ def test_it_serves_the_record_on_a_pty_and_tells_what_was_asked(file, tmp_path):
         code, out, err = ended_by(process, signal.SIGINT)
     assert (bus, code, out) == ("b", 0, "")
     assert f"{file} is replayed; Ctrl-C ends it" in err
-    assert "b: 1 questions answered, 0 more often than recorded, 0 silent as in the record, 1 not in the record" in err
+    assert "b: 1 answered, 0 asked more often than recorded, 0 silent as in the record, 1 not in the record" in err
     assert f"  not in the record: {ask(5).hex(' ')}  1 x" in err
     assert [each.data for each in read_trace(again).records] == [ask(1), REPLY, ask(5)]
     assert read_trace(again).header.view == "line"
