@@ -156,8 +156,8 @@ def _replay(played: "Replay", trace: Path, until: _Until, *, as_json: bool) -> N
                 typer.echo(orjson.dumps({"bus": bus, **asdict(told), "unknown": questions}).decode())
             continue
         typer.echo(
-            f"{bus}: {told.answered} answered, {told.repeated} asked more often than recorded, {told.silent} silent as in"
-            f" the record, {unknown} not in the record; {told.unasked} runs unasked",
+            f"{bus}: {told.answered} answered, {told.repeated} asked more often than recorded, {told.silent} silent as"
+            f" in the record, {unknown} not in the record; {told.unasked} runs unasked",
             err=True,
         )
         for question, number in told.unknown.most_common(_UNKNOWN_SHOWN):
