@@ -1,13 +1,16 @@
-"""`manovac emulate`: an emulated rig on pseudo-terminals and TCP ports, for any gateway."""
+"""`manovac emulate` and `manovac replay`: emulated or recorded lines on ptys and TCP ports, for any gateway."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
@@ -17,10 +20,13 @@ from firmware_sim.faults import KINDS
 
 if TYPE_CHECKING:
     from drivers.rig import Rig
+    from drivers.trace.records import Header
     from firmware_sim.fleet import Fleet
     from firmware_sim.physics.world import World
+    from firmware_sim.replay import Replay
 
 _CHUNK: Final = 4096
+_UNKNOWN_SHOWN: Final = 10
 _FAULT_HELP: Final = "A fault, such as late:sm_p1@10s+5s,delay=400ms. Kinds: " + "; ".join(
     f"{name}: {kind.title}" for name, kind in KINDS.items()
 )
@@ -70,13 +76,92 @@ def emulate(
     try:
         until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
         told = _Told(faults=fault or [], leaks=leak or [], scenario=scenario)
-        _run(_seeded(load_rig(rig), seed), told, record, until, as_json=as_json)
+        _run(rig, _seeded(load_rig(rig), seed), told, record, until, as_json=as_json)
     except UnitError as error:
         _fail(f"--duration {duration}: {error}", 2)
     except (RigError, EmulatorError) as error:
         _fail(str(error), 2)
     except OSError as error:
         _fail(f"cannot emulate {rig}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+
+
+def replay(
+    trace: Annotated[
+        Path, typer.Argument(help="A trace: of `record`, `run --record` or `emulate --record`.", metavar="TRACE")
+    ],
+    *,
+    speed: Annotated[float, typer.Option(min=0.001, help="Divide the delays of the record by this.")] = 1.0,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Silence, not the last answer again, for what is asked more often than recorded."
+        ),
+    ] = False,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault besides what was recorded; devices are named BUS_ADDRESS.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Record the replay into this trace file.", metavar="FILE")] = None,
+    duration: Annotated[str | None, typer.Option(help="End after this time, such as 60s.")] = None,
+    until_input_ends: Annotated[
+        bool,
+        typer.Option("--until-input-ends", help="End when standard input does, as with the program that started it."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print ports, and at the end the counts, as JSON.")] = False,
+) -> None:
+    """Serve a recorded line as devices: a recorded question gets its recorded answer, after the recorded delay.
+
+    Asked several times, its answers come one after another, then the last one again. What is not in the record gets
+    silence, and is told at the end.
+    """
+    from firmware_sim.replay import load_replay  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
+        with ExitStack() as files:
+            copy = None if record is None else files.enter_context(_record_file(record, trace))
+            played = load_replay(trace, speed=speed, strict=strict, faults=fault or [], copy=copy)
+            _replay(played, trace, until, as_json=as_json)
+    except UnitError as error:
+        _fail(f"--duration {duration}: {error}", 2)
+    except EmulatorError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"cannot replay {trace}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+
+
+def _record_file(record: Path, source: Path) -> BinaryIO:
+    from drivers.trace.records import TraceError, create_trace  # noqa: PLC0415 - keeps --help fast
+
+    if record.resolve() == source.resolve():
+        raise EmulatorError(f"--record {record}: that is the file to read")
+    try:
+        return create_trace(record)
+    except TraceError as error:
+        raise EmulatorError(f"--record {error}") from error
+
+
+def _replay(played: "Replay", trace: Path, until: _Until, *, as_json: bool) -> None:
+    from drivers.precise_loop import precise_event_loop  # noqa: PLC0415 - keeps --help fast
+
+    with asyncio.Runner(loop_factory=precise_event_loop) as runner:
+        runner.run(_serve(played.fleet, f"{trace} is replayed", until, as_json=as_json))
+    for bus, tape in played.tapes.items():
+        told = tape.statistics
+        unknown = told.unknown.total() + told.unknown_others
+        if as_json:
+            import orjson  # noqa: PLC0415 - keeps --help fast
+
+            questions = {question.hex(): number for question, number in told.unknown.most_common()}
+            with suppress(BrokenPipeError):
+                typer.echo(orjson.dumps({"bus": bus, **asdict(told), "unknown": questions}).decode())
+            continue
+        typer.echo(
+            f"{bus}: {told.answered} answered, {told.repeated} asked more often than recorded, {told.silent} silent as"
+            f" in the record, {unknown} not in the record; {told.unasked} runs unasked",
+            err=True,
+        )
+        for question, number in told.unknown.most_common(_UNKNOWN_SHOWN):
+            typer.echo(f"  not in the record: {question.hex(' ')}  {number} x", err=True)
 
 
 def _fail(message: str, code: int) -> None:
@@ -90,23 +175,41 @@ def _seeded(rig: "Rig", seed: int | None) -> "Rig":
     return rig.model_copy(update={"emulator": rig.emulator.model_copy(update={"seed": seed})})
 
 
-def _run(rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json: bool) -> None:
+def _header(rig: "Rig", path: Path) -> "Header":
+    from drivers.trace.records import Header, View  # noqa: PLC0415 - keeps --help fast
+
+    return Header(
+        view=View.LINE,
+        by=f"manovac {version('manovac')}",
+        buses=rig.buses,
+        start=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        rig=hashlib.sha256(path.read_bytes()).hexdigest(),
+        seed=rig.emulator.seed,
+    )
+
+
+def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json: bool) -> None:
     from drivers.precise_loop import precise_event_loop  # noqa: PLC0415 - keeps --help fast
+    from drivers.trace.records import Trace  # noqa: PLC0415
     from firmware_sim.fleet import Fleet  # noqa: PLC0415
     from firmware_sim.physics.world import World  # noqa: PLC0415
     from firmware_sim.scenario import load_scenario  # noqa: PLC0415
-    from firmware_sim.trace import Trace  # noqa: PLC0415
 
     with ExitStack() as files:
-        trace = None if record is None else Trace(files.enter_context(record.open("wb")))
+        trace = (
+            None
+            if record is None
+            else Trace(files.enter_context(_record_file(record, path)), header=_header(rig, path))
+        )
         world = World(rig) if told.scenario is None else load_scenario(told.scenario).world(rig)
         for leak in told.leaks:
             _open_leak(world, leak)
         fleet = Fleet(rig, world=world, trace=trace, faults=told.faults)
         with asyncio.Runner(loop_factory=precise_event_loop) as runner:
-            runner.run(_serve(fleet, rig, until, as_json=as_json))
+            what = f"{len(rig.transducers)} transducers of {rig.station.id} are emulated"
+            runner.run(_serve(fleet, what, until, as_json=as_json))
     if trace is not None:
-        typer.echo(f"recorded {record} (sha256 {trace.hash()})", err=True)
+        typer.echo(f"recorded {record}: {trace.count} records, sha256 of them {trace.hash()}", err=True)
 
 
 def _open_leak(world: "World", spec: str) -> None:
@@ -129,7 +232,7 @@ def _leak(spec: str) -> tuple[str, float, float]:
     return segment, at_s, pa_per_s
 
 
-async def _serve(fleet: "Fleet", rig: "Rig", until: _Until, *, as_json: bool) -> None:
+async def _serve(fleet: "Fleet", what: str, until: _Until, *, as_json: bool) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -140,7 +243,7 @@ async def _serve(fleet: "Fleet", rig: "Rig", until: _Until, *, as_json: bool) ->
     async with fleet.serve():
         _print_ports(fleet, as_json=as_json)
         end = "Ctrl-C ends it" if until.duration_s is None else f"for {until.duration_s:g} s"
-        typer.echo(f"{len(rig.transducers)} transducers of {rig.station.id} are emulated; {end}", err=True)
+        typer.echo(f"{what}; {end}", err=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(until.duration_s):
                 await over.wait()

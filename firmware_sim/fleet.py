@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol, Self
 
 from drivers.rig import BusKind, Rig, Transducer
+from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
 from firmware_sim.faults import EVERYTHING, Fault, Faults
@@ -21,7 +23,6 @@ from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
-from firmware_sim.trace import Record, Trace
 
 GROUP: Final = "manovac.twins"
 
@@ -108,6 +109,7 @@ class Fleet:
         trace: records what is said; None records nothing.
         faults: in force from the start, besides the rig file's own.
         echo: buses whose adapter hears what it sends.
+        twins: model -> twin, besides those that entry points offer.
 
     Raises:
         FleetError: a model has no twin, or a unit cannot be what the file says.
@@ -122,6 +124,7 @@ class Fleet:
         trace: Trace | None = None,
         faults: Iterable[Fault | str] = (),
         echo: Collection[str] = (),
+        twins: Mapping[str, Twin] = MappingProxyType({}),
     ) -> None:
         self.ports: dict[str, str] = {}
         self.memory: dict[str, MemoryPort] = {}
@@ -129,6 +132,7 @@ class Fleet:
         self._rig = rig
         self._world = world
         self._trace = trace
+        self._twins = twins
         self._clock = EmulatorClock()
         self.faults = Faults(
             seed=rig.emulator.seed, transducers=rig.transducers, buses=rig.buses, now_ns=self._clock.now_ns
@@ -234,7 +238,7 @@ class Fleet:
             name: FaultySensor(self._world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults)
             for name in transducers
         }
-        twin = _twin(model, first)
+        twin = self._twins[model] if model in self._twins else _twin(model, first)
         device = twin(unit=unit, bus=self._rig.buses[bus], transducers=transducers, sensors=sensors)
         faulty = FaultyFirmware(
             device,

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -16,7 +17,7 @@ _HEADER: Final = 6
 _LONGEST: Final = 254
 _UNREACHABLE: Final = 0x0B
 """Exception "gateway target device failed to respond" (Modbus application protocol V1.1b3, section 7)."""
-_TURNAROUND_NS: Final = 200_000
+TURNAROUND_NS: Final = 200_000
 """A device takes a moment. Without it virtual time would stand still under a client that asks as fast as it can."""
 
 Listener = Callable[[int, str, bytes], None]
@@ -70,7 +71,7 @@ class ModbusTcpUnits:
         self._listen(at_ns, HOST, message)
         replies = self._answers(at_ns, number, message)
         for reply in replies:
-            due_ns = max(at_ns + _TURNAROUND_NS + reply.delay_ns, self._free_ns.get(number, 0))
+            due_ns = max(at_ns + TURNAROUND_NS + reply.delay_ns, self._free_ns.get(number, 0))
             self._free_ns[number] = due_ns
             heapq.heappush(self._outbox, (due_ns, next(self._order), f"unit {number}", send, reply.data))
         self._set_alarm()
@@ -84,7 +85,10 @@ class ModbusTcpUnits:
 
         def ask() -> Sequence[Reply]:
             answer = device.serve(at_ns, pdu)
-            return [] if answer is None else [Reply(data=_message(message, answer))]
+            if answer is None:
+                return []
+            reply = answer if isinstance(answer, Reply) else Reply(data=answer)
+            return [replace(reply, data=_message(message, reply.data))]
 
         return faulty.exchange(at_ns, message, ask, readdress=_readdress, kinds=MESSAGE_KINDS)
 

@@ -18,10 +18,10 @@ import pytest
 
 from drivers.precise_loop import precise_event_loop
 from drivers.rig import Rig
+from drivers.trace.records import Trace
 from firmware_sim.faults import Fault
 from firmware_sim.fleet import Fleet
 from firmware_sim.physics.world import World
-from firmware_sim.trace import Trace
 
 _T = TypeVar("_T")
 

@@ -65,8 +65,8 @@ class Firmware(Protocol):
 class ModbusFirmware(Firmware, Protocol):
     """Firmware that can also sit behind a Modbus TCP port."""
 
-    def serve(self, at_ns: int, pdu: bytes) -> bytes | None:
-        """Answer one PDU (function code and data), None for silence."""
+    def serve(self, at_ns: int, pdu: bytes) -> bytes | Reply | None:
+        """Answer one PDU (function code and data), None for silence; as a `Reply` to say when."""
         ...
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 import serial
 
+from drivers.trace.records import read_trace
 from firmware_sim.faults import KINDS
-from firmware_sim.trace import read_trace
 from tests.firmware_sim.devices import rtu
 
 RIG = """
@@ -76,6 +77,8 @@ def test_it_prints_ports_serves_them_records_and_ends_on_sigterm(rig_file, tmp_p
     trace = read_trace(record)
     assert [each.talker for each in trace.records][:2] == ["host", "unit 1"]
     assert trace.hash() in talk
+    assert (trace.header.view, trace.header.seed, list(trace.header.buses)) == ("line", 1, ["b", "net"])
+    assert trace.header.rig == hashlib.sha256(rig_file.read_bytes()).hexdigest()
     assert not os.path.lexists(ports["b"])
 
 

@@ -4,12 +4,12 @@ import struct
 import pytest
 
 from drivers.rig import Rig
+from drivers.trace.records import Trace
 from firmware_sim.clock import run_virtual
 from firmware_sim.faults import FaultError
 from firmware_sim.fleet import Fleet, FleetError
 from firmware_sim.line import silence_ns, span_ns
 from firmware_sim.physics.world import World
-from firmware_sim.trace import Trace
 from tests.firmware_sim.devices import Client, bus, crc, fleet, mbap, rig, rtu
 
 
