@@ -1,8 +1,11 @@
 import pytest
 
 from firmware_sim.faults import Faults
-from firmware_sim.faulty import FaultyFirmware, FaultySensor, readdress_frame, readdress_text
-from firmware_sim.line import Line, silence_ns, span_ns
+from firmware_sim.faulty import FaultyFirmware
+from firmware_sim.faulty_answer import SILENCE, TEXT
+from firmware_sim.faulty_sensor import FaultySensor
+from firmware_sim.line import Line
+from firmware_sim.line_time import silence_ns, span_ns
 from tests.firmware_sim.devices import MS, FrameDevice, S, Steady, TextDevice, bus, framed, question
 
 
@@ -98,12 +101,12 @@ def test_foreign_has_another_address_and_a_right_checksum():
 
 def test_a_keller_frame_keeps_its_high_byte_first():
     frame = framed(b"\x01\x49\x3f\x6d\xb1\x53\x00", "big")
-    assert readdress_frame(frame, 7) == framed(b"\x07\x49\x3f\x6d\xb1\x53\x00", "big")
+    assert SILENCE.readdress(frame, 1, 7) == framed(b"\x07\x49\x3f\x6d\xb1\x53\x00", "big")
 
 
 def test_a_text_answer_is_foreign_by_its_sender_only():
-    assert readdress_text(b"*00011013.2500\r\n", 1, 7) == b"*00071013.2500\r\n"
-    assert readdress_text(b"1013.25\r\n", 1, 7) == b"1013.25\r\n"
+    assert TEXT.readdress(b"*00011013.2500\r\n", 1, 7) == b"*00071013.2500\r\n"
+    assert TEXT.readdress(b"1013.25\r\n", 1, 7) == b"1013.25\r\n"
 
 
 def test_echo_before_or_in_place_of_the_answer():
