@@ -65,9 +65,9 @@ class Parameter:
             case "fraction":
                 return percent_text(value)
             case "pressure":
-                return f"{value!r}Pa"
+                return f"{_plain(value)}Pa"
             case "pressure rate":
-                return f"{value!r}Pa/s"
+                return f"{_plain(value)}Pa/s"
         return str(value)
 
     def check(self, name: str, value: Value) -> None:
@@ -100,7 +100,12 @@ def whole(text: str, where: str) -> int:
 
 def time_text(ns: int) -> str:
     """Return a time as a spec writes it."""
-    return f"{ns // _NS}s" if ns % _NS == 0 else f"{ns / 1e6!r}ms"
+    return f"{ns // _NS}s" if ns % _NS == 0 else f"{_plain(ns / 1e6)}ms"
+
+
+def _plain(number: float) -> str:
+    """Return all digits of a number that it takes to read it again."""
+    return repr(number).removesuffix(".0")
 
 
 def percent_text(fraction: float) -> str:

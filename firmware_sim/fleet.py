@@ -164,9 +164,7 @@ class Fleet:
         for bus, form in formats.items():
             self._serial_bus(bus)
             if _FORMAT.fullmatch(form) is None:
-                raise FleetError(
-                    f"bus {bus}: '{form}' is no format: write data bits, parity and stop bits, such as 8E1"
-                )
+                raise FleetError(f"bus {bus}: '{form}' is no format: write data bits, parity, stop bits, as in 8E1")
             self.lines[bus].set_host(rig.buses[bus].baud, form)
         for bus in serial:
             self._serial_bus(bus)

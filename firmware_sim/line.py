@@ -335,9 +335,10 @@ class Line:
                 start = max(at + reply.delay_ns, station.busy_until)
                 size, speed = len(reply.data), self._speed_of(station, at)
                 cuts = [size] if self._copper else _fifo_cuts(size)
-                run = _Run(station, speed, start, start + speed.span_ns(size), reply.data, reply.data, cuts)
+                over = start + speed.span_ns(size)
+                run = _Run(station, speed, start, start if self._copper else over, reply.data, reply.data, cuts)
                 # Its next frame must be told from this one.
-                station.busy_until = run.end + (self._silence if station.framed else 0)
+                station.busy_until = over + (self._silence if station.framed else 0)
                 self._answers += 1
                 self._station_bytes += size
                 self._begin(at, run)
@@ -378,7 +379,7 @@ class Line:
 
     def _finish(self, run: _Run) -> None:
         run.finished = True
-        self._busy_ns += run.end - run.start
+        self._busy_ns += run.speed.span_ns(len(run.data))
         if self._listener is not None:
             other = self._speed if run.talker is None else self._host_speed
             garbled = run.clashed or run.heard != run.data or run.speed.key != other.key
