@@ -156,14 +156,9 @@ class HalfDuplex:
         """Look for the answer in what was heard; everything intact on the way is accounted for."""
         heard, request = bytes(waiting.heard), waiting.request
         if not waiting.past_echo:
-            if heard.startswith(request.frame) and waiting.last_s <= waiting.sent_s + _END_S:
-                waiting.position = waiting.accounted = len(request.frame)
-                if self._echoes < 0:  # so far it did not hear itself: another client may just have asked the same
-                    waiting.record.ledger.overheard()
-                self._echoes = min(self._echoes + 1, _ECHO_SURE)
-            elif request.frame.startswith(heard) and not waiting.over:
+            if request.frame.startswith(heard) and heard != request.frame and not waiting.over:
                 return
-            waiting.past_echo = True
+            self._pass_echo(waiting, heard)
         while waiting.position < len(heard):
             length = request.measure(heard, waiting.position)
             if length > 0:
@@ -181,6 +176,16 @@ class HalfDuplex:
                 return
             else:
                 waiting.position += 1
+
+    def _pass_echo(self, waiting: "_Waiting", heard: bytes) -> None:
+        """Skip the adapter's own echo, which comes at once or never."""
+        waiting.past_echo = True
+        if not heard.startswith(waiting.request.frame) or waiting.last_s > waiting.sent_s + _END_S:
+            return
+        waiting.position = waiting.accounted = len(waiting.request.frame)
+        if self._echoes < 0:  # so far it did not hear itself: another client may just have asked the same
+            waiting.record.ledger.overheard()
+        self._echoes = min(self._echoes + 1, _ECHO_SURE)
 
     def _judge(self, waiting: "_Waiting", frame: bytes) -> bool:
         """Decide on an intact frame that could be the answer; say whether the attempt has ended with it."""

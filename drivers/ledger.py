@@ -104,8 +104,8 @@ class Ledger:
         self._last_frame = frame
         self._last_request = answered.request
         self._fresh = False
-        self._others &= not answered.after_others
-        proven = first == len(self._owed) - 1 and answered.times == 1
+        self._others &= not answered.after_others  # what they asked before that is answered too
+        proven = first == len(self._owed) - 1 and answered.times == 1 and not self._others
         answered.times -= 1
         del self._owed[: first if answered.times else first + 1]
         return Verdict.PROVEN if proven else Verdict.LATE
