@@ -184,7 +184,7 @@ class HalfDuplex:
             return
         waiting.position = waiting.accounted = len(waiting.request.frame)
         if self._echoes < 0:  # so far it did not hear itself: another client may just have asked the same
-            waiting.record.ledger.overheard()
+            waiting.record.ledger.overheard(alike=True)
         self._echoes = min(self._echoes + 1, _ECHO_SURE)
 
     def _judge(self, waiting: "_Waiting", frame: bytes) -> bool:

@@ -35,6 +35,7 @@ class _Owed:
     request: Request
     times: int  # asked that often in a row without an answer
     after_others: bool = True  # asked after all that others were heard to ask
+    alike: bool = False  # others have asked the same after it, and nothing else
 
 
 class Ledger:
@@ -66,11 +67,16 @@ class Ledger:
         """Note that the line was away: somebody else may have asked meanwhile."""
         self._fresh = True
 
-    def overheard(self) -> None:
-        """Note that somebody else talks with the unit: it may owe an answer to a question that is not ours."""
-        self._others = True
+    def overheard(self, *, alike: bool = False) -> None:
+        """Note that somebody else talks with the unit: it may owe an answer to a question that is not ours.
+
+        Args:
+            alike: they have asked what was asked last; its answer is the wanted value whoever caused it.
+        """
         for entry in self._owed:
             entry.after_others = False
+            entry.alike = alike and not self._others
+        self._others = True
 
     def heard_last(self, request: Request) -> bool:
         """Say whether the frame heard last answers this question, so that an equal answer to it would prove nothing."""
@@ -105,7 +111,7 @@ class Ledger:
         self._last_request = answered.request
         self._fresh = False
         self._others &= not answered.after_others  # what they asked before that is answered too
-        proven = first == len(self._owed) - 1 and answered.times == 1 and not self._others
+        proven = first == len(self._owed) - 1 and answered.times == 1 and (not self._others or answered.alike)
         answered.times -= 1
         del self._owed[: first if answered.times else first + 1]
         return Verdict.PROVEN if proven else Verdict.LATE
