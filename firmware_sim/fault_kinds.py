@@ -185,7 +185,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "split": Kind(
             strikes="answer",
-            title="the answer pauses for `pause` after `bytes` bytes",
+            title="the answer pauses for `pause` after `bytes` bytes (not on modbus-tcp)",
             parameters={"bytes": Parameter(default=4, lowest=1), "pause": _time(20)},
         ),
         "noise": Kind(

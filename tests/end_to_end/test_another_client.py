@@ -51,4 +51,3 @@ def test_a_client_that_asks_now_and_then_costs_few_readings() -> None:
 def test_the_same_traffic_catches_a_bus_that_ignores_what_others_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ledger, "overheard", lambda ledger, *, alike=False: None)
     assert busy_line("map", CASES[-1][1]).untrue
-    assert busy_line("paroscientific", CASES[1][1]).untrue
