@@ -73,7 +73,7 @@ class HalfDuplex:
         if not silent:
             return _unanswered(request, Outcome.BUSY, bytes(self._heard[-64:]), loop.time())
         self._sweep()
-        if settled and not record.ledger.settled(request):
+        if settled and not record.ledger.settled(request):  # by what was heard just now
             return None
         self._note(record, request)
         self._write(request.frame)

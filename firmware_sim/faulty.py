@@ -63,12 +63,14 @@ class FaultyFirmware:
     @property
     def addresses(self) -> frozenset[int] | None:
         """What the device listens to; anything while it may have another address."""
-        return None if self._armed("address") else self.firmware.addresses
+        return None if self._faults.armed and self._armed("address") else self.firmware.addresses
 
     @property
     def wakes_at_ns(self) -> int | None:
         """When the device wants to talk on its own; not before it hears again."""
         due = self.firmware.wakes_at_ns
+        if due is None and not self._faults.armed:
+            return None
         dues = [] if due is None else [max(self._clock.true_ns(due), self._deaf_until)]
         if self._faults.armed:
             babbles = [each.due_after(self._babbled.get(each)) for each in self._armed("babble")]
@@ -77,6 +79,8 @@ class FaultyFirmware:
 
     def baud(self, at_ns: int) -> int | None:
         """Return the speed at which it talks and listens if that is not the line's."""
+        if not self._faults.armed:
+            return None
         bauds = [each.fault.value("baud") for each in self._armed("baud") if each.lasts(at_ns)]
         return bauds[-1] if bauds else None
 

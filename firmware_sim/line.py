@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter
 from random import Random
 from typing import Any, Final
 
@@ -84,8 +85,7 @@ class Line:
         bus: baud and format of the stations, and of the host until `set_host` says otherwise.
         seed: of the garbage.
         echo: the host's adapter hears what it sends.
-        copper: a real line carries the characters: what the host sends comes when it is over, and what it hears is
-            handed out before the line has carried it.
+        copper: a real line carries the characters: the host's come when they are over, its answers go out at once.
         wear: what the wires do to characters.
         listener: told of each run, for a trace.
     """
@@ -235,9 +235,9 @@ class Line:
 
     def _over(self, run: _Run, characters: int) -> int:
         """Return when so many characters of a run are handed over."""
-        if self._copper:
-            return run.end if run.talker is None else run.start
-        return run.start + run.speed.span_ns(characters)
+        if not self._copper:
+            return run.start + run.speed.span_ns(characters)
+        return run.end if run.talker is None else run.start
 
     def _concerns_somebody(self, run: _Run) -> bool:
         """Say whether a framed station may act on these characters: most answers concern the host alone."""
@@ -272,10 +272,10 @@ class Line:
                 self._settle(run, len(run.data))
                 self._finish(run)
         self._forget(heard)
-        heard.sort(key=_start)
+        heard.sort(key=attrgetter("start"))
         whole = heard[0].heard if len(heard) == 1 else b"".join([run.heard for run in heard])
         talkers = {run.talker for run in heard}
-        alike = all(run.speed is self._speed or run.speed.key == self._speed.key for run in heard)
+        alike = {run.speed.key for run in heard} == {self._speed.key}
         for station in self._framed:
             if station in talkers or not alike:
                 self._offer(at, station, self._frame(at, station, heard))
@@ -288,7 +288,7 @@ class Line:
         speed = self._speed_of(station, at)
         others = [run for run in runs if run.talker is not station]
         frame = b"".join([self._understood(run.heard, run.speed, speed) for run in others])
-        return frame if station.addresses is None or frame[:1] in {bytes([each]) for each in station.addresses} else b""
+        return frame if frame and (station.addresses is None or frame[0] in station.addresses) else b""
 
     def _speed_of(self, station: _Station, at: int) -> Speed:
         baud = None if station.own_baud is None else station.own_baud(at)
@@ -337,8 +337,7 @@ class Line:
                 cuts = [size] if self._copper else _fifo_cuts(size)
                 over = start + speed.span_ns(size)
                 run = _Run(station, speed, start, start if self._copper else over, reply.data, reply.data, cuts)
-                # Its next frame must be told from this one.
-                station.busy_until = over + (self._silence if station.framed else 0)
+                station.busy_until = over + (self._silence if station.framed else 0)  # to tell its frames apart
                 self._answers += 1
                 self._station_bytes += size
                 self._begin(at, run)
@@ -350,10 +349,8 @@ class Line:
         if due is not None:
             due = max(due, at)
             if due != station.wake_due:
-                station.wake_due = due
                 self._at(due, self._wake, station)
-        else:
-            station.wake_due = None
+        station.wake_due = due
 
     def _settle(self, run: _Run, upto: int) -> None:
         """Decide what was heard of a run's characters that are over by now: all who disturbed them are known."""
@@ -401,7 +398,3 @@ class Line:
 
 def _fifo_cuts(size: int) -> list[int]:
     return [size] if size <= _FIFO else [size, *range((size - 1) // _FIFO * _FIFO, 0, -_FIFO)]
-
-
-def _start(run: _Run) -> int:
-    return run.start

@@ -22,6 +22,9 @@ def faults(now_ns=lambda: 0, seed=1):
         ("crc:*@+1.5s", {"kind": "crc", "target": "*", "for_ns": 1500 * MS}),
         ("crc:aft@#3", {"kind": "crc", "target": "aft", "nth": 3}),
         ("crc:aft@/10,count=2", {"kind": "crc", "target": "aft", "every": 10, "count": 2}),
+        ("crc:aft@=01 04..0a@#2", {"kind": "crc", "target": "aft", "nth": 2, "request": "0104..0a"}),
+        ("offset:aft,by=-2kPa", {"kind": "offset", "target": "aft", "parameters": {"by": -2000.0}}),
+        ("intruder:aft,request=0A0b", {"kind": "intruder", "target": "aft", "parameters": {"request": b"\x0a\x0b"}}),
         ("crc:aft@2min@5%", {"kind": "crc", "target": "aft", "after_ns": 120 * S, "probability": 0.05}),
         (" noise : aft @ 1 s , before = 0 , after = 7 ", None),
     ],
@@ -56,6 +59,15 @@ def test_specs_say_what_the_grammar_says(spec, words):
         ("stuck:p1@#3", "lasts for a time"),
         ("unplug:aft@5%", "lasts for a time"),
         ("reboot:p1@1s+2s", "at a moment"),
+        ("silence:p1@=", "in hexadecimal"),
+        ("silence:p1@=010", "in hexadecimal"),
+        ("spike:p1@=01", "leave @=01 out"),
+        ("babble:p1@=01", "lasts for a time"),
+        ("babble:p1,every=0s", "is below 1ms"),
+        ("baud:p1,baud=200", "not within 300..4000000"),
+        ("skew:p1,speed=0%", "not within 1%..10000%"),
+        ("offset:p1,by=20", "needs a unit"),
+        ("intruder:aft,request=01x", "in hexadecimal"),
     ],
 )
 def test_a_wrong_spec_is_explained_with_an_example(spec, complaint):
@@ -114,9 +126,15 @@ def test_an_unknown_target_is_refused_with_the_nearest_one():
         faults().inject("silence:sm_p")
 
 
-def test_only_a_bus_can_be_unplugged():
+@pytest.mark.parametrize("kind", ["unplug", "rename", "bits", "intruder", "traffic"])
+def test_what_strikes_line_or_port_has_a_bus_as_target(kind):
     with pytest.raises(FaultError, match="no bus 'sm_p1'"):
-        faults().inject("unplug:sm_p1")
+        faults().inject(f"{kind}:sm_p1")
+
+
+def test_a_cable_is_cut_before_a_transducer():
+    with pytest.raises(FaultError, match="no transducer 'aft'"):
+        faults().inject("cut:aft")
 
 
 def test_inject_list_clear():
