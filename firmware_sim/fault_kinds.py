@@ -100,7 +100,7 @@ def whole(text: str, where: str) -> int:
 
 def time_text(ns: int) -> str:
     """Return a time as a spec writes it."""
-    return f"{ns // _NS}s" if ns % _NS == 0 else f"{_plain(ns / 1e6)}ms"
+    return f"{ns // _NS}s" if ns % _NS == 0 else f"{ns / 1e6!r}ms"
 
 
 def _plain(number: float) -> str:

@@ -26,7 +26,7 @@ from random import Random
 from typing import Any, Final
 
 from drivers.units import UnitError, parse_quantity
-from firmware_sim.fault_kinds import KINDS, FaultError, Value, percent_text, time_text, whole
+from firmware_sim.fault_kinds import KINDS, FaultError, Value, time_text, whole
 
 EVERYTHING: Final = "*"
 _NS: Final = 1_000_000_000
@@ -113,7 +113,7 @@ class Fault:
             words.append(f"@{begin}" + ("" if self.for_ns is None else f"+{time_text(self.for_ns)}"))
         words += [f"@#{self.nth}"] if self.nth is not None else []
         words += [f"@/{self.every}"] if self.every is not None else []
-        words += [f"@{percent_text(self.probability)}"] if self.probability is not None else []
+        words += [f"@{self.probability * 100!r}%"] if self.probability is not None else []
         words += [f"@={self.request}"] if self.request is not None else []
         words += [f",{name}={KINDS[self.kind].parameters[name].text(value)}" for name, value in self.parameters.items()]
         words += [f",count={self.count}"] if self.count is not None else []

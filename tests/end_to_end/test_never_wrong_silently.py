@@ -110,10 +110,8 @@ def test_no_wrong_value_is_reported_as_good_while_everything_goes_wrong_at_once(
     assert len(seen.struck()) >= 4
     assert seen.untrue == []
     for transducer in STATIONS[station].transducers:
+        assert len(seen.good(transducer, start_s=5.0, end_s=40.0)) >= 4
         assert {each.quality for each in seen.of(transducer, start_s=52.0)} == {Quality.GOOD}
-    good = [len(seen.good(transducer, start_s=5.0, end_s=40.0)) for transducer in STATIONS[station].transducers]
-    assert min(good) >= 1
-    assert sum(good) >= 4 * len(good)
 
 
 @pytest.mark.parametrize("echo", [(), ("b",)], ids=["silent adapter", "adapter that hears itself"])

@@ -63,7 +63,7 @@ def test_specs_say_what_the_grammar_says(spec, words):
         ("silence:p1@=010", "in hexadecimal"),
         ("spike:p1@=01", "leave @=01 out"),
         ("babble:p1@=01", "lasts for a time"),
-        ("babble:p1,every=0s", "is below 1ms"),
+        ("babble:p1,every=0s", "is below 1.0ms"),
         ("baud:p1,baud=200", "not within 300..4000000"),
         ("skew:p1,speed=0%", "not within 1%..10000%"),
         ("offset:p1,by=20", "needs a unit"),
@@ -90,7 +90,7 @@ def _some_fault(kind):
     if KINDS[kind].when != "times":
         words["nth"] = st.none() | st.integers(1, 10**6)
         words["every"] = st.none() | st.integers(1, 10**6)
-        words["probability"] = st.none() | st.integers(1, 100).map(percent)
+        words["probability"] = st.none() | st.sampled_from([0.05, 0.4, 1.0])
     if KINDS[kind].when in {"requests", "both"}:
         words["request"] = st.none() | st.lists(st.sampled_from(["..", "00", "a7"]), min_size=1).map("".join)
     numbers = {name: _some_value(each) for name, each in KINDS[kind].parameters.items()}
