@@ -1,8 +1,9 @@
 """A whole emulated rig from its rig file: devices, lines, faults, and a port for each bus."""
 
 import asyncio
+import re
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -14,17 +15,24 @@ from drivers.rig import BusKind, Rig, Transducer
 from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.device_clock import DeviceClock
+from firmware_sim.fault_kinds import kinds_of
 from firmware_sim.faults import EVERYTHING, Fault, Faults
-from firmware_sim.faulty import FaultyFirmware, FaultySensor
+from firmware_sim.faulty import FaultyFirmware
+from firmware_sim.faulty_line import Strangers, WornWires
+from firmware_sim.faulty_sensor import FaultySensor
 from firmware_sim.firmware.firmware import Firmware, ModbusFirmware, Sensor, Twin
 from firmware_sim.line import Line
+from firmware_sim.line_time import span_ns
 from firmware_sim.modbus_tcp import ModbusTcpUnits
-from firmware_sim.ports import Port, Receive, Session
+from firmware_sim.ports import Port, Receive
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
 
 GROUP: Final = "manovac.twins"
+_PORT_KINDS: Final = kinds_of("port")
+_FORMAT: Final = re.compile(r"[78][NEO][12]")
 
 
 class FleetError(EmulatorError, ValueError):
@@ -58,8 +66,9 @@ def _twin(name: str, transducer: str) -> Twin:
 class _LineBus:
     """A line on the running loop's clock."""
 
-    def __init__(self, line: Line, clock: EmulatorClock) -> None:
+    def __init__(self, line: Line, strangers: Strangers, clock: EmulatorClock) -> None:
         self._line = line
+        self._strangers = strangers
         self._clock = clock
         self._alarm = Alarm(clock, self._ring)
         self._send: Receive | None = None
@@ -76,10 +85,17 @@ class _LineBus:
         self._send = None
         self._alarm.set(None)
 
+    def look_again(self) -> None:
+        """Ask all who are on the line anew what they want: faults came or went."""
+        now_ns = self._clock.now_ns()
+        self._line.look_again(now_ns)
+        self._ring(now_ns)
+
     def _receive(self, data: bytes) -> None:
         now_ns = self._clock.now_ns()
         heard = self._line.advance(now_ns)
         self._line.host_sends(now_ns, data)
+        self._strangers.overhear(data)
         self._alarm.set(self._line.next_event_ns)
         self._deliver(heard)
 
@@ -110,9 +126,12 @@ class Fleet:
         faults: in force from the start, besides the rig file's own.
         echo: buses whose adapter hears what it sends.
         twins: model -> twin, besides those that entry points offer.
+        formats: bus -> format that its client uses, where that is not the line's: a pty cannot carry it.
+        serial: bus -> path of the adapter on whose real line it is served.
+        tell: is told when a port comes or goes.
 
     Raises:
-        FleetError: a model has no twin, or a unit cannot be what the file says.
+        FleetError: a model has no twin, a unit cannot be what the file says, or the rig has no such serial bus.
         FaultError: a fault of the rig file or of `faults` cannot be.
     """
 
@@ -125,6 +144,9 @@ class Fleet:
         faults: Iterable[Fault | str] = (),
         echo: Collection[str] = (),
         twins: Mapping[str, Twin] = MappingProxyType({}),
+        formats: Mapping[str, str] = MappingProxyType({}),
+        serial: Mapping[str, str] = MappingProxyType({}),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ports: dict[str, str] = {}
         self.memory: dict[str, MemoryPort] = {}
@@ -133,6 +155,8 @@ class Fleet:
         self._world = world
         self._trace = trace
         self._twins = twins
+        self._serial = serial
+        self._tell = tell
         self._clock = EmulatorClock()
         self.faults = Faults(
             seed=rig.emulator.seed, transducers=rig.transducers, buses=rig.buses, now_ns=self._clock.now_ns
@@ -140,9 +164,17 @@ class Fleet:
         for fault in (*rig.emulator.faults, *faults):
             self.faults.inject(fault)
         self._buses = {bus: self._bus(bus, echo=bus in echo) for bus in rig.buses}
-        self._open: dict[str, Port] = {}
+        for bus, form in formats.items():
+            self._serial_bus(bus)
+            if _FORMAT.fullmatch(form) is None:
+                raise FleetError(f"bus {bus}: '{form}' is no format: write data bits, parity, stop bits, as in 8E1")
+            self.lines[bus].set_host(rig.buses[bus].baud, form)
+        for bus in serial:
+            self._serial_bus(bus)
+        self._formats = formats
+        self._open: dict[str, tuple[Port, bool]] = {}
         self._changed = asyncio.Event()
-        self.faults.changed = self._changed.set
+        self.faults.changed = self._faults_changed
         self._minder: asyncio.Task[None] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -169,18 +201,12 @@ class Fleet:
             OSError: no port can be opened.
         """
         self._clock.start()
-        ports: dict[str, Port] = {}
-        if memory:
-            self.memory = {name: self._memory_port(name) for name in self._buses}
-            ports.update(self.memory)
-        else:
+        if not memory:
             self._folder = tempfile.TemporaryDirectory(prefix="manovac-")
-            ports.update({name: self._real_port(name, Path(self._folder.name)) for name in self._buses})
+        ports = _Ports(self._make_port)
         try:
-            for name, port in ports.items():
-                await port.open()
-                self._open[name] = port
-                self.ports[name] = port.address
+            for name in self._buses:
+                await self._open_port(name, ports, renamed=False)
         except BaseException:
             await self.stop()
             raise
@@ -196,7 +222,7 @@ class Fleet:
             await asyncio.wait({self._minder})
         for bus in self._buses.values():
             bus.close()
-        for port in self._open.values():
+        for port, _ in self._open.values():
             port.close()
         self._open.clear()
         self.ports.clear()
@@ -208,6 +234,19 @@ class Fleet:
         if minder is not None and not minder.cancelled():
             minder.result()
 
+    def _serial_bus(self, name: str) -> None:
+        """Refuse a name that no serial bus has."""
+        known = [bus for bus, each in self._rig.buses.items() if each.kind is BusKind.SERIAL]
+        if name not in known:
+            raise FleetError(f"the rig has no serial bus '{name}' (serial buses: {', '.join(known) or 'none'})")
+
+    def _faults_changed(self) -> None:
+        self._changed.set()
+        if self._minder is not None:
+            for bus in self._buses.values():
+                if isinstance(bus, _LineBus):
+                    bus.look_again()
+
     def _bus(self, name: str, *, echo: bool) -> _LineBus | ModbusTcpUnits:
         bus = self._rig.buses[name]
         devices = {unit: self._device(name, unit, transducers) for unit, transducers in self._rig.units(name).items()}
@@ -215,16 +254,26 @@ class Fleet:
             units = {unit: (self._modbus(name, unit, device), faulty) for unit, (device, faulty) in devices.items()}
             listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
             return ModbusTcpUnits(units, self._clock, listener)
+        names = {name, EVERYTHING}
         line = Line(
             bus,
             f"{self._rig.emulator.seed}:{name}",
             echo=echo,
+            copper=name in self._serial,
+            wear=WornWires(names=names, faults=self.faults),
             listener=None if self._trace is None else lambda t, who, data, note: self._record(name, t, who, data, note),
         )
         for unit, (_, faulty) in devices.items():
-            line.add(f"unit {unit}", faulty)
+            line.add(f"unit {unit}", faulty, faulty.baud)
         self.lines[name] = line
-        return _LineBus(line, self._clock)
+        strangers = Strangers(
+            names=names,
+            faults=self.faults,
+            silence_framed=line.silence_framed,
+            unit=next(unit for unit in range(247, 0, -1) if unit not in devices),
+        )
+        line.add("stranger", strangers)
+        return _LineBus(line, strangers, self._clock)
 
     def _device(self, bus: str, unit: int, transducers: Mapping[str, Transducer]) -> tuple[Firmware, FaultyFirmware]:
         first, *others = transducers
@@ -234,8 +283,9 @@ class Fleet:
                 raise FleetError(
                     f"unit {unit} of bus {bus} is a {model} for {first}, a {transducers[other].model} for {other}"
                 )
+        clock = DeviceClock(names={*transducers, bus, EVERYTHING}, faults=self.faults)
         sensors = {
-            name: FaultySensor(self._world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults)
+            name: FaultySensor(self._world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults, clock=clock)
             for name in transducers
         }
         twin = self._twins[model] if model in self._twins else _twin(model, first)
@@ -246,8 +296,20 @@ class Fleet:
             names={*transducers, bus, EVERYTHING},
             faults=self.faults,
             note=None if self._trace is None else lambda t, kinds: self._record(bus, t, f"unit {unit}", b"", kinds),
+            clock=clock,
+            before=self._before(bus, unit),
+            character_ns=0 if self._rig.buses[bus].kind is BusKind.MODBUS_TCP else span_ns(self._rig.buses[bus], 1),
         )
         return device, faulty
+
+    def _before(self, bus: str, unit: int) -> set[str]:
+        """Return the transducers from the host's end of a bus up to a unit, in the rig file's order."""
+        before: set[str] = set()
+        for number, transducers in self._rig.units(bus).items():
+            before |= transducers.keys()
+            if number == unit:
+                break
+        return before
 
     def _modbus(self, bus: str, unit: int, device: Firmware) -> ModbusFirmware:
         if not hasattr(device, "serve"):
@@ -259,38 +321,68 @@ class Fleet:
         if self._trace is not None:
             self._trace.add(Record(t_ns=t_ns, bus=bus, talker=talker, data=data, note=note))
 
-    def _session(self, name: str) -> tuple[Session, bool]:
-        return self._buses[name].session, self._rig.buses[name].kind is BusKind.MODBUS_TCP
+    def _make_port(self, name: str, *, renamed: bool) -> Port:
+        """Make a bus' port, or the one that it has while it goes by another name."""
+        words, bus = self._rig.buses[name], self._buses[name]
+        several = words.kind is BusKind.MODBUS_TCP
+        called = f"{name}-renamed" if renamed else name
+        if self._folder is None:
+            self.memory[called] = port = MemoryPort(called, bus.session, several=several)
+            return port
+        if name in self._serial and not renamed:
+            from firmware_sim.ports.serial_port import SerialPort  # noqa: PLC0415 - the emulator alone needs no pyserial
 
-    def _memory_port(self, name: str) -> MemoryPort:
-        session, several = self._session(name)
-        return MemoryPort(name, session, several=several)
+            line, path = self.lines[name], self._serial[name]
+            return SerialPort(name, path, words, bus.session, framed=line.silence_framed, tell=self._tell)
+        if words.kind is BusKind.SERIAL:
+            form = self._formats.get(name)
+            return PtyPort(Path(self._folder.name) / called, words, bus.session, self.lines[name].set_host, form)
+        return TcpPort(bus.session, several=several)
 
-    def _real_port(self, name: str, folder: Path) -> Port:
-        session, several = self._session(name)
-        bus = self._rig.buses[name]
-        if bus.kind is BusKind.SERIAL:
-            return PtyPort(folder / name, bus, session, self.lines[name].set_host)
-        return TcpPort(session, several=several)
+    async def _open_port(self, name: str, ports: "_Ports", *, renamed: bool) -> None:
+        port = ports.port(name, renamed=renamed)
+        await port.open()
+        self._open[name] = port, renamed
+        self.ports[name] = port.address
+        if renamed:
+            self._tell(f"bus {name}: its port goes by {port.address} now")
 
-    async def _mind_plugs(self, ports: Mapping[str, Port]) -> None:
-        """Close and open ports when faults unplug buses."""
+    async def _mind_plugs(self, ports: "_Ports") -> None:
+        """Close and open ports when faults unplug or rename buses."""
         while True:
             self._changed.clear()
             now_ns = self.now_ns()
             changes_ns: list[int] = []
-            for name, port in ports.items():
-                unplugs = list(self.faults.on({name, EVERYTHING}, {"unplug"}))
+            for name in self._buses:
+                faults = list(self.faults.on({name, EVERYTHING}, _PORT_KINDS))
                 changes_ns += [
-                    t for each in unplugs for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
+                    t for each in faults for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
                 ]
-                out = any(each.lasts(now_ns) for each in unplugs)
-                if out and name in self._open:
-                    self._open.pop(name).close()
-                elif not out and name not in self._open:
-                    await port.open()
-                    self._open[name] = port
+                lasting = {each.fault.kind for each in faults if each.lasts(now_ns)}
+                wanted = None if "unplug" in lasting else "rename" in lasting
+                if name in self._open and self._open[name][1] is not wanted:
+                    self._open.pop(name)[0].close()
+                if wanted is not None and name not in self._open:
+                    await self._open_port(name, ports, renamed=wanted)
             timer = self._clock.call_at(min(changes_ns), self._changed.set) if changes_ns else None
             await self._changed.wait()
             if timer is not None:
                 timer.cancel()
+
+
+class _MakePort(Protocol):
+    def __call__(self, name: str, *, renamed: bool) -> Port: ...
+
+
+class _Ports:
+    """The ports of a fleet by bus and name, made when they are first needed."""
+
+    def __init__(self, make: _MakePort) -> None:
+        self._make = make
+        self._made: dict[tuple[str, bool], Port] = {}
+
+    def port(self, name: str, *, renamed: bool) -> Port:
+        """Return a bus' port under that name."""
+        if (name, renamed) not in self._made:
+            self._made[name, renamed] = self._make(name, renamed=renamed)
+        return self._made[name, renamed]

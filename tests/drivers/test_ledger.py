@@ -188,3 +188,43 @@ def test_a_question_made_anew_each_time_is_the_same_question() -> None:
     for _ in range(100):
         ledger.asked(question(count=7))
     assert len(list(ledger.owed)) == 1
+
+
+def proven() -> Ledger:
+    ledger = Ledger()
+    ledger.asked(F)
+    assert ledger.heard(FRAMES["f"], F) is Verdict.PROVEN
+    return ledger
+
+
+def test_a_unit_that_others_asked_needs_a_fence_put_after_that() -> None:
+    ledger = proven()
+    ledger.overheard()
+    assert not ledger.settled(A)
+    ledger.asked(G)
+    assert ledger.heard(FRAMES["g"], G) is Verdict.PROVEN
+    assert ledger.settled(A)
+
+
+def test_what_comes_after_somebody_elses_question_proves_nothing_and_still_a_fence_is_needed() -> None:
+    ledger = proven()
+    ledger.asked(A)
+    ledger.overheard()
+    assert ledger.heard(FRAMES["v"], A) is Verdict.LATE
+    assert not ledger.settled(A)
+
+
+def test_the_answer_to_a_question_that_others_repeat_is_the_wanted_value_but_one_more_may_come() -> None:
+    ledger = proven()
+    ledger.asked(A)
+    ledger.overheard(alike=True)
+    assert ledger.heard(FRAMES["v"], A) is Verdict.PROVEN
+    assert not ledger.settled(B)
+
+
+def test_others_who_asked_something_else_too_make_the_repeated_question_doubtful() -> None:
+    ledger = proven()
+    ledger.overheard()
+    ledger.asked(A)
+    ledger.overheard(alike=True)
+    assert ledger.heard(FRAMES["v"], A) is Verdict.LATE

@@ -1,7 +1,7 @@
 import pytest
 
 from firmware_sim.clock import run_virtual
-from firmware_sim.line import span_ns
+from firmware_sim.line_time import span_ns
 from firmware_sim.replay import Replay, ReplayError, load_replay
 from tests.drivers.trace.said import MS, answer, ask, header, trace
 from tests.firmware_sim.devices import Client, bus, mbap
