@@ -2,12 +2,12 @@
 
 # ruff: noqa: D102 - what `happen` and its parts do stands where they are first defined
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from drivers.units import parse_quantity
-from firmware_sim.physics.gas import REFERENCE_PA, crack_kg_per_s
+from firmware_sim.physics.gas import GASES, REFERENCE_PA, crack_kg_per_s
 from firmware_sim.physics.sensor import Upset
 from firmware_sim.physics.setting import Machine, Opening, Passage, crew, gas_flow, hole, leak, repress
 from firmware_sim.physics.world import World
@@ -45,6 +45,8 @@ Period = Annotated[float, _quantity("time"), AfterValidator(_positive)]
 Pressure = Annotated[float, _quantity("pressure"), AfterValidator(_positive)]
 PressureChange = Annotated[float, _quantity("pressure")]
 PressureRate = Annotated[float, _quantity("pressure rate")]
+PartialPressure = Annotated[float, _quantity("pressure"), AfterValidator(_not_negative)]
+Temperature = Annotated[float, _quantity("temperature"), AfterValidator(_positive)]
 SmallTemperature = Annotated[float, _quantity("temperature"), AfterValidator(_small)]
 Volume = Annotated[float, _quantity("volume"), AfterValidator(_positive)]
 Length = Annotated[float, _quantity("length"), AfterValidator(_positive)]
@@ -276,6 +278,40 @@ class SpaceWalk(_AtHatch):
         world.move_hatch(hatch, Passage.OPEN, over_ns + _EQUALISING_NS)
 
 
+class Decree(Deed):
+    """The air of a segment is as told, wherever it came from: warmer, more or less of it, or of another mixture."""
+
+    do: Literal["air"]
+    segment: str
+    temperature: Temperature | None = None
+    pressure: Pressure | None = None
+    N2: PartialPressure | None = None
+    O2: PartialPressure | None = None
+    CO2: PartialPressure | None = None
+    H2O: PartialPressure | None = None
+
+    @model_validator(mode="after")
+    def _says_something_once(self) -> Self:
+        partial_pa = self._partial_pa()
+        if self.pressure is not None and partial_pa:
+            raise ValueError("the pressure is the sum of the gases': tell the one or the others")
+        if self.temperature is None and self.pressure is None and not partial_pa:
+            raise ValueError(f"tell temperature, pressure, or one of {', '.join(GASES)}")
+        return self
+
+    def _partial_pa(self) -> dict[str, float]:
+        return {gas: value for gas in GASES if (value := getattr(self, gas)) is not None}
+
+    def happen(self, world: World, at_ns: int) -> None:
+        world.alter(
+            self.segment,
+            at_ns,
+            temperature_k=self.temperature,
+            pressure_pa=self.pressure,
+            partial_pa=self._partial_pa(),
+        )
+
+
 class Sensor(Deed):
     """A transducer's sensing element goes wrong; without `offset`, `drift` and `stuck` it is well again."""
 
@@ -307,5 +343,6 @@ DEEDS: Final[dict[str, type[Deed]]] = {
     "repress": Repress,
     "docking": Docking,
     "eva": SpaceWalk,
+    "air": Decree,
     "sensor": Sensor,
 }

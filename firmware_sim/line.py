@@ -119,6 +119,9 @@ class Line:
     stations hear characters as they come. Everybody hears everybody but himself. A station answers one thing after
     another: while it is busy, what it hears waits. Characters that overlap reach all hearers as garbage.
 
+    Attributes:
+        host: baud and format that the host has set.
+
     Args:
         bus: baud and format of the stations, and of the host until `set_host` says otherwise.
         seed: of the garbage.
@@ -127,6 +130,7 @@ class Line:
     """
 
     def __init__(self, bus: Bus, seed: int | str, *, echo: bool = False, listener: Listener | None = None) -> None:
+        self.host = (bus.baud, bus.format)
         self._bus = bus
         self._speed = self._host_speed = _Speed(bus)
         self._mismatch = False
@@ -152,6 +156,15 @@ class Line:
         (self._framed if station.framed else self._terminated).append(station)
         self._watch(0, station)
 
+    def restart(self, name: str, at_ns: int) -> None:
+        """Let a station lose its power and come back; what it has begun to answer still goes out."""
+        self._process(at_ns)
+        for station in (*self._framed, *self._terminated):
+            if station.name == name:
+                station.inbox.clear()
+                station.firmware.reboot(at_ns)
+                self._watch(at_ns, station)
+
     def set_host(self, baud: int, form: str) -> None:
         """Take the host's own baud and format from its next character on.
 
@@ -161,6 +174,7 @@ class Line:
         other = self._bus.model_copy(update={"baud": baud, "format": form})
         self._host_speed = _Speed(other)
         self._mismatch = (baud, form[:2]) != (self._bus.baud, self._bus.format[:2])
+        self.host = (baud, form)
 
     @property
     def statistics(self) -> LineStatistics:

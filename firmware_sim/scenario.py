@@ -16,6 +16,7 @@ from drivers.rig_problems import Findings, did_you_mean, report
 from drivers.toml_places import Path as KeyPath
 from drivers.toml_places import places
 from firmware_sim import EmulatorError
+from firmware_sim.deed_words import mistakes, no_such_deed
 from firmware_sim.deeds import DEEDS, Deed, Pressure, SmallTemperature, Time, Volume
 from firmware_sim.physics.climate import Climate
 from firmware_sim.physics.world import World
@@ -178,13 +179,13 @@ def _table(raw: Mapping[str, Any], name: str, findings: Findings) -> dict[str, A
 
 def _deed(words: Any, path: KeyPath, findings: Findings) -> Deed | None:
     do = words.get("do") if isinstance(words, dict) else None
-    if not isinstance(do, str):
-        findings.error(path, f"an event needs `do`: one of {', '.join(DEEDS)}", at="key")
-        return None
-    if do not in DEEDS:
-        findings.error((*path, "do"), f"nothing is called '{do}'{did_you_mean(do, DEEDS)} (known: {', '.join(DEEDS)})")
-        return None
-    return _read(DEEDS[do], words, path, findings)
+    if isinstance(do, str) and do in DEEDS:
+        return _read(DEEDS[do], words, path, findings)
+    if isinstance(do, str):
+        findings.error((*path, "do"), no_such_deed(do))
+    else:
+        findings.error(path, no_such_deed(do), at="key")
+    return None
 
 
 def _read(model: type[_Model], words: Any, path: KeyPath, findings: Findings) -> _Model | None:
@@ -192,19 +193,6 @@ def _read(model: type[_Model], words: Any, path: KeyPath, findings: Findings) ->
     try:
         return model.model_validate(words)
     except ValidationError as error:
-        known = list(model.model_fields)
-        for each in error.errors(include_url=False):
-            key = next((part for part in each["loc"] if isinstance(part, str)), "")
-            if each["type"] == "missing":
-                findings.error(path, f"missing key '{key}'", at="key")
-            elif each["type"] == "extra_forbidden":
-                hint = did_you_mean(key, known) or f" (known: {', '.join(known)})"
-                findings.error((*path, key), f"unknown key '{key}'{hint}", at="key")
-            else:
-                findings.error((*path, key) if key else path, f"{key}: {_message(each)}".removeprefix(": "))
+        for key, message in mistakes(model, error):
+            findings.error((*path, key) if key else path, message, at="value" if key else "key")
     return None
-
-
-def _message(error: Any) -> str:
-    message: str = error["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:] if not message.startswith("'") else message

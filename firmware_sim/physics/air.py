@@ -5,7 +5,7 @@ moment can be asked, in any order, and the same seed and events give the same an
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,11 +39,27 @@ class Refill:
     pressure_pa: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alter:
+    """An event that changes a segment's air by decree; where open hatches join it to others, they share at once.
+
+    Attributes:
+        temperature_k: of its air, which then settles to its surroundings again; None for as it is.
+        pressure_pa: by more or less of the same mixture; None for what temperature and partial pressures make it.
+        partial_pa: gas -> its partial pressure, for those of `GASES` that change.
+    """
+
+    segment: str
+    temperature_k: float | None = None
+    pressure_pa: float | None = None
+    partial_pa: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Event:
     at_ns: int
     number: int
-    happens: Change | Refill = field(compare=False)
+    happens: Change | Refill | Alter = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +135,7 @@ class Air:
         self._checkpoints = [self._begin(0)]
         self._front = self._checkpoints[0]
 
-    def happen(self, at_ns: int, event: Change | Refill) -> None:
+    def happen(self, at_ns: int, event: Change | Refill | Alter) -> None:
         """Let something happen at a moment, which may be past, and even before time 0."""
         insort(self._events, _Event(at_ns, len(self._events), event))
         if at_ns < self._checkpoints[0].at_ns:
@@ -145,6 +161,14 @@ class Air:
         span, u = self._span(at_ns)
         moles: Array = ((1 - u) * span.first + u * span.last)[:, : len(GASES)]
         return moles
+
+    def setting(self, at_ns: int) -> Setting:
+        """Return how the station is set up to and including a moment, without the events of that very moment."""
+        span, _ = self._span(at_ns)
+        setting = span.before.setting
+        for event in self._events_of(span.start_ns):
+            setting = setting if isinstance(event, Refill | Alter) else event(setting)
+        return setting
 
     def balance(self, at_ns: int) -> tuple[Array, Array, Array]:
         """Return the whole station's (content, lost since the start, added since the start), mol [gases].
@@ -241,8 +265,7 @@ class Air:
     def _happened(self, before: _Moment, surroundings: Array) -> tuple[Array, Setting, Array]:
         """Return (state, setting, added) after the events of a moment."""
         state, setting, added = before.state, before.setting, before.added
-        place = bisect_left(self._events, before.at_ns, key=lambda event: event.at_ns)
-        events = [event.happens for event in self._events[place:] if event.at_ns == before.at_ns]
+        events = self._events_of(before.at_ns)
         if not events:
             return state, setting, added
         state = state.copy()
@@ -252,10 +275,16 @@ class Air:
         for event in events:
             if isinstance(event, Refill):
                 added = added + self._refill(state, event, surroundings)
+            elif isinstance(event, Alter):
+                added = added + self._alter(state, event, surroundings)
             else:
                 setting = event(setting)
         self._arrangement(setting, before.at_ns).equalise(state, surroundings)
         return state, setting, added
+
+    def _events_of(self, at_ns: int) -> list[Change | Refill | Alter]:
+        place = bisect_left(self._events, at_ns, key=lambda event: event.at_ns)
+        return [event.happens for event in self._events[place:] if event.at_ns == at_ns]
 
     def _refill(self, state: Array, refill: Refill, surroundings: Array) -> Array:
         place = self._network.segments.index(refill.segment)
@@ -264,6 +293,21 @@ class Air:
         state[place, : len(GASES)] = moles * np.array(_CABIN_SHARES)
         state[place, len(GASES)] = 0.0
         more: Array = state[place, : len(GASES)] - there
+        return more
+
+    def _alter(self, state: Array, alter: Alter, surroundings: Array) -> Array:
+        place = self._network.segments.index(alter.segment)
+        there = state[place, : len(GASES)].copy()
+        gas = state[place, : len(GASES)]
+        if alter.temperature_k is not None:
+            state[place, len(GASES)] = alter.temperature_k - surroundings[place]
+        temperature_k = surroundings[place] + state[place, len(GASES)]
+        moles_per_pa = self._network.volume_m3[place] / (GAS_CONSTANT * temperature_k)
+        for name, partial_pa in alter.partial_pa.items():
+            gas[GASES.index(name)] = partial_pa * moles_per_pa
+        if alter.pressure_pa is not None:
+            gas *= alter.pressure_pa * moles_per_pa / gas.sum()
+        more: Array = gas - there
         return more
 
     def _arrangement(self, setting: Setting, at_ns: int) -> Arrangement:

@@ -7,7 +7,7 @@ import numpy as np
 
 from drivers.rig import HatchState, Rig
 from firmware_sim.firmware.firmware import Sensor
-from firmware_sim.physics.air import Air, Change, Refill
+from firmware_sim.physics.air import Air, Alter, Change, Refill
 from firmware_sim.physics.climate import Climate
 from firmware_sim.physics.gas import GASES
 from firmware_sim.physics.network import Network
@@ -63,6 +63,7 @@ class World:
             seed=rig.emulator.seed,
             step_s=step_s,
         )
+        self._settles = (climate or Climate()).settle_s > 0
         self._sensors: dict[str, SensingElement] = {}
 
     def sensor(self, transducer_id: str) -> Sensor:
@@ -162,6 +163,52 @@ class World:
         """
         self._place(segment)
         self._air.happen(at_ns, Refill(segment=segment, pressure_pa=pressure_pa))
+
+    def alter(
+        self,
+        segment: str,
+        at_ns: int,
+        *,
+        temperature_k: float | None = None,
+        pressure_pa: float | None = None,
+        partial_pa: Mapping[str, float] | None = None,
+    ) -> None:
+        """Change a segment's air by decree; see `Alter` for what is kept.
+
+        Raises:
+            LookupError: no such segment in the rig.
+            ValueError: a temperature in a climate whose air always has that of its surroundings.
+        """
+        self._place(segment)
+        if temperature_k is not None and not self._settles:
+            raise ValueError("air that settles at once (settle_time 0) keeps the temperature of its surroundings")
+        self._air.happen(
+            at_ns,
+            Alter(
+                segment=segment, temperature_k=temperature_k, pressure_pa=pressure_pa, partial_pa=dict(partial_pa or {})
+            ),
+        )
+
+    def setting(self, at_ns: int) -> Setting:
+        """Return how hatches, openings and machines are at a moment, before what happens at that very moment."""
+        return self._air.setting(at_ns)
+
+    def volume_m3(self, segment: str) -> float:
+        """Return the volume of a segment, m3.
+
+        Raises:
+            LookupError: no such segment in the rig.
+        """
+        self._place(segment)
+        return self._volumes[segment]
+
+    def upset_of(self, transducer_id: str, at_ns: int) -> Upset:
+        """Return what is wrong with a sensing element at a moment; an empty upset when nothing is.
+
+        Raises:
+            LookupError: no such transducer in the rig.
+        """
+        return self._element(transducer_id).upset_at(at_ns) or Upset(at_ns=at_ns)
 
     def upset(self, transducer_id: str, upset: Upset) -> None:
         """Let a sensing element go wrong.
