@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -17,6 +17,7 @@ from firmware_sim.faults import KINDS
 
 if TYPE_CHECKING:
     from drivers.rig import Rig
+    from firmware_sim.control.server import ControlServer
     from firmware_sim.fleet import Fleet
     from firmware_sim.physics.world import World
 
@@ -41,6 +42,7 @@ class _Told:
     faults: list[str]
     leaks: list[str]
     scenario: str | None
+    control: str | None
 
 
 def emulate(
@@ -57,6 +59,13 @@ def emulate(
     scenario: Annotated[
         str | None, typer.Option(help="What happens to the air: a scenario file, or the name of one that ships.")
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="Let `manovac sim` and programs control it here: a socket's path, or 127.0.0.1:PORT.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     until_input_ends: Annotated[
         bool,
         typer.Option("--until-input-ends", help="End when standard input does, as with the program that started it."),
@@ -69,7 +78,7 @@ def emulate(
 
     try:
         until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
-        told = _Told(faults=fault or [], leaks=leak or [], scenario=scenario)
+        told = _Told(faults=fault or [], leaks=leak or [], scenario=scenario, control=control)
         _run(_seeded(load_rig(rig), seed), told, record, until, as_json=as_json)
     except UnitError as error:
         _fail(f"--duration {duration}: {error}", 2)
@@ -92,6 +101,9 @@ def _seeded(rig: "Rig", seed: int | None) -> "Rig":
 
 def _run(rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json: bool) -> None:
     from drivers.precise_loop import precise_event_loop  # noqa: PLC0415 - keeps --help fast
+    from firmware_sim.control.address import parse_address  # noqa: PLC0415
+    from firmware_sim.control.control import Control  # noqa: PLC0415
+    from firmware_sim.control.server import ControlServer  # noqa: PLC0415
     from firmware_sim.fleet import Fleet  # noqa: PLC0415
     from firmware_sim.physics.world import World  # noqa: PLC0415
     from firmware_sim.scenario import load_scenario  # noqa: PLC0415
@@ -99,12 +111,18 @@ def _run(rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json
 
     with ExitStack() as files:
         trace = None if record is None else Trace(files.enter_context(record.open("wb")))
-        world = World(rig) if told.scenario is None else load_scenario(told.scenario).world(rig)
+        address = None if told.control is None else parse_address(told.control)
+        scenario = None if told.scenario is None else load_scenario(told.scenario)
+        world = World(rig) if scenario is None else scenario.world(rig)
         for leak in told.leaks:
             _open_leak(world, leak)
         fleet = Fleet(rig, world=world, trace=trace, faults=told.faults)
+        control = Control(fleet)
+        for deed in () if scenario is None else scenario.events:
+            control.expect(deed)
+        server = None if address is None else ControlServer(control, fleet.events, address)
         with asyncio.Runner(loop_factory=precise_event_loop) as runner:
-            runner.run(_serve(fleet, rig, until, as_json=as_json))
+            runner.run(_serve(fleet, server, until, as_json=as_json))
     if trace is not None:
         typer.echo(f"recorded {record} (sha256 {trace.hash()})", err=True)
 
@@ -129,7 +147,7 @@ def _leak(spec: str) -> tuple[str, float, float]:
     return segment, at_s, pa_per_s
 
 
-async def _serve(fleet: "Fleet", rig: "Rig", until: _Until, *, as_json: bool) -> None:
+async def _serve(fleet: "Fleet", server: "ControlServer | None", until: _Until, *, as_json: bool) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -137,9 +155,10 @@ async def _serve(fleet: "Fleet", rig: "Rig", until: _Until, *, as_json: bool) ->
             loop.add_signal_handler(number, over.set)
     if until.input_ends:
         loop.add_reader(sys.stdin, _end_with_input, over)
-    async with fleet.serve():
-        _print_ports(fleet, as_json=as_json)
+    async with fleet.serve(), nullcontext() if server is None else server.serve():
+        _print_ports(fleet, server, as_json=as_json)
         end = "Ctrl-C ends it" if until.duration_s is None else f"for {until.duration_s:g} s"
+        rig = fleet.rig
         typer.echo(f"{len(rig.transducers)} transducers of {rig.station.id} are emulated; {end}", err=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(until.duration_s):
@@ -152,15 +171,18 @@ def _end_with_input(over: asyncio.Event) -> None:
         over.set()
 
 
-def _print_ports(fleet: "Fleet", *, as_json: bool) -> None:
+def _print_ports(fleet: "Fleet", server: "ControlServer | None", *, as_json: bool) -> None:
     if as_json:
         import orjson  # noqa: PLC0415 - keeps --help fast
 
-        typer.echo(orjson.dumps({"ports": fleet.ports}).decode())
+        told = {"ports": fleet.ports} if server is None else {"ports": fleet.ports, "control": str(server.address)}
+        typer.echo(orjson.dumps(told).decode())
     else:
         width = max(map(len, fleet.ports), default=0)
         for bus, port in fleet.ports.items():
             typer.echo(f"{bus:<{width}}  {port}")
+        if server is not None:
+            typer.echo(f"controlled by: manovac sim --control {server.address} status", err=True)
     sys.stdout.flush()
 
 

@@ -43,9 +43,9 @@ def _small(value: float) -> float:
 Time = Annotated[float, _quantity("time"), AfterValidator(_not_negative)]
 Period = Annotated[float, _quantity("time"), AfterValidator(_positive)]
 Pressure = Annotated[float, _quantity("pressure"), AfterValidator(_positive)]
-PressureChange = Annotated[float, _quantity("pressure")]
+PressureChange = Annotated[float, _quantity("pressure"), Field(ge=-1e7, le=1e7)]
 PressureRate = Annotated[float, _quantity("pressure rate")]
-PartialPressure = Annotated[float, _quantity("pressure"), AfterValidator(_not_negative)]
+PartialPressure = Annotated[float, _quantity("pressure"), AfterValidator(_not_negative), Field(le=1e7)]
 Temperature = Annotated[float, _quantity("temperature"), AfterValidator(_positive)]
 SmallTemperature = Annotated[float, _quantity("temperature"), AfterValidator(_small)]
 Volume = Annotated[float, _quantity("volume"), AfterValidator(_positive)]
@@ -283,8 +283,8 @@ class Decree(Deed):
 
     do: Literal["air"]
     segment: str
-    temperature: Temperature | None = None
-    pressure: Pressure | None = None
+    temperature: Annotated[Temperature, Field(le=1000)] | None = None
+    pressure: Annotated[Pressure, Field(le=1e7)] | None = None
     N2: PartialPressure | None = None
     O2: PartialPressure | None = None
     CO2: PartialPressure | None = None

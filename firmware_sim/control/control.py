@@ -1,4 +1,4 @@
-"""The verbs of live control. Each is a method, and the same words do the same in a test, over a socket or in a shell."""
+"""The verbs of live control, each a method: the same words do the same in a test, over a socket and in a shell."""
 
 import inspect
 import math
@@ -21,6 +21,8 @@ from firmware_sim.physics.world import World
 
 _NS: Final = 1_000_000_000
 _SPEEDS: Final = (1e-3, 1e3)
+_FARTHEST_S: Final = 3650 * 86_400
+_LONGEST_STEP_S: Final = 86_400
 _SNAPSHOTS: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _USUAL: Final = "last"
@@ -121,6 +123,8 @@ class Control:
         at_ns = round(words.at * _NS) if "at" in deed else now_ns
         if at_ns < now_ns:
             raise ControlError(f"at {deed['at']} is over: it is {now_ns / _NS:.3f} s; leave `at` out for now")
+        if at_ns > now_ns + _FARTHEST_S * _NS:
+            raise ControlError(f"at {deed['at']} is too far ahead: at most {_FARTHEST_S / 86_400:g} d")
         self._happen(words, at_ns)
         return {"do": words.do, "t_ns": at_ns}
 
@@ -161,6 +165,8 @@ class Control:
             raise ControlError(f"'{span}': {error}") from None
         if span_s < 0:
             raise ControlError(f"'{span}': time does not go back; restore a snapshot")
+        if span_s > _LONGEST_STEP_S:
+            raise ControlError(f"'{span}' is too long for one step: at most {_LONGEST_STEP_S / 86_400:g} d, then again")
         await self._fleet.clock.step(round(span_s * _NS))
         return self._told("stepped", span_s=span_s)
 
@@ -207,14 +213,15 @@ class Control:
 
     def expect(self, deed: Deed) -> None:
         """Tell of a deed, which somebody else lets happen, when its time has come."""
-        words = deed.model_dump(exclude={"at", "do"}, exclude_defaults=True)
-        self._fleet.events.tell_at(round(deed.at * _NS), "deed", do=deed.do, words=words)
+        self._fleet.events.tell_at(round(deed.at * _NS), "deed", do=deed.do, words=_words_of(deed))
 
     def _happen(self, deed: Deed, at_ns: int) -> None:
         deed.happen(self._world(), at_ns)
-        words = deed.model_dump(exclude={"at", "do"}, exclude_defaults=True)
-        self._fleet.events.tell_at(at_ns, "deed", do=deed.do, words=words)
-        self._fleet.events.set_alarm()
+        if at_ns <= self._fleet.now_ns():
+            self._fleet.events.tell("deed", do=deed.do, words=_words_of(deed))
+        else:
+            self._fleet.events.tell_at(at_ns, "deed", do=deed.do, words=_words_of(deed))
+            self._fleet.events.set_alarm()
 
     def _told(self, kind: str, **words: Any) -> dict[str, Any]:
         self._fleet.events.tell(kind, **words)
@@ -244,6 +251,11 @@ class Control:
             "unheard": fleet.unheard[name],
             **statistics,
         }
+
+
+def _words_of(deed: Deed) -> dict[str, Any]:
+    """Return what a deed says, in SI units, but for what it says by default."""
+    return deed.model_dump(exclude={"at", "do"}, exclude_defaults=True)
 
 
 def _check(verb: str, method: Callable[..., Any], words: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from drivers.rig import HatchState, Rig
+from drivers.rig_problems import did_you_mean
 from firmware_sim.firmware.firmware import Sensor
 from firmware_sim.physics.air import Air, Alter, Change, Refill
 from firmware_sim.physics.climate import Climate
@@ -260,4 +261,4 @@ class World:
 
 def _known(kind: str, name: str, names: Iterable[str]) -> None:
     if name not in names:
-        raise LookupError(f"no {kind} '{name}' in the rig (known: {', '.join(names)})")
+        raise LookupError(f"no {kind} '{name}' in the rig{did_you_mean(name, names)} (known: {', '.join(names)})")

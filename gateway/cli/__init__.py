@@ -36,8 +36,9 @@ _BUILT_IN: Final = {
 _OTHERS: Final = {
     "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
+    "sim": "Control an emulated rig while it runs.",
 }
-_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read")
+_ORDER: Final = ("demo", "run", "emulate", "sim", "check", "schema", "ports", "scan", "read")
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
 
