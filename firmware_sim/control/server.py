@@ -96,7 +96,7 @@ class ControlServer:
                 writer.write(_line(_error(None, "failed", f"{CLIENTS} clients are connected already: end one of them")))
                 return
             self._sessions.add(task)
-            await _Session(self._control, self._events, writer).run(reader)
+            await Session(self._control, self._events, writer).run(reader)
         except (ConnectionError, asyncio.CancelledError):
             # It has gone, or the server ends: what it has not read by now is lost to it, and a handler that ends by
             # an error would be reported as one.
@@ -106,7 +106,7 @@ class ControlServer:
             writer.close()
 
 
-class _Session:
+class Session:
     """One client.
 
     Events wait in a queue of `EVENTS_KEPT`; when a slow client fills it, newer ones are dropped, counted, and told by
