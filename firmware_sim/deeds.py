@@ -40,8 +40,8 @@ def _small(value: float) -> float:
     return value
 
 
-Time = Annotated[float, _quantity("time"), AfterValidator(_not_negative)]
-Period = Annotated[float, _quantity("time"), AfterValidator(_positive)]
+Time = Annotated[float, _quantity("time"), AfterValidator(_not_negative), Field(le=1e9)]
+Period = Annotated[float, _quantity("time"), AfterValidator(_positive), Field(le=1e9)]
 Pressure = Annotated[float, _quantity("pressure"), AfterValidator(_positive)]
 PressureChange = Annotated[float, _quantity("pressure"), Field(ge=-1e7, le=1e7)]
 PressureRate = Annotated[float, _quantity("pressure rate")]

@@ -19,7 +19,13 @@ from tests.end_to_end.virtual_station import observe
 
 SPAN_S: Final = 12.0
 TURN_S: Final = 0.12
-FAULTS: Final = ("crc:aft@5%", "late:node3@3%,delay=300ms", "silence:node1@/9", "reboot:zvezda_p1@14s", "stuck:prk_p1@8s+9s")
+FAULTS: Final = (
+    "crc:aft@5%",
+    "late:node3@3%,delay=300ms",
+    "silence:node1@/9",
+    "reboot:zvezda_p1@14s",
+    "stuck:prk_p1@8s+9s",
+)
 
 
 @pytest.fixture(scope="module")
