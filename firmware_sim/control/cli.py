@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from firmware_sim.control.client import ControlClient
 
 _ENVIRONMENT: Final = "MANOVAC_CONTROL"
-_USAGES: Final = {
+USAGES: Final = {
     "status": "",
     "get": "[PATH]",
     "set": "PATH=VALUE",
@@ -33,7 +33,7 @@ _USAGES: Final = {
 }
 _HELP: Final = (
     "What to do: "
-    + "; ".join(f"{verb} {usage}".strip() for verb, usage in _USAGES.items())
+    + "; ".join(f"{verb} {usage}".strip() for verb, usage in USAGES.items())
     + '. Such as: get segment.prk.pressure; set segment.prk.pressure="90 kPa"; do hole segment=prk diameter="2 mm"; '
     "inject late:sm_p1,delay=400ms."
 )
@@ -94,9 +94,9 @@ def _request(verb: str, words: Sequence[str], control: str) -> dict[str, Any]:
     """
     from drivers.rig_problems import did_you_mean  # noqa: PLC0415 - keeps --help fast
 
-    usage = _USAGES.get(verb)
+    usage = USAGES.get(verb)
     if usage is None:
-        raise ControlError(f"no verb '{verb}'{did_you_mean(verb, _USAGES)} (known: {', '.join(_USAGES)})")
+        raise ControlError(f"no verb '{verb}'{did_you_mean(verb, USAGES)} (known: {', '.join(USAGES)})")
     parts = usage.split()
     needed = sum(not part.startswith("[") for part in parts)
     if len(words) < needed or (len(words) > len(parts) and not usage.endswith("...")):

@@ -79,10 +79,12 @@ class ControlClient:
             row = self._row()
             if "event" in row:
                 self._kept.append(row)
+            elif row["id"] not in {self._number, None}:
+                continue  # to a request that was given up
             elif "error" in row:
                 error = row["error"]
                 raise (ControlError if error["kind"] == "request" else EmulatorError)(error["message"])
-            elif row["id"] == self._number:
+            else:
                 return row["result"]
 
     def subscribe(self, *kinds: str) -> None:
@@ -126,9 +128,11 @@ class ControlClient:
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
-            row: dict[str, Any] = orjson.loads(line)
+            row = orjson.loads(line)
         except orjson.JSONDecodeError:
-            raise NotControlledError(f"{self._address} does not speak as a Manovac emulator does") from None
+            row = None
+        if not isinstance(row, dict) or not row.keys() & {"id", "event"}:
+            raise NotControlledError(f"{self._address} does not speak as a Manovac emulator does")
         return row
 
     def _gone(self, error: OSError | None) -> NotControlledError:

@@ -45,6 +45,10 @@ _Row = dict[str, Any]
 class ControlServer:
     """Listens on one address while `serve` lasts; a unix socket can be used by its owner only.
 
+    Attributes:
+        address: where; with the number of its port once it listens.
+        sessions: of the clients that are connected, `CLIENTS` at most.
+
     Args:
         control: does what is asked.
         events: what is told.
@@ -55,7 +59,7 @@ class ControlServer:
         self.address = address
         self._control = control
         self._events = events
-        self._sessions: set[asyncio.Task[None]] = set()
+        self.sessions: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
@@ -70,10 +74,11 @@ class ControlServer:
             yield
         finally:
             server.close()
-            for session in self._sessions:
+            for session in self.sessions:
                 session.cancel()
-            if self._sessions:
-                await asyncio.wait(self._sessions)
+            if self.sessions:
+                await asyncio.wait(self.sessions)
+            await asyncio.sleep(0)  # asyncio closes its sockets one turn later
             if self.address.path is not None:
                 self.address.path.unlink(missing_ok=True)
 
@@ -92,17 +97,17 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - start_server makes one for each client
         try:
-            if len(self._sessions) >= CLIENTS:
+            if len(self.sessions) >= CLIENTS:
                 writer.write(_line(_error(None, "failed", f"{CLIENTS} clients are connected already: end one of them")))
                 return
-            self._sessions.add(task)
+            self.sessions.add(task)
             await Session(self._control, self._events, writer).run(reader)
         except (ConnectionError, asyncio.CancelledError):
             # It has gone, or the server ends: what it has not read by now is lost to it, and a handler that ends by
             # an error would be reported as one.
             writer.transport.abort()
         finally:
-            self._sessions.discard(task)
+            self.sessions.discard(task)
             writer.close()
 
 
