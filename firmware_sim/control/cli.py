@@ -152,7 +152,9 @@ def _event(event: Mapping[str, Any]) -> str:
 
 
 def _words(words: Mapping[str, Any]) -> str:
-    return "  ".join(f"{name} {_text(value)}" for name, value in words.items())
+    return "  ".join(
+        _words(value) if isinstance(value, Mapping) else f"{name} {_text(value)}" for name, value in words.items()
+    )
 
 
 def _text(value: Any) -> str:
@@ -160,8 +162,6 @@ def _text(value: Any) -> str:
         return "-" if value is None else "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.7g}"
-    if isinstance(value, Mapping):
-        return _words(value)
     return " ".join(map(_text, value)) if isinstance(value, list) else str(value)
 
 

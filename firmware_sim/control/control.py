@@ -193,16 +193,17 @@ class Control:
             raise ControlError(f"'{name}' is no name: write up to 64 letters, digits, _, . or -")
         if name not in self._states and len(self._states) >= _SNAPSHOTS:
             raise ControlError(f"{_SNAPSHOTS} snapshots are kept already: use one of {', '.join(self._states)} again")
-        self._states[name] = self._fleet.snapshot()
-        return self._told("snapshot", name=name)
+        state = self._states[name] = self._fleet.snapshot()
+        return {**self._told("snapshot", name=name), "t_ns": state.at_ns}
 
     def restore(self, name: str = _USUAL) -> dict[str, Any]:
         """Return to a state that was kept."""
         if name not in self._states:
             known = ", ".join(self._states) or "none"
             raise ControlError(f"no snapshot '{name}'{did_you_mean(name, self._states)} (known: {known})")
-        self._fleet.restore(self._states[name])
-        return self._told("restored", name=name)
+        state = self._states[name]
+        self._fleet.restore(state)
+        return {**self._told("restored", name=name), "t_ns": state.at_ns}
 
     def mark(self, text: str) -> dict[str, Any]:
         """Leave a remark."""
