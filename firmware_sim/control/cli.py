@@ -31,16 +31,10 @@ USAGES: Final = {
     "mark": "TEXT",
     "events": "[KIND]...",
 }
-_HELP: Final = (
-    "What to do: "
-    + "; ".join(f"{verb} {usage}".strip() for verb, usage in USAGES.items())
-    + '. Such as: get segment.prk.pressure; set segment.prk.pressure="90 kPa"; do hole segment=prk diameter="2 mm"; '
-    "inject late:sm_p1,delay=400ms."
-)
 
 
 def sim(
-    verb: Annotated[str, typer.Argument(help=_HELP, metavar="VERB", show_default=False)],
+    verb: Annotated[str, typer.Argument(help="What to do: see above.", metavar="VERB")],
     words: Annotated[list[str] | None, typer.Argument(help="What belongs to the verb.", metavar="[WORD]...")] = None,
     *,
     control: Annotated[
@@ -52,8 +46,25 @@ def sim(
 ) -> None:
     """Control an emulated rig while it runs: its air, its faults, its time.
 
+    \b
+    status                     time, buses, transducers, statistics
+    get [PATH]                 what is true: get segment.prk.pressure
+    set PATH=VALUE             set segment.prk.pressure="90 kPa"
+    do DEED [WORD=VALUE]...    do hole segment=prk diameter="2 mm"
+    faults                     those in force, with their numbers
+    inject FAULT               inject late:sm_p1,delay=400ms
+    clear NUMBER|all           take a fault back
+    pause, resume              time stands still, goes on
+    step DURATION              that much time at once: step 10s
+    speed FACTOR               time passes so many times as fast
+    reboot TRANSDUCER          cut the power of its unit for a moment
+    snapshot [NAME]            keep the state of everything
+    restore [NAME]             return to it
+    mark TEXT                  leave a remark in the trace
+    events [KIND]...           print what happens, until Ctrl-C
+
     Exit codes: 0 ok, 1 nobody listens or it cannot be done now, 2 the request is wrong.
-    """
+    """  # noqa: D301 - click leaves lines below a backspace as they are
     from firmware_sim.control.client import ControlClient  # noqa: PLC0415 - keeps --help fast
 
     try:
