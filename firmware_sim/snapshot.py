@@ -11,6 +11,7 @@ import itertools
 import re
 import struct
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
@@ -71,7 +72,7 @@ class Snapshot:
         """Keep what changes of one object; return where it leads to."""
         if _is_value(thing):
             return ()
-        if (ways := _callable_ways(thing)) is not None:
+        if (ways := _reference_ways(thing)) is not None:
             return ways
         ways = [*self._contents(thing), *self._attributes(thing)]
         known = isinstance(thing, _CONTAINERS) or self._random(thing) or hasattr(thing, "__dict__")
@@ -137,8 +138,10 @@ def _is_value(thing: object) -> bool:
     return parameters is not None and parameters.frozen and kind.__module__.startswith(_PHYSICS)
 
 
-def _callable_ways(thing: Any) -> list[tuple[str, object]] | None:
-    """Return what a function or method leads to; None when it is neither."""
+def _reference_ways(thing: Any) -> list[tuple[str, object]] | None:
+    """Return what a function, a method or a weak reference leads to; None when it is none of them."""
+    if isinstance(thing, weakref.ref):
+        return [("()", thing())]
     if isinstance(thing, types.FunctionType):
         return [(f"()<{cell}>", each.cell_contents) for cell, each in enumerate(thing.__closure__ or ())]
     if isinstance(thing, types.MethodType | types.BuiltinFunctionType | types.MethodWrapperType):

@@ -1,4 +1,5 @@
 import itertools
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -96,6 +97,17 @@ def test_it_follows_closures_methods_partials_and_frozen_things():
     frozen.inside.append(2)
     snapshot.put_back()
     assert (hidden, bound.own, given_, frozen.inside) == ([1], [1], [1], [1])
+
+
+def test_what_is_only_remembered_weakly_comes_back_too():
+    key, other = Thing(), Thing()
+    key.count = 1
+    weak = weakref.WeakKeyDictionary({key: 1})
+    snapshot = kept(weak=weak)
+    key.count = weak[key] = 2
+    weak[other] = 3
+    snapshot.put_back()
+    assert (dict(weak), key.count) == ({key: 1}, 1)
 
 
 def test_what_refers_to_itself_ends():
