@@ -39,7 +39,7 @@ class _Discipline(Protocol):
 
     @property
     def echo(self) -> bool: ...
-    async def exchange(self, record: UnitRecord, request: Request) -> Attempt: ...
+    async def exchange(self, record: UnitRecord, request: Request) -> Attempt | None: ...
     def received(self, data: bytes) -> None: ...
     def lost(self, why: str) -> None: ...
 
@@ -182,7 +182,7 @@ class Bus:
         record = self._record(request.unit)
         await self._turns.enter(READ)
         try:
-            return await self._attempt(record, request)
+            return await self._attempt(record, request) or _nothing(request, Outcome.FOREIGN, self._loop.time())
         finally:
             self._turns.leave()
 
@@ -211,19 +211,19 @@ class Bus:
         for _ in range(_TRIES if healthy else 1):
             if self.pipelined or (record.ledger.settled(request) and not record.still(request)):
                 attempt = await self._attempt(record, request)
-                if self.pipelined or not healthy or attempt.outcome in _ENDS_TURN:
+                if attempt is not None and (self.pipelined or not healthy or attempt.outcome in _ENDS_TURN):
                     return attempt
             fence = await self._attempt(record, record.ledger.fence(record.fences))
-            if fence.outcome not in (*_ANSWERED, Outcome.LATE):
+            if fence is None or fence.outcome not in (*_ANSWERED, Outcome.LATE):
                 break
             if record.ledger.settled(request):
                 attempt = await self._attempt(record, request)
-                if attempt.outcome in _ENDS_TURN:
+                if attempt is not None and attempt.outcome in _ENDS_TURN:
                     return attempt
-        return attempt or replace(fence, request=request)  # not put, because no fence held
+        return attempt or _not_put(request, fence, self._loop.time())
 
-    async def _attempt(self, record: UnitRecord, request: Request) -> Attempt:
-        """Make one attempt and count it once, however it ends."""
+    async def _attempt(self, record: UnitRecord, request: Request) -> Attempt | None:
+        """Make one attempt and count it once, however it ends; None when the question was not put."""
         loop = self._loop
         start_s = loop.time()
         try:
@@ -233,6 +233,8 @@ class Bus:
         except BaseException:  # cancelled, or the driver's own grammar of answers failed
             record.ended(_nothing(request, Outcome.CANCELLED, start_s), loop.time(), loop.time() - start_s)
             raise
+        if attempt is None:
+            return None
         now_s = loop.time()
         record.ended(attempt, now_s, now_s - start_s)
         return attempt
@@ -260,6 +262,13 @@ def _unit_statistics(record: UnitRecord) -> UnitStatistics:
         line_s=record.line_s,
         silent=record.rest.failures > 0,
     )
+
+
+def _not_put(request: Request, fence: Attempt | None, now_s: float) -> Attempt:
+    """Say why a question was not put: its fence did not hold, or others asked the unit meanwhile."""
+    if fence is None or fence.outcome in _ANSWERED:
+        return _nothing(request, Outcome.FOREIGN, now_s)
+    return replace(fence, request=request)
 
 
 def _nothing(request: Request, outcome: Outcome, now_s: float) -> Attempt:

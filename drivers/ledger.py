@@ -34,15 +34,17 @@ class Verdict(Enum):
 class _Owed:
     request: Request
     times: int  # asked that often in a row without an answer
+    after_others: bool = True  # asked after all that others were heard to ask
 
 
 class Ledger:
     """The questions to one unit that have no answer yet, oldest first."""
 
-    __slots__ = ("_doubted", "_fresh", "_last_frame", "_last_request", "_owed")
+    __slots__ = ("_doubted", "_fresh", "_last_frame", "_last_request", "_others", "_owed")
 
     def __init__(self) -> None:
         self._fresh = True  # somebody before us may have asked: the first answer must be a fence's
+        self._others = False  # somebody else has asked, and no fence put after that has been answered
         self._owed: list[_Owed] = []
         self._doubted: Request | None = None
         self._last_frame = b""
@@ -64,13 +66,19 @@ class Ledger:
         """Note that the line was away: somebody else may have asked meanwhile."""
         self._fresh = True
 
+    def overheard(self) -> None:
+        """Note that somebody else talks with the unit: it may owe an answer to a question that is not ours."""
+        self._others = True
+        for entry in self._owed:
+            entry.after_others = False
+
     def heard_last(self, request: Request) -> bool:
         """Say whether the frame heard last answers this question, so that an equal answer to it would prove nothing."""
         return self._last_request is not None and self._last_request.frame == request.frame
 
     def settled(self, request: Request) -> bool:
         """Say whether no older answer can be taken for the answer to this question, were it asked now."""
-        return not self._fresh and not any(request.confusable(entry.request) for entry in self._owed)
+        return not (self._fresh or self._others) and not any(request.confusable(entry.request) for entry in self._owed)
 
     def heard(self, frame: bytes, answers: Request) -> Verdict:
         """Judge an intact frame from this unit, and strike the questions that it proves to be over.
@@ -96,7 +104,8 @@ class Ledger:
         self._last_frame = frame
         self._last_request = answered.request
         self._fresh = False
-        proven = first == len(self._owed) - 1 and answered.times == 1
+        self._others &= not answered.after_others  # what they asked before that is answered too
+        proven = first == len(self._owed) - 1 and answered.times == 1 and not self._others
         answered.times -= 1
         del self._owed[: first if answered.times else first + 1]
         return Verdict.PROVEN if proven else Verdict.LATE

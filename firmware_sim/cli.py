@@ -13,7 +13,7 @@ import typer
 
 from drivers.units import UnitError, parse_quantity, parse_time
 from firmware_sim import EmulatorError
-from firmware_sim.faults import KINDS
+from firmware_sim.fault_kinds import KINDS
 
 if TYPE_CHECKING:
     from drivers.rig import Rig
@@ -37,12 +37,14 @@ class _Until:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """What is to happen."""
+    """What is to happen, and where the lines are."""
 
     faults: list[str]
     leaks: list[str]
     scenario: str | None
     control: str | None
+    serial: dict[str, str]
+    formats: dict[str, str]
 
 
 def emulate(
@@ -66,6 +68,17 @@ def emulate(
             metavar="ADDRESS",
         ),
     ] = None,
+    serial: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Serve a bus on a real line, in place of its transducers: BUS=PATH of an RS-485 adapter, such as "
+            "aft=/dev/serial/by-id/usb-FTDI_..."
+        ),
+    ] = None,
+    client_format: Annotated[
+        list[str] | None,
+        typer.Option(help="What a bus' client uses where a pty cannot show it: BUS=FORMAT, such as aft=8E1."),
+    ] = None,
     until_input_ends: Annotated[
         bool,
         typer.Option("--until-input-ends", help="End when standard input does, as with the program that started it."),
@@ -78,7 +91,14 @@ def emulate(
 
     try:
         until = _Until(duration_s=None if duration is None else parse_time(duration), input_ends=until_input_ends)
-        told = _Told(faults=fault or [], leaks=leak or [], scenario=scenario, control=control)
+        told = _Told(
+            faults=fault or [],
+            leaks=leak or [],
+            scenario=scenario,
+            control=control,
+            serial=_by_bus("--serial", serial, "aft=/dev/serial/by-id/usb-FTDI_..."),
+            formats=_by_bus("--client-format", client_format, "aft=8E1"),
+        )
         _run(_seeded(load_rig(rig), seed), told, record, until, as_json=as_json)
     except UnitError as error:
         _fail(f"--duration {duration}: {error}", 2)
@@ -91,6 +111,19 @@ def emulate(
 def _fail(message: str, code: int) -> None:
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def _by_bus(option: str, specs: list[str] | None, example: str) -> dict[str, str]:
+    """Parse "BUS=VALUE" words."""
+    words: dict[str, str] = {}
+    for spec in specs or []:
+        bus, _, value = spec.partition("=")
+        if not (bus and value):
+            raise EmulatorError(f'{option} "{spec}": write BUS=VALUE; example: {example}')
+        if bus in words:
+            raise EmulatorError(f'{option} "{spec}": bus {bus} is already given as {words[bus]}')
+        words[bus] = value
+    return words
 
 
 def _seeded(rig: "Rig", seed: int | None) -> "Rig":
@@ -116,7 +149,15 @@ def _run(rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json
         world = World(rig) if scenario is None else scenario.world(rig)
         for leak in told.leaks:
             _open_leak(world, leak)
-        fleet = Fleet(rig, world=world, trace=trace, faults=told.faults)
+        fleet = Fleet(
+            rig,
+            world=world,
+            trace=trace,
+            faults=told.faults,
+            formats=told.formats,
+            serial=told.serial,
+            tell=lambda message: typer.echo(message, err=True),
+        )
         control = Control(fleet)
         for deed in () if scenario is None else scenario.events:
             control.expect(deed)

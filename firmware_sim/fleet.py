@@ -1,24 +1,31 @@
 """A whole emulated rig from its rig file: devices, lines, faults, and a port for each bus."""
 
 import asyncio
+import re
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol, Self
 
 from drivers.rig import BusKind, Rig, Transducer
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.device_clock import DeviceClock
 from firmware_sim.events import Events
+from firmware_sim.fault_kinds import kinds_of
 from firmware_sim.faults import EVERYTHING, ArmedFault, Fault, Faults
-from firmware_sim.faulty import FaultyFirmware, FaultySensor
+from firmware_sim.faulty import FaultyFirmware
+from firmware_sim.faulty_line import Strangers, WornWires
+from firmware_sim.faulty_sensor import FaultySensor
 from firmware_sim.firmware.firmware import Firmware, ModbusFirmware, Sensor, Twin
 from firmware_sim.line import Line
 from firmware_sim.line_bus import LineBus
+from firmware_sim.line_time import span_ns
 from firmware_sim.modbus_tcp import ModbusTcpUnits
 from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
@@ -32,6 +39,8 @@ MARK: Final = "mark"
 """The talker of a record that is somebody's remark, or says that time went back ("restored")."""
 _WAITING: Final = 4096
 """Bytes that a client may send while time stands still; more is lost, for nobody is there to hear it."""
+_PORT_KINDS: Final = kinds_of("port")
+_FORMAT: Final = re.compile(r"[78][NEO][12]")
 
 
 class FleetError(EmulatorError, ValueError):
@@ -94,9 +103,12 @@ class Fleet:
         trace: records what is said; None records nothing.
         faults: in force from the start, besides the rig file's own.
         echo: buses whose adapter hears what it sends.
+        formats: bus -> format that its client uses, where that is not the line's: a pty cannot carry it.
+        serial: bus -> path of the adapter on whose real line it is served.
+        tell: is told when a port comes or goes.
 
     Raises:
-        FleetError: a model has no twin, or a unit cannot be what the file says.
+        FleetError: a model has no twin, a unit cannot be what the file says, or the rig has no such serial bus.
         FaultError: a fault of the rig file or of `faults` cannot be.
     """
 
@@ -108,6 +120,9 @@ class Fleet:
         trace: Trace | None = None,
         faults: Iterable[Fault | str] = (),
         echo: Collection[str] = (),
+        formats: Mapping[str, str] = MappingProxyType({}),
+        serial: Mapping[str, str] = MappingProxyType({}),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ports: dict[str, str] = {}
         self.memory: dict[str, MemoryPort] = {}
@@ -116,6 +131,8 @@ class Fleet:
         self.rig = rig
         self.world = world
         self._trace = trace
+        self._serial = serial
+        self._tell = tell
         self.clock = EmulatorClock()
         self.events = Events(self.clock)
         self._devices: dict[tuple[str, int], FaultyFirmware] = {}
@@ -125,7 +142,15 @@ class Fleet:
         for fault in (*rig.emulator.faults, *faults):
             self.faults.inject(fault)
         self._buses = {bus: self._bus(bus, echo=bus in echo) for bus in rig.buses}
-        self._open: dict[str, Port] = {}
+        for bus, form in formats.items():
+            self._serial_bus(bus)
+            if _FORMAT.fullmatch(form) is None:
+                raise FleetError(f"bus {bus}: '{form}' is no format: write data bits, parity, stop bits, as in 8E1")
+            self.lines[bus].set_host(rig.buses[bus].baud, form)
+        for bus in serial:
+            self._serial_bus(bus)
+        self._formats = formats
+        self._open: dict[str, tuple[Port, bool]] = {}
         self._changed = asyncio.Event()
         self.faults.changed = self._fault_changed
         self._plug_alarm = Alarm(self.clock, lambda _: self._changed.set())
@@ -160,18 +185,12 @@ class Fleet:
             OSError: no port can be opened.
         """
         self.clock.start()
-        ports: dict[str, Port] = {}
-        if memory:
-            self.memory = {name: self._memory_port(name) for name in self._buses}
-            ports.update(self.memory)
-        else:
+        if not memory:
             self._folder = tempfile.TemporaryDirectory(prefix="manovac-")
-            ports.update({name: self._real_port(name, Path(self._folder.name)) for name in self._buses})
+        ports = _Ports(self._make_port)
         try:
-            for name, port in ports.items():
-                await port.open()
-                self._open[name] = port
-                self.ports[name] = port.address
+            for name in self._buses:
+                await self._open_port(name, ports, renamed=False)
         except BaseException:
             await self.stop()
             raise
@@ -187,7 +206,7 @@ class Fleet:
         self.events.close()
         for bus in self._buses.values():
             bus.close()
-        for port in self._open.values():
+        for port, _ in self._open.values():
             port.close()
         self._open.clear()
         self.ports.clear()
@@ -198,6 +217,12 @@ class Fleet:
         minder, self._minder = self._minder, None
         if minder is not None and not minder.cancelled():
             minder.result()
+
+    def _serial_bus(self, name: str) -> None:
+        """Refuse a name that no serial bus has."""
+        known = [bus for bus, each in self.rig.buses.items() if each.kind is BusKind.SERIAL]
+        if name not in known:
+            raise FleetError(f"the rig has no serial bus '{name}' (serial buses: {', '.join(known) or 'none'})")
 
     def reboot(self, transducer: str) -> tuple[str, int]:
         """Cut the power of the unit that a transducer belongs to for a moment; return its bus and address.
@@ -259,8 +284,12 @@ class Fleet:
         self.events.set_alarm()
 
     def _fault_changed(self, what: str, armed: ArmedFault) -> None:
-        self._changed.set()
         self.events.tell(what, number=armed.number, fault=str(armed.fault))
+        self._changed.set()
+        if self._minder is not None:
+            for bus in self._buses.values():
+                if isinstance(bus, LineBus):
+                    bus.look_again()
 
     def _struck(self, bus: str, unit: int, at_ns: int, kinds: str) -> None:
         self._record(bus, at_ns, f"unit {unit}", b"", kinds)
@@ -273,16 +302,26 @@ class Fleet:
             units = {unit: (self._modbus(name, unit, device), faulty) for unit, (device, faulty) in devices.items()}
             listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
             return ModbusTcpUnits(units, self.clock, listener)
+        names = {name, EVERYTHING}
         line = Line(
             bus,
             f"{self.rig.emulator.seed}:{name}",
             echo=echo,
+            copper=name in self._serial,
+            wear=WornWires(names=names, faults=self.faults),
             listener=None if self._trace is None else lambda t, who, data, note: self._record(name, t, who, data, note),
         )
         for unit, (_, faulty) in devices.items():
-            line.add(f"unit {unit}", faulty)
+            line.add(f"unit {unit}", faulty, faulty.baud)
         self.lines[name] = line
-        return LineBus(line, self.clock)
+        strangers = Strangers(
+            names=names,
+            faults=self.faults,
+            silence_framed=line.silence_framed,
+            unit=next(unit for unit in range(247, 0, -1) if unit not in devices),
+        )
+        line.add("stranger", strangers)
+        return LineBus(line, strangers, self.clock)
 
     def _device(self, bus: str, unit: int, transducers: Mapping[str, Transducer]) -> tuple[Firmware, FaultyFirmware]:
         first, *others = transducers
@@ -292,8 +331,9 @@ class Fleet:
                 raise FleetError(
                     f"unit {unit} of bus {bus} is a {model} for {first}, a {transducers[other].model} for {other}"
                 )
+        clock = DeviceClock(names={*transducers, bus, EVERYTHING}, faults=self.faults)
         sensors = {
-            name: FaultySensor(self.world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults)
+            name: FaultySensor(self.world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults, clock=clock)
             for name in transducers
         }
         twin = _twin(model, first)
@@ -304,9 +344,21 @@ class Fleet:
             names={*transducers, bus, EVERYTHING},
             faults=self.faults,
             note=lambda t, kinds: self._struck(bus, unit, t, kinds),
+            clock=clock,
+            before=self._before(bus, unit),
+            character_ns=0 if self.rig.buses[bus].kind is BusKind.MODBUS_TCP else span_ns(self.rig.buses[bus], 1),
         )
         self._devices[bus, unit] = faulty
         return device, faulty
+
+    def _before(self, bus: str, unit: int) -> set[str]:
+        """Return the transducers from the host's end of a bus up to a unit, in the rig file's order."""
+        before: set[str] = set()
+        for number, transducers in self.rig.units(bus).items():
+            before |= transducers.keys()
+            if number == unit:
+                break
+        return before
 
     def _modbus(self, bus: str, unit: int, device: Firmware) -> ModbusFirmware:
         if not hasattr(device, "serve"):
@@ -318,7 +370,9 @@ class Fleet:
         if self._trace is not None:
             self._trace.add(Record(t_ns=t_ns, bus=bus, talker=talker, data=data, note=note))
 
-    def _session(self, name: str) -> tuple[Session, bool]:
+    def _session(self, name: str) -> Session:
+        """Return what begins a client's session on a bus."""
+
         def session(send: Receive) -> Receive:
             take = self._buses[name].session(send)
             waiting = 0
@@ -333,37 +387,70 @@ class Fleet:
 
             return receive
 
-        return session, self.rig.buses[name].kind is BusKind.MODBUS_TCP
+        return session
 
-    def _memory_port(self, name: str) -> MemoryPort:
-        session, several = self._session(name)
-        return MemoryPort(name, session, several=several)
+    def _make_port(self, name: str, *, renamed: bool) -> Port:
+        """Make a bus' port, or the one that it has while it goes by another name."""
+        words, session = self.rig.buses[name], self._session(name)
+        several = words.kind is BusKind.MODBUS_TCP
+        called = f"{name}-renamed" if renamed else name
+        if self._folder is None:
+            self.memory[called] = port = MemoryPort(called, session, several=several)
+            return port
+        if name in self._serial and not renamed:
+            from firmware_sim.ports.serial_port import SerialPort  # noqa: PLC0415 - the emulator alone needs no pyserial
 
-    def _real_port(self, name: str, folder: Path) -> Port:
-        session, several = self._session(name)
-        bus = self.rig.buses[name]
-        if bus.kind is BusKind.SERIAL:
-            return PtyPort(folder / name, bus, session, self.lines[name].set_host)
+            line, path = self.lines[name], self._serial[name]
+            return SerialPort(name, path, words, session, framed=line.silence_framed, tell=self._tell)
+        if words.kind is BusKind.SERIAL:
+            form = self._formats.get(name)
+            return PtyPort(Path(self._folder.name) / called, words, session, self.lines[name].set_host, form)
         return TcpPort(session, several=several)
 
-    async def _mind_plugs(self, ports: Mapping[str, Port]) -> None:
-        """Close and open ports when faults unplug buses."""
+    async def _open_port(self, name: str, ports: "_Ports", *, renamed: bool) -> None:
+        port = ports.port(name, renamed=renamed)
+        await port.open()
+        self._open[name] = port, renamed
+        self.ports[name] = port.address
+        if renamed:
+            self._tell(f"bus {name}: its port goes by {port.address} now")
+
+    async def _mind_plugs(self, ports: "_Ports") -> None:
+        """Close and open ports when faults unplug or rename buses."""
         while True:
             self._changed.clear()
             now_ns = self.now_ns()
             changes_ns: list[int] = []
-            for name, port in ports.items():
-                unplugs = list(self.faults.on({name, EVERYTHING}, {"unplug"}))
+            for name in self._buses:
+                faults = list(self.faults.on({name, EVERYTHING}, _PORT_KINDS))
                 changes_ns += [
-                    t for each in unplugs for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
+                    t for each in faults for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
                 ]
-                out = any(each.lasts(now_ns) for each in unplugs)
-                if out and name in self._open:
-                    self._open.pop(name).close()
+                lasting = {each.fault.kind for each in faults if each.lasts(now_ns)}
+                wanted = None if "unplug" in lasting else "rename" in lasting
+                if name in self._open and self._open[name][1] is not wanted:
+                    self._open.pop(name)[0].close()
                     self.events.tell("unplugged", bus=name)
-                elif not out and name not in self._open:
-                    await port.open()
-                    self._open[name] = port
-                    self.events.tell("plugged", bus=name, port=port.address)
+                if wanted is not None and name not in self._open:
+                    await self._open_port(name, ports, renamed=wanted)
+                    self.events.tell("plugged", bus=name, port=self.ports[name])
             self._plug_alarm.set(min(changes_ns, default=None))
             await self._changed.wait()
+
+
+class _MakePort(Protocol):
+    def __call__(self, name: str, *, renamed: bool) -> Port: ...
+
+
+class _Ports:
+    """The ports of a fleet by bus and name, made when they are first needed."""
+
+    def __init__(self, make: _MakePort) -> None:
+        self._make = make
+        self._made: dict[tuple[str, bool], Port] = {}
+
+    def port(self, name: str, *, renamed: bool) -> Port:
+        """Return a bus' port under that name."""
+        if (name, renamed) not in self._made:
+            self._made[name, renamed] = self._make(name, renamed=renamed)
+        return self._made[name, renamed]

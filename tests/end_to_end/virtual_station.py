@@ -18,7 +18,7 @@ from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.firmware.firmware import Sensor
 from firmware_sim.fleet import Fleet, Sensors
-from firmware_sim.line import LineStatistics
+from firmware_sim.line_time import LineStatistics
 from firmware_sim.trace import Trace
 from gateway.app import Gateway
 from gateway.mqtt.memory import MemoryLink

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from firmware_sim.faults import KINDS
+from firmware_sim.fault_kinds import KINDS
 from firmware_sim.trace import read_trace
 from tests.firmware_sim.devices import rtu
 

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.faults import KINDS, ArmedFault, Fault, FaultError, Faults, parse_fault
+from firmware_sim.fault_kinds import KINDS, FaultError
+from firmware_sim.faults import ArmedFault, Fault, Faults, parse_fault
 from tests.firmware_sim.devices import MS, S
 
 
@@ -71,19 +72,32 @@ def _some_fault(kind):
         "target": st.sampled_from(["*", "aft", "sm_p1"]),
         "after_ns": st.integers(0, 10**15),
     }
-    if KINDS[kind].strikes == "requests":
+    if KINDS[kind].when in {"requests", "measurements"}:
         words["for_ns"] = st.none() | st.integers(0, 10**15)
         words["count"] = st.none() | st.integers(1, 9)
-    if KINDS[kind].strikes != "times":
+    if KINDS[kind].when != "times":
         words["nth"] = st.none() | st.integers(1, 10**6)
         words["every"] = st.none() | st.integers(1, 10**6)
-    words["parameters"] = st.fixed_dictionaries(
-        {},
-        optional={
-            name: st.integers(0, 10**12 if each.time else each.highest) for name, each in KINDS[kind].parameters.items()
-        },
-    )
+        words["probability"] = st.none() | st.integers(1, 100).map(percent)
+    if KINDS[kind].when in {"requests", "both"}:
+        words["request"] = st.none() | st.lists(st.sampled_from(["..", "00", "a7"]), min_size=1).map("".join)
+    numbers = {name: _some_value(each) for name, each in KINDS[kind].parameters.items()}
+    words["parameters"] = st.fixed_dictionaries({}, optional=numbers)
     return st.builds(Fault, **words)
+
+
+def percent(number):
+    return number * 0.01
+
+
+def _some_value(parameter):
+    if isinstance(parameter.default, bytes):
+        return st.binary(min_size=1, max_size=8)
+    if parameter.dimension == "fraction":
+        return st.integers(max(1, round(parameter.lowest * 100)), round(parameter.highest * 100)).map(percent)
+    if parameter.dimension in {"", "time"}:
+        return st.integers(parameter.lowest, int(min(parameter.highest, 10**12)))
+    return st.floats(parameter.lowest, parameter.highest)
 
 
 @given(fault=st.sampled_from(sorted(KINDS)).flatmap(_some_fault))

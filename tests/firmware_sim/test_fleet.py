@@ -5,9 +5,9 @@ import pytest
 
 from drivers.rig import Rig
 from firmware_sim.clock import run_virtual
-from firmware_sim.faults import FaultError
+from firmware_sim.fault_kinds import FaultError
 from firmware_sim.fleet import Fleet, FleetError
-from firmware_sim.line import silence_ns, span_ns
+from firmware_sim.line_time import silence_ns, span_ns
 from firmware_sim.physics.world import World
 from firmware_sim.trace import Trace
 from tests.firmware_sim.devices import Client, bus, crc, fleet, mbap, rig, rtu
