@@ -40,7 +40,7 @@ class World:
         climate: Climate | None = None,
         volumes_m3: Mapping[str, float] | None = None,
         pressures_pa: Mapping[str, float] | None = None,
-        step_s: float = 20.0,
+        step_s: float = 300.0,
     ) -> None:
         self._rig = rig
         names = tuple(rig.segments)
