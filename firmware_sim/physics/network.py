@@ -252,12 +252,15 @@ class _Openings:
         self._scatter = np.zeros((len(network.segments), self.count))
         self._scatter[self._at, np.arange(self.count)] = 1.0
         power = np.array([each.power for each in openings])
-        self._steady = power == 0
+        steady = power == 0
         self._power = power
         self._half = power / 2
         # mass flow goes with (M/T)^(k/2): the root for an orifice, the whole for a crack; moles are mass by M
-        self._mass = np.where(self._steady, 0.0, 1 - self._half)
+        self._mass = np.where(steady, 0.0, 1 - self._half)
         self._mol_per_s = np.array([each.kg_per_s / DRY_AIR_KG for each in openings])
+        self._inward = self._mol_per_s < 0
+        self._fading = steady & ~self._inward
+        self._work = np.where(steady, 1.0, GAMMA)
 
     def flow(self, change: Array, shares: Array, molar: Array, pressure: Array, temperature: Array) -> Array:
         """Take what escapes from `change`, and return it, mol/s [gases]."""
@@ -265,14 +268,13 @@ class _Openings:
         mixture = shares[self._at]
         flow = self._mol_per_s * relative**self._power
         flow *= (REFERENCE_K / temperature[self._at]) ** self._half * (DRY_AIR_KG / molar[self._at]) ** self._mass
-        if self._steady.any():
-            fading = self._steady & (self._mol_per_s > 0)
-            flow = np.where(fading, flow * np.minimum(relative * (REFERENCE_PA / _STEADY_ABOVE_PA), 1.0), flow)
-        flow = np.where(flow > 0, flow * relative / (relative + _EMPTY), flow)
+        if self._fading.any():
+            flow = np.where(self._fading, flow * np.minimum(relative * (REFERENCE_PA / _STEADY_ABOVE_PA), 1.0), flow)
+        flow *= np.where(self._inward, 1.0, relative / (relative + _EMPTY))
         out = flow[:, None] * mixture
         change[:, :_ENERGY] -= self._scatter @ out
         # Where pressure drives it, what leaves has done work on the way: gamma, not 1.
-        change[:, _ENERGY] -= self._scatter @ (np.where(self._steady, 1.0, GAMMA) * flow * temperature[self._at])
+        change[:, _ENERGY] -= self._scatter @ (self._work * flow * temperature[self._at])
         lost: Array = out.sum(0)
         return lost
 
