@@ -47,8 +47,8 @@ class Draft:
     """All tables that are tables.
 
     Attributes:
-        named: ids that the file gives to segments, coolant loops, buses and transducers, usable or not; None when that part of the
-            file is itself unclear, so that nothing can be said of a name.
+        named: ids that the file gives to segments, coolant loops, buses and transducers, usable or not; None when that
+            part of the file is itself unclear, so that nothing can be said of a name.
     """
 
     segments: Mapping[str, Entry[Segment]]

@@ -7,24 +7,18 @@ when anybody looks. So any moment can be asked, in any order, and the same seed 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from firmware_sim.physics.climate import KNOT_S, Climate, Temperatures
-from firmware_sim.physics.gas import GAS_CONSTANT, GASES, REFERENCE_K, Array
-from firmware_sim.physics.network import Arrangement, Network, Rates
+from firmware_sim.physics.gas import GAS_CONSTANT, GASES, Array
+from firmware_sim.physics.network import Arrangement, Network
 from firmware_sim.physics.setting import Setting
-from firmware_sim.physics.steps import next_span_s, step
-
-SECOND_NS: Final = 1_000_000_000
+from firmware_sim.physics.stride import LANDED, SECOND_NS, Start, Stride, stride
 
 _CABIN_SHARES: Final = (0.778, 0.209, 0.004, 0.009)  # of GASES in cabin air; the water is a dew point of 6 C
-_TOLERATED: Final = 1e-9  # error of a step: this share of what a segment holds
-_NOTHING_PA: Final = 1.0  # of so little pressure the error need not be smaller than of this one
 _KNOT_NS: Final = round(KNOT_S) * SECOND_NS
-_SHORTEST_NS: Final = 100_000
-_LANDED: Final = 1e-3  # how near to its turning point a passage is joined or parted
 _KEPT: Final = 1024
 _CHECKPOINT_NS: Final = 3600 * SECOND_NS
 
@@ -84,27 +78,6 @@ class _Span:
     first: Array
     last: Array
     rows: list[list[float]]
-
-
-class _Start(NamedTuple):
-    """What a step begins with: after the events of its moment, and the surroundings' course from there."""
-
-    state: Array
-    setting: Setting
-    equal: frozenset[str]
-    added: Array
-    arrangement: Arrangement
-    rates: Rates
-    course: Callable[[float], tuple[Array, Array]]
-
-
-class _Stride(NamedTuple):
-    """A step that was tried."""
-
-    state: Array
-    rates: Rates
-    lost: Array
-    error: float
 
 
 class Air:
@@ -240,31 +213,29 @@ class Air:
     def _advance(self) -> None:
         """Do the next step."""
         before = self._front
-        start = self._start(before)
-        stride, span_ns, pace_s = self._stride(start, before, self._longest_ns(before.at_ns, start.setting))
-        end_ns = before.at_ns + span_ns
-        rows = self._rows(start, stride, before.at_ns, end_ns)
+        start, setting, equal, added = self._start(before)
+        done = stride(start, pace_s=before.pace_s, longest_ns=self._longest_ns(before.at_ns, setting))
+        end_ns = before.at_ns + done.span_ns
+        rows = self._rows(start, done, end_ns)
         self._spans.append(
-            _Span(
-                before=before, start_ns=before.at_ns, end_ns=end_ns, first=start.state, last=stride.state, rows=rows
-            )
+            _Span(before=before, start_ns=before.at_ns, end_ns=end_ns, first=start.state, last=done.state, rows=rows)
         )
         self._ends_ns.append(end_ns)
         self._front = _Moment(
             at_ns=end_ns,
-            state=stride.state,
-            setting=start.setting,
-            equal=start.equal,
-            lost=stride.lost,
-            added=start.added + span_ns / SECOND_NS * start.arrangement.added,
-            pace_s=pace_s,
+            state=done.state,
+            setting=setting,
+            equal=equal,
+            lost=done.lost,
+            added=added + done.span_ns / SECOND_NS * start.arrangement.added,
+            pace_s=done.pace_s,
         )
         if end_ns // _CHECKPOINT_NS > self._checkpoints[-1].at_ns // _CHECKPOINT_NS:
             self._checkpoints.append(self._front)
         if len(self._spans) > 2 * _KEPT:
             del self._spans[:_KEPT], self._ends_ns[:_KEPT]
 
-    def _start(self, before: _Moment) -> _Start:
+    def _start(self, before: _Moment) -> tuple[Start, Setting, frozenset[str], Array]:
         """Let happen what happens at a moment, then join and part what its passages no longer hold apart or even."""
         course = self._temperatures.course(before.at_ns / SECOND_NS)
         surroundings = course(before.at_ns / SECOND_NS)
@@ -273,7 +244,7 @@ class Air:
         rates = arrangement.rates(state, *surroundings)
         while arrangement.passages:
             slack = arrangement.slack(state, rates)
-            turned = {name for name, left in zip(arrangement.passages, slack, strict=True) if left <= _LANDED}
+            turned = {name for name, left in zip(arrangement.passages, slack, strict=True) if left <= LANDED}
             if not turned:
                 break
             equal = equal ^ turned
@@ -281,11 +252,12 @@ class Air:
             state = state.copy()
             arrangement.equalise(state)
             rates = arrangement.rates(state, *surroundings)
-        return _Start(state, setting, equal, added, arrangement, rates, course)
+        start = Start(
+            at_ns=before.at_ns, state=state, lost=before.lost, arrangement=arrangement, rates=rates, course=course
+        )
+        return start, setting, equal, added
 
-    def _happened(
-        self, before: _Moment, surroundings: Array
-    ) -> tuple[Array, Setting, frozenset[str], Array]:
+    def _happened(self, before: _Moment, surroundings: Array) -> tuple[Array, Setting, frozenset[str], Array]:
         """Return (state, setting, equal, added) after the events of a moment."""
         state, setting, added = before.state, before.setting, before.added
         place = bisect_left(self._events, before.at_ns, key=lambda event: event.at_ns)
@@ -306,61 +278,6 @@ class Air:
         )
         self._arrangement(setting, equal, before.at_ns).equalise(state)
         return state, setting, equal, added
-
-    def _stride(self, start: _Start, before: _Moment, longest_ns: int) -> tuple[_Stride, int, float]:
-        """Step as far as the error allows, and not beyond where a passage turns; return (stride, ns, pace in s)."""
-        span_ns = min(longest_ns, max(round(before.pace_s * SECOND_NS), _SHORTEST_NS))
-        while True:
-            stride = self._tried(start, before, span_ns)
-            pace_s = next_span_s(span_ns / SECOND_NS, stride.error)
-            if stride.error <= 1 or span_ns == _SHORTEST_NS:
-                break
-            span_ns = longest_ns = max(min(round(pace_s * SECOND_NS), span_ns - 1), _SHORTEST_NS)
-        if span_ns == longest_ns and stride.error <= 1:
-            pace_s = max(pace_s, before.pace_s)
-        if start.arrangement.passages:
-            stride, span_ns = self._landing(start, before, stride, span_ns)
-        return stride, span_ns, pace_s
-
-    def _landing(self, start: _Start, before: _Moment, stride: _Stride, span_ns: int) -> tuple[_Stride, int]:
-        """Return the stride, or the part of it that ends where the first passage turns."""
-        low_ns, slack = 0, start.arrangement.slack(start.state, start.rates)
-        high_ns, then = span_ns, start.arrangement.slack(stride.state, stride.rates)
-        middle = False
-        while (then < -_LANDED).any() and high_ns - low_ns > _SHORTEST_NS:
-            over = then < -_LANDED
-            share = 0.5 if middle else float((slack[over] / (slack[over] - then[over])).min())
-            middle = not middle
-            at_ns = low_ns + min(max(round(share * (high_ns - low_ns)), 1), high_ns - low_ns - 1)
-            tried = self._tried(start, before, at_ns)
-            found = start.arrangement.slack(tried.state, tried.rates)
-            if (found > _LANDED).all():
-                low_ns, slack = at_ns, found
-            else:
-                high_ns, then, stride = at_ns, found, tried
-        return stride, high_ns
-
-    def _tried(self, start: _Start, before: _Moment, span_ns: int) -> _Stride:
-        shape, count = start.state.shape, start.state.size
-        begin_s = before.at_ns / SECOND_NS
-        rates = start.rates
-
-        def derivative(after_s: float, state: Array) -> Array:
-            nonlocal rates
-            rates = start.arrangement.rates(state[:count].reshape(shape), *start.course(begin_s + after_s))
-            return np.concatenate((rates.change.ravel(), rates.lost))
-
-        all_of_it = np.concatenate((start.state.ravel(), before.lost))
-        change = np.concatenate((rates.change.ravel(), rates.lost))
-        done = step(derivative, all_of_it, change, span_ns / SECOND_NS)
-        error = np.abs(done.error[:count].reshape(shape)) / self._tolerated(start.rates.pressure_pa)
-        return _Stride(done.last[:count].reshape(shape), rates, done.last[count:], float(np.nan_to_num(error.max(), nan=np.inf)))
-
-    def _tolerated(self, pressure_pa: Array) -> Array:
-        """Return the error that each part of the state may have, [segments, gases + 1]."""
-        room = self._network.volume_m3 / GAS_CONSTANT
-        energy = _TOLERATED * (np.maximum(pressure_pa, 0.0) + _NOTHING_PA) * room
-        return np.column_stack([*[energy / REFERENCE_K] * len(GASES), energy])
 
     def _refill(self, state: Array, refill: Refill, surroundings: Array) -> Array:
         place = self._network.segments.index(refill.segment)
@@ -393,12 +310,12 @@ class Air:
                 next_ns = min(next_ns, switch_ns)
         return next_ns - at_ns
 
-    def _rows(self, start: _Start, stride: _Stride, start_ns: int, end_ns: int) -> list[list[float]]:
-        error, error_then = (self._temperatures.error_at(at_ns / SECOND_NS) for at_ns in (start_ns, end_ns))
-        span_s = (end_ns - start_ns) / SECOND_NS
-        rates, after = start.rates, stride.rates
+    def _rows(self, start: Start, done: Stride, end_ns: int) -> list[list[float]]:
+        error, error_then = (self._temperatures.error_at(at_ns / SECOND_NS) for at_ns in (start.at_ns, end_ns))
+        span_s = done.span_ns / SECOND_NS
+        rates, after = start.rates, done.rates
         rise, warming = start.arrangement.slope(start.state, rates)
-        rise_then, warming_then = start.arrangement.slope(stride.state, after)
+        rise_then, warming_then = start.arrangement.slope(done.state, after)
         columns = (
             *_cubic(rates.pressure_pa, after.pressure_pa, rise * span_s, rise_then * span_s),
             *_cubic(rates.temperature_k, after.temperature_k, warming * span_s, warming_then * span_s),

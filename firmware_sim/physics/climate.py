@@ -27,6 +27,7 @@ class Climate:
         error_k: standard deviation between a segment's mean temperature and the one at its transducers; all of them
             share it.
         error_s: correlation time of that.
+        loop_k: amplitude of the swing of each coolant loop in 92 minutes, with a phase of its own.
         settle_s: in this time air at 101325 Pa that was compressed or expanded takes on its surroundings' temperature
             again, thinner air sooner; 0 for isothermal air.
     """
@@ -37,10 +38,11 @@ class Climate:
     wander_s: float = 2700.0
     error_k: float = 0.0
     error_s: float = 2700.0
+    loop_k: float = 3.0
     settle_s: float = 900.0
 
 
-STILL: Final = Climate(orbit_k=0.0, day_k=0.0, wander_k=0.0, settle_s=0.0)
+STILL: Final = Climate(orbit_k=0.0, day_k=0.0, wander_k=0.0, loop_k=0.0, settle_s=0.0)
 """One constant temperature everywhere, whatever happens."""
 
 
@@ -93,6 +95,13 @@ class Temperatures:
     def error_at(self, t_s: float) -> Array:
         """Return by how much it is warmer at the transducers than in the segment's mean, K [segments]."""
         return self._error.at(t_s)
+
+
+def loop_temperature(name: str, climate: Climate, *, seed: int, start_k: float) -> Callable[[int], float]:
+    """Return the course of a coolant loop's temperature: at_ns -> K, `start_k` at time 0."""
+    phase = math.tau * float(np.random.default_rng([seed, *f"{name}.loop".encode()]).uniform())
+    per_ns = math.tau / ORBIT_S * 1e-9
+    return lambda at_ns: start_k + climate.loop_k * (math.sin(per_ns * at_ns + phase) - math.sin(phase))
 
 
 class _Wander:

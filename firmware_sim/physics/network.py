@@ -32,6 +32,7 @@ _STIFF_PER_S = 0.05  # a passage that equalises more slowly is followed whatever
 _JOIN_PA = 1.0  # below this difference a stiff passage is taken to have equalised
 _PART_PA = 5.0  # until what must pass it to keep both sides equal would need this one
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """What of the station never changes.
@@ -72,6 +73,7 @@ class Arrangement:
     linear in it, so that every step keeps the pressure of a body one, and the energy of air that only moves.
 
     Attributes:
+        volume_m3: of each segment, [segments].
         added: mol/s that machines bring in, [gases].
         passages: names of hatches that are shut and let air past, by valve or seal.
 
@@ -84,10 +86,8 @@ class Arrangement:
         settle_s: see `Climate`.
     """
 
-    def __init__(
-        self, network: Network, setting: Setting, equal: Collection[str], at_ns: int, settle_s: float
-    ) -> None:
-        self._volume = network.volume_m3
+    def __init__(self, network: Network, setting: Setting, equal: Collection[str], at_ns: int, settle_s: float) -> None:
+        self.volume_m3 = network.volume_m3
         self._settle_s = settle_s
         areas = {
             name: setting.area_m2(name)
@@ -96,7 +96,7 @@ class Arrangement:
         }
         open_hatches = [name for name in network.hatches if setting.passages.get(name) is Passage.OPEN]
         self._bodies, self._tree = _spanned(network, [*open_hatches, *(name for name in areas if name in equal)])
-        self._volume_of_body = self._bodies @ self._volume
+        self._volume_of_body = self._bodies @ self.volume_m3
         self._mixing = _mixing(network, setting)
         self._openings = _Openings(network, setting)
         self._machines(network, setting, at_ns)
@@ -145,7 +145,9 @@ class Arrangement:
         if self._tree is not None and self._settle_s:
             upward = self._tree.move(self._uneven(energy), change, shares, temperature)
         elif self._tree is not None:
-            upward = self._tree.move_moles(self._uneven_moles(flow.sum(1), moles, surroundings, warming), change, shares)
+            upward = self._tree.move_moles(
+                self._uneven_moles(flow.sum(1), moles, surroundings, warming), change, shares
+            )
         if not self._settle_s:
             energy[:] = surroundings * flow.sum(1) + moles * warming
         return Rates(change=change, lost=lost, pressure_pa=pressure, temperature_k=temperature, upward=upward)
@@ -174,8 +176,10 @@ class Arrangement:
         tends = fall + (rise[self._one] - rise[self._other]) / stiffness
         apart = np.maximum(np.abs(fall), np.abs(tends)) / _JOIN_PA - 1
         apart = np.where(stiffness > _STIFF_PER_S, apart, 1.0)
-        through = np.zeros(len(self._edge)) if rates.upward is None else np.where(
-            self._edge >= 0, np.abs(rates.upward[self._edge]), 0.0
+        through = (
+            np.zeros(len(self._edge))
+            if rates.upward is None
+            else np.where(self._edge >= 0, np.abs(rates.upward[self._edge]), 0.0)
         )
         return np.where(self._apart, apart, 1 - through / (conductance * _PART_PA))
 
@@ -187,8 +191,8 @@ class Arrangement:
         """
         gas, energy = state[:, :_ENERGY], state[:, _ENERGY]
         moles = np.maximum(gas.sum(1), _EMPTY_MOL)
-        room = self._volume * moles / energy
-        before = GAS_CONSTANT * energy / self._volume
+        room = self.volume_m3 * moles / energy
+        before = GAS_CONSTANT * energy / self.volume_m3
         if self._settle_s:
             after = self.pressure(state)
             fall = np.maximum(before - after, 0.0) / before
@@ -201,15 +205,15 @@ class Arrangement:
         of_body = self._bodies @ wants
         part = wants / np.maximum(of_body, 1e-300)
         gas += part[:, None] * (self._bodies @ out) - np.where(of_body > 0, 1.0, 0.0)[:, None] * out
-        energy[:] = after * self._volume / GAS_CONSTANT
+        energy[:] = after * self.volume_m3 / GAS_CONSTANT
 
     def _uneven(self, energy: Array) -> Array:
         """Return what of a change of energy would make the pressure of a body uneven, mol K/s [segments]."""
-        return energy - self._volume * (self._bodies @ energy) / self._volume_of_body
+        return energy - self.volume_m3 * (self._bodies @ energy) / self._volume_of_body
 
     def _uneven_moles(self, net: Array, moles: Array, surroundings: Array, warming: Array) -> Array:
         """Return the same of a change of moles, where temperatures are their surroundings', mol/s [segments]."""
-        room = self._volume / surroundings
+        room = self.volume_m3 / surroundings
         widening = -room * warming / surroundings
         of_body, room_of_body = self._bodies @ moles, self._bodies @ room
         kept = (room * (self._bodies @ net) + widening * of_body) / room_of_body

@@ -1,8 +1,9 @@
-"""One step of an ordinary differential equation, and how far off it may be (Dormand and Prince's pair of order 5 and 4).
+"""One step of an ordinary differential equation, and how far off it may be: Dormand and Prince's pair of order 5(4).
 
 J. R. Dormand and P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comp. Appl. Math. 6 (1980) 19-26.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -68,4 +69,4 @@ def next_span_s(span_s: float, error: float) -> float:
     """Return the longest span that a step should have after one whose error was `error` times the tolerated."""
     if error <= 0:
         return span_s * _FASTEST
-    return span_s * min(max(_CAREFUL * error**-0.2, _SLOWEST), _FASTEST)
+    return span_s * min(max(_CAREFUL * math.pow(error, -0.2), _SLOWEST), _FASTEST)

@@ -9,7 +9,7 @@ from gateway.mqtt.payloads import SI_UNITS
 
 
 def value_text(rig: Rig, reading: Reading, digits: int) -> str:
-    """Return a value with its unit, dashes when there is none: pressure as its segment or loop shows it, temperature in C."""
+    """Return a value with its unit, dashes when there is none: pressure as its segment or loop has it."""
     if reading.value is None:
         return "----"
     place = rig.place(reading.channel.transducer)
