@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from drivers.units import parse_quantity
+from firmware_sim.physics import coolant
+from firmware_sim.physics.coolant import Breach, Filling
 from firmware_sim.physics.gas import GASES, REFERENCE_PA, crack_kg_per_s
 from firmware_sim.physics.sensor import Upset
 from firmware_sim.physics.setting import Machine, Opening, Passage, crew, gas_flow, hole, leak, repress
@@ -127,14 +129,49 @@ class Leak(_Opens):
         return leak(self.segment, self.rate, power=self.power, at_pa=self.at_pressure)
 
 
+class _Breaches(Deed):
+    """A breach of a coolant loop; a later one of the same name replaces it, and `shut` ends it."""
+
+    coolant: str
+    name: str = ""
+
+    def happen(self, world: World, at_ns: int) -> None:
+        world.breach(self.name or self.coolant, self.coolant, self.breach, at_ns)
+
+    def breach(self, filling: Filling) -> Breach:
+        """Return what it is in a loop of that filling."""
+        raise NotImplementedError
+
+
+class CoolantHole(_Breaches):
+    """A round hole in a loop, from which liquid sprays into space."""
+
+    do: Literal["coolant-hole"]
+    diameter: Length
+    coefficient: Annotated[float, Field(gt=0, le=1)] = 0.62
+
+    def breach(self, filling: Filling) -> Breach:  # noqa: ARG002 - a hole is the same in every loop
+        return coolant.hole(self.diameter, self.coefficient)
+
+
+class CoolantSeep(_Breaches):
+    """A loop that sweats: it loses that much while it has its full pressure, less as that falls."""
+
+    do: Literal["coolant-seep"]
+    rate: MassRate
+
+    def breach(self, filling: Filling) -> Breach:
+        return coolant.seep(self.rate, filling)
+
+
 class Shut(Deed):
-    """The end of the opening of that name (that of its segment when it got none)."""
+    """The end of the opening of that name (that of its segment or loop when it got none)."""
 
     do: Literal["shut"]
     name: str
 
     def happen(self, world: World, at_ns: int) -> None:
-        world.open(self.name, None, at_ns)
+        world.shut(self.name, at_ns)
 
 
 class Hatch(_AtHatch):
@@ -332,6 +369,8 @@ DEEDS: Final[dict[str, type[Deed]]] = {
     "hole": Hole,
     "crack": Crack,
     "leak": Leak,
+    "coolant-hole": CoolantHole,
+    "coolant-seep": CoolantSeep,
     "shut": Shut,
     "hatch": Hatch,
     "seal": Seal,

@@ -1,7 +1,8 @@
 """Scenario files: what happens to the air of an emulated station, and when.
 
-TOML. `[[event]]` tables have `at`, `do` and the words of that deed; `[start]` and `[climate]` say how it begins. Every
-mistake is reported at once, with its place in the file, as those of a rig file are.
+TOML. `title` and `source` say what it is and who published it, `[start]` and `[climate]` how it begins; `[[event]]`
+tables have `at`, `do` and the words of that deed. Every mistake is reported at once, with its place in the file, as
+those of a rig file are.
 """
 
 import tomllib
@@ -23,7 +24,7 @@ from firmware_sim.physics.world import World
 
 _FOLDER: Final = Path(__file__).parent / "scenarios"
 _Model = TypeVar("_Model", bound=BaseModel)
-_TABLES: Final = ("title", "start", "climate", "event")
+_TABLES: Final = ("title", "source", "start", "climate", "event")
 
 
 class ScenarioError(EmulatorError, ValueError):
@@ -55,6 +56,7 @@ class Weather(_Words):
     wander_time: Time | None = None
     error: SmallTemperature | None = None
     error_time: Time | None = None
+    loop: SmallTemperature | None = None
     settle_time: Time | None = None
 
     def climate(self) -> Climate:
@@ -66,6 +68,7 @@ class Weather(_Words):
             "wander_s": self.wander_time,
             "error_k": self.error,
             "error_s": self.error_time,
+            "loop_k": self.loop,
             "settle_s": self.settle_time,
         }
         return Climate(**{name: value for name, value in words.items() if value is not None})
@@ -76,12 +79,14 @@ class Scenario(_Words):
 
     Attributes:
         file: what messages call it.
+        source: who published what it plays.
         start: segment -> how it begins.
         events: what happens, in the order of the file.
     """
 
     file: str
     title: str
+    source: str = ""
     start: Mapping[str, Start] = Field(default_factory=dict)
     climate: Weather = Weather()
     events: tuple[Deed, ...] = ()
@@ -164,9 +169,14 @@ def parse_scenario(text: str, file: str) -> Scenario:
     title = raw.get("title", "")
     if not isinstance(title, str) or not title:
         findings.error(("title",), 'the scenario needs a title: title = "Hole of Soyuz MS-09"', at="key")
+    source = raw.get("source", "")
+    if not isinstance(source, str):
+        findings.error(("source",), "source: must be a text in quotes")
     if findings.problems:
         raise ScenarioError(report(findings.problems))
-    return Scenario.model_construct(file=file, title=title, start=start, climate=weather, events=tuple(deeds))
+    return Scenario.model_construct(
+        file=file, title=title, source=source, start=start, climate=weather, events=tuple(deeds)
+    )
 
 
 def _table(raw: Mapping[str, Any], name: str, findings: Findings) -> dict[str, Any]:

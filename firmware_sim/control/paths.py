@@ -31,6 +31,10 @@ def look(world: World, rig: Rig, at_ns: int) -> Tree:
     return {
         "segment": {name: _segment(world, name, at_ns + _AFTER_NS) for name in rig.segments},
         "hatch": {hatch.id: _hatch(setting, hatch.id) for hatch in rig.hatches},
+        "coolant": {
+            name: dict(zip(("pressure", "temperature"), world.loop(name).feel(at_ns + _AFTER_NS), strict=True))
+            for name in rig.coolants
+        },
         "opening": {
             name: {"segment": each.segment, "rate": each.kg_per_s, "power": each.power}
             for name, each in setting.openings.items()

@@ -89,7 +89,7 @@ def test_get_shows_the_truth_at_a_path_or_below_it():
         return control.get(), control.get("segment.a"), control.get("segment.a.pressure"), control.get("hatch"), reads
 
     tree, a, pressure_pa, hatches, _ = controlled(act)
-    assert list(tree) == ["segment", "hatch", "opening", "machine", "transducer"]
+    assert list(tree) == ["segment", "hatch", "coolant", "opening", "machine", "transducer"]
     assert pressure_pa == pytest.approx(101_325, rel=0.01)
     assert a["pressure"] == pressure_pa
     assert sum(a[gas] for gas in ("N2", "O2", "CO2", "H2O")) == pytest.approx(pressure_pa)
