@@ -15,6 +15,8 @@ _SI: Final = {
     "volume": "m3",
     "current": "A",
     "pressure rate": "Pa/s",
+    "density": "kg/m3",
+    "expansion": "1/K",
 }
 _ATTRIBUTE: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n     +.*)*)", re.MULTILINE)
 
@@ -25,6 +27,8 @@ def rig_schema() -> dict[str, Any]:
     for name, definition in schema["$defs"].items():
         _describe(definition, getattr(rig, name))
     _describe(schema, rig.Rig)
+    transducer = schema["$defs"]["Transducer"]
+    transducer["oneOf"] = [{"required": ["segment"]}, {"required": ["coolant"]}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -5,7 +5,7 @@ import hashlib
 import os
 import signal
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from firmware_sim.fault_kinds import KINDS
 if TYPE_CHECKING:
     from drivers.rig import Rig
     from drivers.trace.records import Header
+    from firmware_sim.control.server import ControlServer
     from firmware_sim.fleet import Fleet
     from firmware_sim.physics.world import World
     from firmware_sim.replay import Replay
@@ -47,6 +48,7 @@ class _Told:
     faults: list[str]
     leaks: list[str]
     scenario: str | None
+    control: str | None
     serial: dict[str, str]
     formats: dict[str, str]
 
@@ -64,6 +66,13 @@ def emulate(
     ] = None,
     scenario: Annotated[
         str | None, typer.Option(help="What happens to the air: a scenario file, or the name of one that ships.")
+    ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="Let `manovac sim` and programs control it here: a socket's path, or 127.0.0.1:PORT.",
+            metavar="ADDRESS",
+        ),
     ] = None,
     serial: Annotated[
         list[str] | None,
@@ -92,6 +101,7 @@ def emulate(
             faults=fault or [],
             leaks=leak or [],
             scenario=scenario,
+            control=control,
             serial=_by_bus("--serial", serial, "aft=/dev/serial/by-id/usb-FTDI_..."),
             formats=_by_bus("--client-format", client_format, "aft=8E1"),
         )
@@ -223,6 +233,9 @@ def _header(rig: "Rig", path: Path) -> "Header":
 def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json: bool) -> None:
     from drivers.precise_loop import precise_event_loop  # noqa: PLC0415 - keeps --help fast
     from drivers.trace.records import Trace  # noqa: PLC0415
+    from firmware_sim.control.address import parse_address  # noqa: PLC0415
+    from firmware_sim.control.control import Control  # noqa: PLC0415
+    from firmware_sim.control.server import ControlServer  # noqa: PLC0415
     from firmware_sim.fleet import Fleet  # noqa: PLC0415
     from firmware_sim.physics.world import World  # noqa: PLC0415
     from firmware_sim.scenario import load_scenario  # noqa: PLC0415
@@ -233,7 +246,9 @@ def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until
             if record is None
             else Trace(files.enter_context(_record_file(record, path)), header=_header(rig, path))
         )
-        world = World(rig) if told.scenario is None else load_scenario(told.scenario).world(rig)
+        address = None if told.control is None else parse_address(told.control)
+        scenario = None if told.scenario is None else load_scenario(told.scenario)
+        world = World(rig) if scenario is None else scenario.world(rig)
         for leak in told.leaks:
             _open_leak(world, leak)
         fleet = Fleet(
@@ -245,9 +260,13 @@ def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until
             serial=told.serial,
             tell=lambda message: typer.echo(message, err=True),
         )
+        control = Control(fleet)
+        for deed in () if scenario is None else scenario.events:
+            control.expect(deed)
+        server = None if address is None else ControlServer(control, fleet.events, address)
         with asyncio.Runner(loop_factory=precise_event_loop) as runner:
             what = f"{len(rig.transducers)} transducers of {rig.station.id} are emulated"
-            runner.run(_serve(fleet, what, until, as_json=as_json))
+            runner.run(_serve(fleet, what, until, server, as_json=as_json))
     if trace is not None:
         typer.echo(f"recorded {record}: {trace.count} records, sha256 of them {trace.hash()}", err=True)
 
@@ -272,7 +291,9 @@ def _leak(spec: str) -> tuple[str, float, float]:
     return segment, at_s, pa_per_s
 
 
-async def _serve(fleet: "Fleet", what: str, until: _Until, *, as_json: bool) -> None:
+async def _serve(
+    fleet: "Fleet", what: str, until: _Until, server: "ControlServer | None" = None, *, as_json: bool
+) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -280,8 +301,8 @@ async def _serve(fleet: "Fleet", what: str, until: _Until, *, as_json: bool) -> 
             loop.add_signal_handler(number, over.set)
     if until.input_ends:
         loop.add_reader(sys.stdin, _end_with_input, over)
-    async with fleet.serve():
-        _print_ports(fleet, as_json=as_json)
+    async with fleet.serve(), nullcontext() if server is None else server.serve():
+        _print_ports(fleet, server, as_json=as_json)
         end = "Ctrl-C ends it" if until.duration_s is None else f"for {until.duration_s:g} s"
         typer.echo(f"{what}; {end}", err=True)
         with suppress(TimeoutError):
@@ -295,15 +316,18 @@ def _end_with_input(over: asyncio.Event) -> None:
         over.set()
 
 
-def _print_ports(fleet: "Fleet", *, as_json: bool) -> None:
+def _print_ports(fleet: "Fleet", server: "ControlServer | None", *, as_json: bool) -> None:
     if as_json:
         import orjson  # noqa: PLC0415 - keeps --help fast
 
-        typer.echo(orjson.dumps({"ports": fleet.ports}).decode())
+        told = {"ports": fleet.ports} if server is None else {"ports": fleet.ports, "control": str(server.address)}
+        typer.echo(orjson.dumps(told).decode())
     else:
         width = max(map(len, fleet.ports), default=0)
         for bus, port in fleet.ports.items():
             typer.echo(f"{bus:<{width}}  {port}")
+        if server is not None:
+            typer.echo(f"controlled by: manovac sim --control {server.address} status", err=True)
     sys.stdout.flush()
 
 

@@ -22,6 +22,7 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -194,16 +195,26 @@ def _ns(text: str) -> int:
 
 
 class ArmedFault:
-    """A fault in force, with its count and its own random numbers (of seed and spec: no other fault shifts them)."""
+    """A fault in force, with its count and its own random numbers (of seed and spec: no other fault shifts them).
 
-    def __init__(self, fault: Fault, *, seed: int | str, begin_ns: int) -> None:
+    Attributes:
+        number: of the injection, by which it can be taken back.
+    """
+
+    def __init__(self, fault: Fault, *, seed: int | str, begin_ns: int, number: int = 0) -> None:
         self.fault = fault
+        self.number = number
         self.begin_ns = begin_ns
         self.end_ns = None if fault.for_ns is None else begin_ns + fault.for_ns
         self.random = Random(f"fault:{seed}:{fault}")
         self._seen = 0
         self._struck = 0
         self._drawn = self.random.random()
+
+    @property
+    def struck(self) -> int:
+        """At how many requests it struck."""
+        return self._struck
 
     def lasts(self, at_ns: int) -> bool:
         """Say whether its time has come and is not over."""
@@ -247,7 +258,7 @@ class Faults:
 
     Attributes:
         armed: those in force, also those whose time has not come.
-        changed: called after each injection and clearing.
+        changed: called after each injection ("injected") and each clearing ("cleared"), with the fault.
 
     Args:
         seed: of everything random about them.
@@ -258,12 +269,13 @@ class Faults:
     def __init__(
         self, *, seed: int | str, transducers: Collection[str], buses: Collection[str], now_ns: Callable[[], int]
     ) -> None:
-        self.changed: Callable[[], None] | None = None
+        self.changed: Callable[[str, ArmedFault], None] | None = None
         self._seed = seed
         self._transducers = transducers
         self._buses = buses
         self._now_ns = now_ns
         self.armed: list[ArmedFault] = []
+        self._numbers = count(1)
 
     def __iter__(self) -> Iterator[Fault]:
         return iter([armed.fault for armed in self.armed])
@@ -285,16 +297,34 @@ class Faults:
         if fault.target not in known:
             raise FaultError(f"fault \"{fault}\": the rig has no {wanted} '{fault.target}'{_near(fault.target, known)}")
         begin_ns = max(fault.after_ns, self._now_ns())
-        self.armed.append(ArmedFault(fault, seed=self._seed, begin_ns=begin_ns))
+        armed = ArmedFault(fault, seed=self._seed, begin_ns=begin_ns, number=next(self._numbers))
+        self.armed.append(armed)
         if self.changed is not None:
-            self.changed()
+            self.changed("injected", armed)
         return fault
 
     def clear(self, fault: Fault | None = None) -> None:
         """Take a fault back, or all of them."""
-        self.armed = [] if fault is None else [armed for armed in self.armed if armed.fault != fault]
+        self._remove([armed for armed in self.armed if fault is None or armed.fault == fault])
+
+    def clear_number(self, number: int) -> Fault:
+        """Take back the fault of that injection and return it.
+
+        Raises:
+            FaultError: none in force has that number.
+        """
+        armed = next((armed for armed in self.armed if armed.number == number), None)
+        if armed is None:
+            known = ", ".join(str(each.number) for each in self.armed) or "none"
+            raise FaultError(f"no fault in force has the number {number} (known: {known})")
+        self._remove([armed])
+        return armed.fault
+
+    def _remove(self, gone: Collection[ArmedFault]) -> None:
+        self.armed = [armed for armed in self.armed if armed not in gone]
         if self.changed is not None:
-            self.changed()
+            for armed in gone:
+                self.changed("cleared", armed)
 
     def on(self, names: Collection[str], kinds: Collection[str]) -> Iterable[ArmedFault]:
         """Return the faults of these kinds on any of these targets, also those whose time has not come."""

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,27 +17,47 @@ from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
 from firmware_sim.device_clock import DeviceClock
+from firmware_sim.events import Events
 from firmware_sim.fault_kinds import kinds_of
-from firmware_sim.faults import EVERYTHING, Fault, Faults
+from firmware_sim.faults import EVERYTHING, ArmedFault, Fault, Faults
 from firmware_sim.faulty import FaultyFirmware
 from firmware_sim.faulty_line import Strangers, WornWires
 from firmware_sim.faulty_sensor import FaultySensor
 from firmware_sim.firmware.firmware import Firmware, ModbusFirmware, Sensor, Twin
 from firmware_sim.line import Line
+from firmware_sim.line_bus import LineBus
 from firmware_sim.line_time import span_ns
 from firmware_sim.modbus_tcp import ModbusTcpUnits
-from firmware_sim.ports import Port, Receive
+from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
+from firmware_sim.snapshot import Snapshot
 
 GROUP: Final = "manovac.twins"
+MARK: Final = "mark"
+"""The talker of a record that is somebody's remark, or says that time went back ("restored")."""
+_WAITING: Final = 4096
+"""Bytes that a client may send while time stands still; more is lost, for nobody is there to hear it."""
 _PORT_KINDS: Final = kinds_of("port")
 _FORMAT: Final = re.compile(r"[78][NEO][12]")
 
 
 class FleetError(EmulatorError, ValueError):
     """The rig file describes something that cannot be emulated; the message names transducer and model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A moment of a fleet's life, to which it can return.
+
+    Attributes:
+        at_ns: when it was, on the emulator's clock.
+        kept: all that follows from it.
+    """
+
+    at_ns: int
+    kept: Snapshot
 
 
 class Sensors(Protocol):
@@ -63,53 +84,6 @@ def _twin(name: str, transducer: str) -> Twin:
     return twin
 
 
-class _LineBus:
-    """A line on the running loop's clock."""
-
-    def __init__(self, line: Line, strangers: Strangers, clock: EmulatorClock) -> None:
-        self._line = line
-        self._strangers = strangers
-        self._clock = clock
-        self._alarm = Alarm(clock, self._ring)
-        self._send: Receive | None = None
-
-    def session(self, send: Receive) -> Receive:
-        self._send = send
-        return self._receive
-
-    def start(self) -> None:
-        """Let devices talk that do so on their own."""
-        self._alarm.set(self._line.next_event_ns)
-
-    def close(self) -> None:
-        self._send = None
-        self._alarm.set(None)
-
-    def look_again(self) -> None:
-        """Ask all who are on the line anew what they want: faults came or went."""
-        now_ns = self._clock.now_ns()
-        self._line.look_again(now_ns)
-        self._ring(now_ns)
-
-    def _receive(self, data: bytes) -> None:
-        now_ns = self._clock.now_ns()
-        heard = self._line.advance(now_ns)
-        self._line.host_sends(now_ns, data)
-        self._strangers.overhear(data)
-        self._alarm.set(self._line.next_event_ns)
-        self._deliver(heard)
-
-    def _ring(self, now_ns: int) -> None:
-        heard = self._line.advance(now_ns)
-        self._alarm.set(self._line.next_event_ns)
-        self._deliver(heard)
-
-    def _deliver(self, heard: list[tuple[int, bytes]]) -> None:
-        for _, data in heard:
-            if self._send is not None:
-                self._send(data)
-
-
 class Fleet:
     """The emulated devices of a rig.
 
@@ -118,6 +92,10 @@ class Fleet:
         memory: bus -> memory port, while it is served in memory.
         lines: bus -> line, for its statistics; a modbus-tcp bus has none.
         faults: those in force; inject and clear at any time.
+        clock: the emulator's time; it can be paused, stepped and sped up.
+        events: what happens, for whoever listens.
+        unheard: bus -> bytes that were lost because their host wrote on while time stood still.
+        rig, world: as given.
 
     Args:
         rig: the rig file.
@@ -151,15 +129,18 @@ class Fleet:
         self.ports: dict[str, str] = {}
         self.memory: dict[str, MemoryPort] = {}
         self.lines: dict[str, Line] = {}
-        self._rig = rig
-        self._world = world
+        self.unheard = dict.fromkeys(rig.buses, 0)
+        self.rig = rig
+        self.world = world
         self._trace = trace
         self._twins = twins
         self._serial = serial
         self._tell = tell
-        self._clock = EmulatorClock()
+        self.clock = EmulatorClock()
+        self.events = Events(self.clock)
+        self._devices: dict[tuple[str, int], FaultyFirmware] = {}
         self.faults = Faults(
-            seed=rig.emulator.seed, transducers=rig.transducers, buses=rig.buses, now_ns=self._clock.now_ns
+            seed=rig.emulator.seed, transducers=rig.transducers, buses=rig.buses, now_ns=self.clock.now_ns
         )
         for fault in (*rig.emulator.faults, *faults):
             self.faults.inject(fault)
@@ -174,13 +155,19 @@ class Fleet:
         self._formats = formats
         self._open: dict[str, tuple[Port, bool]] = {}
         self._changed = asyncio.Event()
-        self.faults.changed = self._faults_changed
+        self.faults.changed = self._fault_changed
+        self._plug_alarm = Alarm(self.clock, lambda _: self._changed.set())
         self._minder: asyncio.Task[None] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def now_ns(self) -> int:
         """Return the emulator's time: ns since `start`, on the running loop's clock."""
-        return self._clock.now_ns()
+        return self.clock.now_ns()
+
+    @property
+    def plugged(self) -> Collection[str]:
+        """The buses whose port is there now."""
+        return self._open.keys()
 
     @asynccontextmanager
     async def serve(self, *, memory: bool = False) -> AsyncIterator[Self]:
@@ -200,7 +187,7 @@ class Fleet:
         Raises:
             OSError: no port can be opened.
         """
-        self._clock.start()
+        self.clock.start()
         if not memory:
             self._folder = tempfile.TemporaryDirectory(prefix="manovac-")
         ports = _Ports(self._make_port)
@@ -210,16 +197,16 @@ class Fleet:
         except BaseException:
             await self.stop()
             raise
-        for bus in self._buses.values():
-            if isinstance(bus, _LineBus):
-                bus.start()
-        self._minder = asyncio.create_task(self._mind_plugs(ports), name=f"fleet[{self._rig.station.id}].plugs")
+        self._set_alarms()
+        self._minder = asyncio.create_task(self._mind_plugs(ports), name=f"fleet[{self.rig.station.id}].plugs")
 
     async def stop(self) -> None:
         """Switch off and leave nothing behind."""
         if self._minder is not None:
             self._minder.cancel()
             await asyncio.wait({self._minder})
+        self._plug_alarm.set(None)
+        self.events.close()
         for bus in self._buses.values():
             bus.close()
         for port, _ in self._open.values():
@@ -236,28 +223,92 @@ class Fleet:
 
     def _serial_bus(self, name: str) -> None:
         """Refuse a name that no serial bus has."""
-        known = [bus for bus, each in self._rig.buses.items() if each.kind is BusKind.SERIAL]
+        known = [bus for bus, each in self.rig.buses.items() if each.kind is BusKind.SERIAL]
         if name not in known:
             raise FleetError(f"the rig has no serial bus '{name}' (serial buses: {', '.join(known) or 'none'})")
 
-    def _faults_changed(self) -> None:
+    def reboot(self, transducer: str) -> tuple[str, int]:
+        """Cut the power of the unit that a transducer belongs to for a moment; return its bus and address.
+
+        Raises:
+            KeyError: the rig has no such transducer.
+        """
+        words = self.rig.transducers[transducer]
+        at_ns, talker, bus = self.now_ns(), f"unit {words.unit}", self._buses[words.bus]
+        if isinstance(bus, LineBus):
+            self.lines[words.bus].restart(talker, at_ns)
+            bus.set_alarm()
+        else:
+            self._devices[words.bus, words.unit].reboot(at_ns)
+        self._record(words.bus, at_ns, talker, b"", "reboot")
+        self.events.tell("rebooted", bus=words.bus, unit=words.unit)
+        return words.bus, words.unit
+
+    def mark(self, text: str) -> None:
+        """Leave a remark in the trace and among the events."""
+        self._record("", self.now_ns(), MARK, b"", text)
+        self.events.tell("mark", text=text)
+
+    def snapshot(self) -> State:
+        """Keep the state of air, sensing elements, devices, lines and faults, and the time.
+
+        Raises:
+            SnapshotError: a world or a device of somebody else's holds what cannot be kept.
+        """
+        roots = {
+            "world": self.world,
+            "faults": self.faults,
+            "agenda": self.events.agenda,
+            **{f"bus {name}": self.lines.get(name, bus) for name, bus in self._buses.items()},
+            **{f"unit {unit} of bus {bus}": device for (bus, unit), device in self._devices.items()},
+        }
+        return State(at_ns=self.now_ns(), kept=Snapshot(roots))
+
+    def restore(self, state: State) -> None:
+        """Let everything that a snapshot keeps be as it was, also the time; the same follows as followed then.
+
+        Ports, connections, speed and pause stay as they are, and so do the settings of the hosts' adapters.
+
+        Raises:
+            EmulatorError: in the middle of a step.
+        """
+        self.clock.put(state.at_ns)
+        hosts = {name: line.host for name, line in self.lines.items()}
+        state.kept.put_back()
+        for name, line in self.lines.items():
+            line.set_host(*hosts[name])
+        self._set_alarms()
+        self._changed.set()
+        self._record("", state.at_ns, MARK, b"", "restored")
+
+    def _set_alarms(self) -> None:
+        for bus in self._buses.values():
+            bus.set_alarm()
+        self.events.set_alarm()
+
+    def _fault_changed(self, what: str, armed: ArmedFault) -> None:
+        self.events.tell(what, number=armed.number, fault=str(armed.fault))
         self._changed.set()
         if self._minder is not None:
             for bus in self._buses.values():
-                if isinstance(bus, _LineBus):
+                if isinstance(bus, LineBus):
                     bus.look_again()
 
-    def _bus(self, name: str, *, echo: bool) -> _LineBus | ModbusTcpUnits:
-        bus = self._rig.buses[name]
-        devices = {unit: self._device(name, unit, transducers) for unit, transducers in self._rig.units(name).items()}
+    def _struck(self, bus: str, unit: int, at_ns: int, kinds: str) -> None:
+        self._record(bus, at_ns, f"unit {unit}", b"", kinds)
+        self.events.tell("struck", bus=bus, unit=unit, kinds=kinds.split(", "))
+
+    def _bus(self, name: str, *, echo: bool) -> LineBus | ModbusTcpUnits:
+        bus = self.rig.buses[name]
+        devices = {unit: self._device(name, unit, transducers) for unit, transducers in self.rig.units(name).items()}
         if bus.kind is BusKind.MODBUS_TCP:
             units = {unit: (self._modbus(name, unit, device), faulty) for unit, (device, faulty) in devices.items()}
             listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
-            return ModbusTcpUnits(units, self._clock, listener)
+            return ModbusTcpUnits(units, self.clock, listener)
         names = {name, EVERYTHING}
         line = Line(
             bus,
-            f"{self._rig.emulator.seed}:{name}",
+            f"{self.rig.emulator.seed}:{name}",
             echo=echo,
             copper=name in self._serial,
             wear=WornWires(names=names, faults=self.faults),
@@ -273,7 +324,7 @@ class Fleet:
             unit=next(unit for unit in range(247, 0, -1) if unit not in devices),
         )
         line.add("stranger", strangers)
-        return _LineBus(line, strangers, self._clock)
+        return LineBus(line, strangers, self.clock)
 
     def _device(self, bus: str, unit: int, transducers: Mapping[str, Transducer]) -> tuple[Firmware, FaultyFirmware]:
         first, *others = transducers
@@ -285,27 +336,28 @@ class Fleet:
                 )
         clock = DeviceClock(names={*transducers, bus, EVERYTHING}, faults=self.faults)
         sensors = {
-            name: FaultySensor(self._world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults, clock=clock)
+            name: FaultySensor(self.world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults, clock=clock)
             for name in transducers
         }
         twin = self._twins[model] if model in self._twins else _twin(model, first)
-        device = twin(unit=unit, bus=self._rig.buses[bus], transducers=transducers, sensors=sensors)
+        device = twin(unit=unit, bus=self.rig.buses[bus], transducers=transducers, sensors=sensors)
         faulty = FaultyFirmware(
             device,
             unit=unit,
             names={*transducers, bus, EVERYTHING},
             faults=self.faults,
-            note=None if self._trace is None else lambda t, kinds: self._record(bus, t, f"unit {unit}", b"", kinds),
+            note=lambda t, kinds: self._struck(bus, unit, t, kinds),
             clock=clock,
             before=self._before(bus, unit),
-            character_ns=0 if self._rig.buses[bus].kind is BusKind.MODBUS_TCP else span_ns(self._rig.buses[bus], 1),
+            character_ns=0 if self.rig.buses[bus].kind is BusKind.MODBUS_TCP else span_ns(self.rig.buses[bus], 1),
         )
+        self._devices[bus, unit] = faulty
         return device, faulty
 
     def _before(self, bus: str, unit: int) -> set[str]:
         """Return the transducers from the host's end of a bus up to a unit, in the rig file's order."""
         before: set[str] = set()
-        for number, transducers in self._rig.units(bus).items():
+        for number, transducers in self.rig.units(bus).items():
             before |= transducers.keys()
             if number == unit:
                 break
@@ -313,7 +365,7 @@ class Fleet:
 
     def _modbus(self, bus: str, unit: int, device: Firmware) -> ModbusFirmware:
         if not hasattr(device, "serve"):
-            model = next(iter(self._rig.units(bus)[unit].values())).model
+            model = next(iter(self.rig.units(bus)[unit].values())).model
             raise FleetError(f"unit {unit} of bus {bus}: model '{model}' does not speak Modbus TCP")
         return device  # type: ignore[return-value] # serve is all that ModbusFirmware adds
 
@@ -321,23 +373,42 @@ class Fleet:
         if self._trace is not None:
             self._trace.add(Record(t_ns=t_ns, bus=bus, talker=talker, data=data, note=note))
 
+    def _session(self, name: str) -> Session:
+        """Return what begins a client's session on a bus."""
+
+        def session(send: Receive) -> Receive:
+            take = self._buses[name].session(send)
+            waiting = 0
+
+            def receive(data: bytes) -> None:
+                nonlocal waiting
+                waiting = waiting + len(data) if self.clock.paused else 0
+                if waiting > _WAITING:
+                    self.unheard[name] += len(data)
+                else:
+                    take(data)
+
+            return receive
+
+        return session
+
     def _make_port(self, name: str, *, renamed: bool) -> Port:
         """Make a bus' port, or the one that it has while it goes by another name."""
-        words, bus = self._rig.buses[name], self._buses[name]
+        words, session = self.rig.buses[name], self._session(name)
         several = words.kind is BusKind.MODBUS_TCP
         called = f"{name}-renamed" if renamed else name
         if self._folder is None:
-            self.memory[called] = port = MemoryPort(called, bus.session, several=several)
+            self.memory[called] = port = MemoryPort(called, session, several=several)
             return port
         if name in self._serial and not renamed:
             from firmware_sim.ports.serial_port import SerialPort  # noqa: PLC0415 - the emulator alone needs no pyserial
 
             line, path = self.lines[name], self._serial[name]
-            return SerialPort(name, path, words, bus.session, framed=line.silence_framed, tell=self._tell)
+            return SerialPort(name, path, words, session, framed=line.silence_framed, tell=self._tell)
         if words.kind is BusKind.SERIAL:
             form = self._formats.get(name)
-            return PtyPort(Path(self._folder.name) / called, words, bus.session, self.lines[name].set_host, form)
-        return TcpPort(bus.session, several=several)
+            return PtyPort(Path(self._folder.name) / called, words, session, self.lines[name].set_host, form)
+        return TcpPort(session, several=several)
 
     async def _open_port(self, name: str, ports: "_Ports", *, renamed: bool) -> None:
         port = ports.port(name, renamed=renamed)
@@ -362,12 +433,12 @@ class Fleet:
                 wanted = None if "unplug" in lasting else "rename" in lasting
                 if name in self._open and self._open[name][1] is not wanted:
                     self._open.pop(name)[0].close()
+                    self.events.tell("unplugged", bus=name)
                 if wanted is not None and name not in self._open:
                     await self._open_port(name, ports, renamed=wanted)
-            timer = self._clock.call_at(min(changes_ns), self._changed.set) if changes_ns else None
+                    self.events.tell("plugged", bus=name, port=self.ports[name])
+            self._plug_alarm.set(min(changes_ns, default=None))
             await self._changed.wait()
-            if timer is not None:
-                timer.cancel()
 
 
 class _MakePort(Protocol):

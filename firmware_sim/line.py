@@ -81,6 +81,9 @@ class Line:
     another: while it is busy, what it hears waits. Characters that overlap reach all hearers as garbage, and so do
     those of another baud or format than the hearer's.
 
+    Attributes:
+        host: baud and format that the host has set.
+
     Args:
         bus: baud and format of the stations, and of the host until `set_host` says otherwise.
         seed: of the garbage.
@@ -100,6 +103,7 @@ class Line:
         wear: Wear | None = None,
         listener: Listener | None = None,
     ) -> None:
+        self.host = (bus.baud, bus.format)
         self._bus = bus
         self._speed = self._host_speed = Speed(bus)
         self._echo = echo
@@ -132,6 +136,15 @@ class Line:
         (self._framed if station.framed else self._terminated).append(station)
         self._watch(0, station)
 
+    def restart(self, name: str, at_ns: int) -> None:
+        """Let a station lose its power and come back; what it has begun to answer still goes out."""
+        self._process(at_ns)
+        for station in (*self._framed, *self._terminated):
+            if station.name == name:
+                station.inbox.clear()
+                station.firmware.reboot(at_ns)
+                self._watch(at_ns, station)
+
     @property
     def silence_framed(self) -> bool:
         """Whether frames end by silence on it: all but text devices are heard so."""
@@ -143,6 +156,7 @@ class Line:
         Where baud, data bits or parity differ from a station's, both hear garbage of each other.
         """
         self._host_speed = Speed(self._bus.model_copy(update={"baud": baud, "format": form}))
+        self.host = (baud, form)
 
     def look_again(self, at_ns: int) -> None:
         """Ask every station anew what it listens to and when it wants to talk: something has changed."""

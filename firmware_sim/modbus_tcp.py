@@ -62,6 +62,10 @@ class ModbusTcpUnits:
 
         return receive
 
+    def set_alarm(self) -> None:
+        """Wait until the next answer is due."""
+        self._alarm.set(self._outbox[0][0] if self._outbox else None)
+
     def close(self) -> None:
         """Send nothing more."""
         self._outbox.clear()
@@ -76,7 +80,7 @@ class ModbusTcpUnits:
             due_ns = max(at_ns + TURNAROUND_NS + reply.delay_ns, self._free_ns.get(number, 0))
             self._free_ns[number] = due_ns
             heapq.heappush(self._outbox, (due_ns, next(self._order), f"unit {number}", send, reply.data))
-        self._set_alarm()
+        self.set_alarm()
 
     def _answers(self, at_ns: int, number: int, message: bytes) -> Sequence[Reply]:
         pdu = message[_HEADER + 1 :]
@@ -94,15 +98,12 @@ class ModbusTcpUnits:
 
         return faulty.exchange(at_ns, message[_HEADER:], ask, FRAMING)
 
-    def _set_alarm(self) -> None:
-        self._alarm.set(self._outbox[0][0] if self._outbox else None)
-
     def _send_due(self, now_ns: int) -> None:
         while self._outbox and self._outbox[0][0] <= now_ns:
             due_ns, _, talker, send, data = heapq.heappop(self._outbox)
             self._listen(due_ns, talker, data)
             send(data)
-        self._set_alarm()
+        self.set_alarm()
 
     def _listen(self, at_ns: int, talker: str, data: bytes) -> None:
         if self._listener is not None:

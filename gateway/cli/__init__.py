@@ -38,9 +38,12 @@ _BUILT_IN: Final = {
 _OTHERS: Final = {
     "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
+    "sim": "Control an emulated rig while it runs.",
     "replay": "Serve a recorded line as devices, with its timing.",
 }
-_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read", "record", "replay", "trace")
+_ORDER: Final = (
+    *("demo", "run", "emulate", "sim", "check", "schema", "ports", "scan", "read", "record", "replay", "trace"),
+)
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
 

@@ -140,7 +140,7 @@ def test_a_cable_is_cut_before_a_transducer():
 def test_inject_list_clear():
     active = faults()
     changes = []
-    active.changed = lambda: changes.append(len(list(active)))
+    active.changed = lambda what, armed: changes.append((what, armed.number, len(active.armed)))
     silence, late = active.inject("silence:sm_p1"), active.inject(Fault(kind="late", target="aft"))
     assert list(active) == [silence, late]
     assert len(active.armed) == 2
@@ -148,7 +148,21 @@ def test_inject_list_clear():
     assert list(active) == [late]
     active.clear()
     assert active.armed == []
-    assert changes == [1, 2, 1, 0]
+    assert changes == [("injected", 1, 1), ("injected", 2, 2), ("cleared", 1, 1), ("cleared", 2, 0)]
+
+
+def test_a_fault_is_taken_back_by_its_number_also_one_of_two_that_are_alike():
+    active = faults()
+    for _ in range(2):
+        active.inject("silence:sm_p1")
+    assert [armed.number for armed in active.armed] == [1, 2]
+    assert active.clear_number(2) == parse_fault("silence:sm_p1")
+    assert [armed.number for armed in active.armed] == [1]
+    with pytest.raises(FaultError, match=r"no fault in force has the number 2 \(known: 1\)"):
+        active.clear_number(2)
+    active.clear_number(1)
+    active.inject("silence:sm_p1")
+    assert [armed.number for armed in active.armed] == [3]
 
 
 def test_a_time_that_is_over_counts_as_now():

@@ -79,6 +79,7 @@ def test_every_deed_can_be_done():
         "repress": 'segment = "a"\ngas = "N2"\nrate = "3 kg/h"\nlasts = "1 h"',
         "docking": 'between = ["a", "b"]\nsegment = "b"\npressure = "95 kPa"\nchecks = "1 h"',
         "eva": 'between = ["a", "b"]\nsegment = "b"\nlasts = "2 h"',
+        "air": 'segment = "b"\ntemperature = "30 C"\nCO2 = "700 Pa"',
         "sensor": 'transducer = "p1"\ndrift = "50 Pa/day"',
     }
     assert set(events) == set(DEEDS)

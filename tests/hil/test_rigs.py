@@ -48,7 +48,8 @@ def test_the_station_has_every_model_and_every_kind_of_bus():
     models = Counter(transducer.model for transducer in iss.transducers.values())
     assert models.keys() == {"keller-33x", "modbus-map", "paroscientific-6000", "vaisala-ptb330", "waveshare-8ch"}
     assert {bus.kind for bus in iss.buses.values()} == set(BusKind)
-    assert {transducer.segment for transducer in iss.transducers.values()} == iss.segments.keys()
+    watched = {transducer.segment for transducer in iss.transducers.values()}
+    assert watched == iss.segments.keys() | iss.coolants.keys()
     assert {transducer.poll for transducer in iss.transducers.values()} == {1.0}
 
 
