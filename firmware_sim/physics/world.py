@@ -269,4 +269,4 @@ def filling(coolant: Coolant) -> Filling:
 
 def _known(kind: str, name: str, names: Iterable[str]) -> None:
     if name not in names:
-        raise LookupError(f"no {kind} '{name}' in the rig (known: {', '.join(names)})")
+        raise LookupError(f"no {kind} '{name}' in the rig (known: {', '.join(names) or 'none'})")

@@ -10,9 +10,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 FOLDER = Path(scenario.__file__).parent / "scenarios"
 HEAD = """# The scenarios that ship
 
-`manovac emulate hil/rigs/iss.toml --scenario NAME` plays one. Each is a file (`firmware_sim/scenarios/NAME.toml`) whose first
-lines say what was published and what is assumed; a file of your own can be played as well. What is emulated, and how:
-[physics.md](physics.md). This page is written from the files: `python -m tests.docs.scenario_table`.
+`manovac emulate hil/rigs/iss.toml --scenario NAME` plays one. Each is a file (`firmware_sim/scenarios/NAME.toml`) whose
+first lines say what was published and what is assumed; a file of your own can be played as well. What is emulated, and
+how: [physics.md](physics.md). This page is written from the files: `python -m tests.docs.scenario_table`.
 """
 _SHOWN = ("at", "do")
 
