@@ -317,4 +317,6 @@ def filling(coolant: Coolant) -> Filling:
 
 def _known(kind: str, name: str, names: Iterable[str]) -> None:
     if name not in names:
-        raise LookupError(f"no {kind} '{name}' in the rig{did_you_mean(name, names)} (known: {', '.join(names)})")
+        raise LookupError(
+            f"no {kind} '{name}' in the rig{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})"
+        )
