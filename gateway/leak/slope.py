@@ -15,8 +15,8 @@ Array = npt.NDArray[np.float64]
 
 SHORTEST_S: Final = 120.0  # a body that has just been closed off is given that long in any case
 LONGEST_S: Final = 30 * 86_400.0
-_TIMES: Final = 64
-_SAMPLES: Final = 128
+_TIMES: Final = 48
+_SAMPLES: Final = 96  # half a percent from the limit of many; larger matrices wake the threads of the algebra
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
