@@ -117,7 +117,9 @@ class LoopWatch:
         false_alarm_s: mean time between false alarms, s.
     """
 
-    def __init__(self, loop: Loop, noise: LoopNoise, *, step_s: float = 1.0, false_alarm_s: float = 30 * 86_400) -> None:
+    def __init__(
+        self, loop: Loop, noise: LoopNoise, *, step_s: float = 1.0, false_alarm_s: float = 30 * 86_400
+    ) -> None:
         if not step_s > 0 or not false_alarm_s > 100 * step_s:
             raise ValueError("coolant loop: the mean time between false alarms must be far above the step")
         self._loop = loop

@@ -56,7 +56,9 @@ class Parts:
         for cuts in self._cuts:
             cost_s = self._tree.close_s[cuts.hatch] + aim.wait_s(self._volume_m3[cuts.one], self._volume_m3[cuts.other])
             mass = self._mass[cuts.whole]
-            total = np.where(mass > 0, mass * np.minimum(cost_s, _NEVER_S), 0.0) + massed_s[cuts.one] + massed_s[cuts.other]
+            total = (
+                np.where(mass > 0, mass * np.minimum(cost_s, _NEVER_S), 0.0) + massed_s[cuts.one] + massed_s[cuts.other]
+            )
             better = total < massed_s[cuts.whole]
             massed_s[cuts.whole[better]] = total[better]
             best[cuts.whole[better]] = cuts.hatch

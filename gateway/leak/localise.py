@@ -212,9 +212,7 @@ def _integrated(evidence: Sequence[Evidence], known: tuple[float, float] | None 
     return float(highest_term + math.log(terms.sum())), float(terms @ flow / terms.sum())
 
 
-def _flows(
-    evidence: Sequence[Evidence], known: tuple[float, float] | None, lowest: float, highest: float
-) -> Array:
+def _flows(evidence: Sequence[Evidence], known: tuple[float, float] | None, lowest: float, highest: float) -> Array:
     """Return flows to sum over, dense where the likelihood is."""
     if known is not None:
         mean, sd = known
