@@ -1,5 +1,6 @@
 """`manovac leak`: what to do about a leak. `leak plan` says which hatch to close next, and what then."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -73,13 +74,14 @@ def plan(
         rate_kg_s = _above_zero("--rate", rate, "mass rate")
         shut = _closed(station, closed or (), opened or ())
         bodies = _bodies(station, shut, inside, _above_zero("--hatch-time", hatch_time, "time"))
-        wanted = _above_zero("--error", error, "fraction")
-        if wanted >= 0.5:
-            raise ValueError(f'--error {error}: must be below 50 %, such as "1 %"')
-        seen = _noise(noise, air_error, air_time)
+        aim = Aim(
+            flow_pa_m3_s=flow_pa_m3_s(rate_kg_s),
+            noise=_noise(noise, air_error, air_time),
+            error=_above_zero("--error", error, "fraction", below=0.5),
+        )
     except ValueError as problem:
         raise CommandError(str(problem), USAGE) from problem
-    found = search(bodies, Aim(flow_pa_m3_s=flow_pa_m3_s(rate_kg_s), noise=seen, error=wanted), teams=teams)
+    found = search(bodies, aim, teams=teams)
     if as_json:
         typer.echo(as_data(found, station=station.station.id, closed=shut, rate_kg_s=rate_kg_s, teams=teams))
         return
@@ -88,15 +90,17 @@ def plan(
     typer.echo(told(found, closed=shut, depth=depth))
 
 
-def _above_zero(option: str, text: str, dimension: str) -> float:
+def _above_zero(option: str, text: str, dimension: str, *, below: float = math.inf) -> float:
     from drivers.units import UnitError, parse_quantity  # noqa: PLC0415
 
     try:
         value = parse_quantity(text, dimension)
     except UnitError as problem:
         raise ValueError(f"{option} {text}: {problem}") from problem
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{option} {text}: must be greater than zero")
+    if not 0 < value < below:
+        raise ValueError(
+            f"{option} {text}: must be greater than zero{'' if math.isinf(below) else f' and below {below:g}'}"
+        )
     return value
 
 
@@ -107,7 +111,7 @@ def _noise(grade: str, air_error: str, air_time: str) -> "SlopeNoise":
         raise ValueError(f"--noise {grade}: must be one of {', '.join(_GRADES)}")
     white_pa, drift_pa = _GRADES[grade.upper()]
     error_k = _above_zero("--air-error", air_error, "temperature")
-    if error_k > _LARGEST_AIR_ERROR_K:
+    if error_k > _LARGEST_AIR_ERROR_K:  # 1 C is 274.15 K here: a temperature, not a difference
         raise ValueError(f'--air-error {air_error}: a difference is meant, in K or mK, such as "50 mK"')
     air_s = _above_zero("--air-time", air_time, "time")
     return SlopeNoise.of(white_pa=white_pa, drift_pa=drift_pa, air_pa=error_k * _PA_PER_K, air_s=air_s)

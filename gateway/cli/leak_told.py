@@ -20,7 +20,8 @@ def told(search: Search, *, closed: Sequence[str], depth: int) -> str:
     if many:
         lines += ["", *_watching(search)]
     best = search.plans[search.likeliest]
-    body = _called(search.bodies.trees[search.likeliest].segments)
+    tree = search.bodies.trees[search.likeliest]
+    body = _called(tree.segments)
     if best.step is None:
         return "\n".join([*lines, "", f"{'Likeliest' if many else 'The leak is in'} {body}: nothing to close there."])
     lines += [
@@ -29,8 +30,13 @@ def told(search: Search, *, closed: Sequence[str], depth: int) -> str:
         *_rings(best),
         *_steps(best.step, depth, 1),
     ]
-    if len(search.ways[0].first) > len(best.rings):
-        lines += ["", f"Quicker: close {', '.join(search.ways[0].first)}; then wait."]
+    quickest = search.ways[0]
+    if len(quickest.first) > len(best.rings):
+        number = len(quickest.first)
+        which = (
+            f"all {number} hatches" if number == len(tree.passages) else f"these {number}: {', '.join(quickest.first)}"
+        )
+        lines += ["", f"Quicker: close {which}; then wait until one falls."]
     lines += ["", f"Expected until a segment is named, from {'there' if many else 'now'}:"]
     width = max(len(way.name) for way in search.ways)
     for way in search.ways:
@@ -61,8 +67,8 @@ def duration(seconds: float) -> str:
 
 def _watching(search: Search) -> Iterator[str]:
     number = len(search.plans)
-    yield f"{number} air bodies are apart. Close nothing yet: it takes about {duration(search.watch_s)} until one is known"
-    yield "to fall (then say which by --in SEGMENT)."
+    yield f"{number} air bodies are apart. Close nothing yet: it takes about {duration(search.watch_s)} until one is"
+    yield "known to fall (then say which by --in SEGMENT)."
     for tree, plan, probability in zip(search.bodies.trees, search.plans, search.bodies.probability, strict=True):
         then = f"{duration(plan.expected_s)} more" if plan.step else "the leak is there"
         yield f"  {probability:4.0%}  it falls in {_called(tree.segments)}: {then}"

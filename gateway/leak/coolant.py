@@ -5,8 +5,8 @@ the same. Liquid that is lost makes the gas larger, warmth makes the liquid larg
 
     gas volume = gas volume then + lost - liquid x expansion x (T - T then).
 
-A hole lets liquid out like the square root of the pressure (turbulent), a seep like the pressure (viscous); the two part
-once the pressure has fallen noticeably.
+A hole lets liquid out like the square root of the pressure (turbulent), a seep like the pressure (viscous); the two
+part once the pressure has fallen noticeably.
 """
 
 import math
@@ -124,8 +124,8 @@ class LoopWatch:
             raise ValueError("coolant loop: the mean time between false alarms must be far above the step")
         self._loop = loop
         self._step_s = step_s
-        self._blocks = 2 ** np.arange(_LONGEST_BLOCK.bit_length())
-        self._sd_pa = np.sqrt(_difference_variance(self._blocks, noise, step_s))
+        self._blocks = 2 ** np.arange(_LONGEST_BLOCK.bit_length())  # samples
+        self._sd_pa = np.sqrt(_difference_variance(self._blocks.astype(np.float64), noise, step_s))
         steps = 2 * false_alarm_s / step_s
         self.threshold = NormalDist().inv_cdf(1 - 1 / (steps * len(self._blocks)))
         self.restart()
@@ -137,7 +137,7 @@ class LoopWatch:
 
     def take(self, pressure_pa: float, temperature_k: float) -> LoopState:
         """Take a sample; a missing one (NaN) is left out."""
-        lost = float(self._loop.lost_m3(np.float64(pressure_pa), np.float64(temperature_k)))
+        lost = float(self._loop.lost_m3(np.array(pressure_pa), np.array(temperature_k)))
         if not math.isfinite(lost):
             return LoopState(lost_m3=math.nan, score=0.0, alarm=False, since_s=0.0)
         size = len(self._sums)
@@ -194,7 +194,8 @@ def assess(loop: Loop, noise: LoopNoise, times_s: Array, pressure_pa: Array, tem
         loop: the loop.
         noise: of one sample.
         times_s: of the samples, rising, at a steady step, [samples].
-        pressure_pa, temperature_k: NaN where missing, [samples].
+        pressure_pa: NaN where missing, [samples].
+        temperature_k: of the liquid, NaN where missing, [samples].
 
     Raises:
         ValueError: fewer than 8 samples with a value.
@@ -262,12 +263,12 @@ def _fit(loop: Loop, power: float, samples: _Samples, covariance_pa2: Array) -> 
     begin_s, now_s = float(samples.times_s[0]), float(samples.times_s[-1])
     step_s = (now_s - begin_s) / (len(samples.times_s) - 1)
     last_s = now_s - 2 * step_s
-    onset_s = np.linspace(begin_s, last_s, _ONSETS)
+    onset_s = _onsets(begin_s, last_s)
     for _ in range(_ZOOMS):
         log_weight, rate, information = _lines(root, line, samples, onset_s)
         likely = onset_s[log_weight > log_weight.max() - _UNLIKELY]
         reach = onset_s[1] - onset_s[0]
-        onset_s = np.linspace(max(likely[0] - reach, begin_s), min(likely[-1] + reach, last_s), _ONSETS)
+        onset_s = _onsets(max(likely[0] - reach, begin_s), min(likely[-1] + reach, last_s))
     log_weight, rate, information = _lines(root, line, samples, onset_s)
     weight = np.exp(log_weight - log_weight.max())
     evidence = float(log_weight.max()) + math.log(float(weight.sum()) * (onset_s[1] - onset_s[0]))
@@ -281,6 +282,10 @@ def _fit(loop: Loop, power: float, samples: _Samples, covariance_pa2: Array) -> 
         rate=_mixed(weight, rate * slower, slower / np.sqrt(information)),
         onset_s=float(weight @ onset_s),
     )
+
+
+def _onsets(from_s: float, to_s: float) -> Array:
+    return np.linspace(from_s, to_s, _ONSETS, dtype=np.float64)
 
 
 def _lines(root: Array, line: Array, samples: _Samples, onset_s: Array) -> tuple[Array, Array, Array]:

@@ -87,7 +87,8 @@ def check_repair(
     """Compare a segment before and after a repair.
 
     Args:
-        before, after: the decay tests.
+        before: the decay test before the repair.
+        after: the one after it, which is judged.
         allowed_pa_s: the slope that is still acceptable.
         resolution_pa: the smallest change that the transducers show.
         accuracy_pa: how far a change that they show may be off.

@@ -1,4 +1,4 @@
-"""The search for a leak from where the hatches stand now: what to watch, what to close, and what other ways would cost."""
+"""The search for a leak from where the hatches stand: what to watch, what to close, and what other ways would cost."""
 
 from dataclasses import dataclass, replace
 
