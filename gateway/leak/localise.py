@@ -78,7 +78,10 @@ class Where:
         return self.likeliest if self.probability[self.likeliest] >= 1 - error else None
 
     def decided(self, sides: Sequence[Collection[str]], error: float) -> int | None:
-        """Return which of several groups of suspects holds the leak; None: wait on (sequential test, Wald)."""
+        """Return which of several bodies holds the leak, None: wait on (sequential test, Wald).
+
+        Give all bodies, those too that were left behind: what is still held against them counts.
+        """
         mass = [sum(self.probability[name] for name in side) for side in sides]
         best = max(range(len(mass)), key=mass.__getitem__)
         return best if mass[best] > 0 and mass[best] >= (1 - error) * sum(mass) else None

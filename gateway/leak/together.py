@@ -130,12 +130,8 @@ def two_stages(
     *,
     teams: int = 1,
     runs: int = _FINE_RUNS,
-    share_error: bool = True,
 ) -> Stages:
-    """Close these hatches and wait; then close the others of the body that leaks and wait again.
-
-    The allowed error is shared between the stages when a second one is possible, unless `share_error` is off.
-    """
+    """Close these hatches and wait; then close the others of the body that leaks and wait again."""
     closed = set(first)
     bodies = forest(
         dict(zip(tree.segments, tree.volume_m3, strict=True)),
@@ -144,14 +140,13 @@ def two_stages(
         closed,
     )
     large = [index for index, body in enumerate(bodies.trees) if body.passages]
-    each = aim.shared(2) if large and share_error else aim
     volumes = np.array([body.volume_m3.sum() for body in bodies.trees])
-    waits = watch(volumes, np.array(bodies.probability), each, runs=runs)
+    waits = watch(volumes, np.array(bodies.probability), aim, runs=runs)
     begin_s = closing_s(np.array([each.close_s for each in tree.passages if each.hatch in closed]), teams)
     total, right = begin_s + waits.seconds, waits.right.copy()
     for index in large:
         body, here = bodies.trees[index], np.flatnonzero(waits.leaking == index)
-        then = watch(body.volume_m3, body.prior, each, runs=max(len(here), 1), seed=_SEED + index + 1)
+        then = watch(body.volume_m3, body.prior, aim, runs=max(len(here), 1), seed=_SEED + index + 1)
         total[here] += closing_s(body.close_s, teams) + then.seconds[: len(here)]
         right[here] &= then.right[: len(here)]
     return Stages(
