@@ -135,7 +135,8 @@ class Judgement:
         verdict: in one word, as surely as was asked for.
         leaks, holds: probabilities.
         fed_through: hatch -> probability that the suspect leaks as before and air comes in through that hatch's seal.
-        elsewhere: segment -> probability that the suspect holds and this one leaks.
+        elsewhere: segment -> probability that the suspect holds and this one leaks, between a third and three times as
+            much as the suspect did. (A leak that is much smaller is for the detector to find.)
     """
 
     verdict: Suspect
@@ -188,7 +189,7 @@ def judge(
         weighed["fed", hatch] = _log(_FED / len(across)) + _integrated(feeding, flow)[0]
     for name, weight in others.items():
         leaking = [each for each in evidence if name in each.segments]
-        weighed["elsewhere", name] = _log(_ELSEWHERE * weight / total) + _integrated(leaking)[0]
+        weighed["elsewhere", name] = _log(_ELSEWHERE * weight / total) + _integrated(leaking, similar=flow[0])[0]
     share = _normalised(weighed)
     fed = {name: each for (kind, name), each in share.items() if kind == "fed"}
     elsewhere = {name: each for (kind, name), each in share.items() if kind == "elsewhere"}
@@ -200,14 +201,19 @@ def judge(
     )
 
 
-def _integrated(evidence: Sequence[Evidence], known: tuple[float, float] | None = None) -> tuple[float, float]:
+def _integrated(
+    evidence: Sequence[Evidence], known: tuple[float, float] | None = None, similar: float | None = None
+) -> tuple[float, float]:
     """Return log odds of a leak in all these bodies against none, and its expected flow, Pa m3/s.
 
     Args:
         evidence: of the bodies that would lose air.
         known: flow and its standard deviation; None for any flow of `RATES_KG_S`.
+        similar: take flows between a third of this one and three times as much instead.
     """
     lowest, highest = (flow_pa_m3_s(rate) for rate in RATES_KG_S)
+    if similar is not None:
+        lowest, highest = similar / 3, similar * 3
     flow = _flows(evidence, known, lowest, highest)
     log_flow = np.log(flow)
     weight = np.gradient(log_flow) / math.log(highest / lowest)

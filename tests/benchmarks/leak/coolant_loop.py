@@ -84,7 +84,7 @@ def rows(seeds: int = 200) -> list[dict[str, Any]]:
     watch.restart()
     false += sum(watch.take(*each).alarm for each in zip(quiet.pressure_pa, quiet.temperature_k, strict=True))
     delay_s, loss_ml, coverage = float(np.mean(delays)), float(np.mean(losses)), covered / seeds
-    hours = (60 + _QUIET_S / 60) * seeds / 3600
+    hours = (60 + _QUIET_S) * seeds / 3600
     return [
         _row("seconds to the alarm", 3.0, delay_s, passed=delay_s <= 3, note=f"largest {max(delays):.1f}"),
         _row("mL lost by then", 28.0, loss_ml, passed=loss_ml <= 28, note=f"largest {max(losses):.0f}"),

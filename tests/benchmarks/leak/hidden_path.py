@@ -1,4 +1,7 @@
-"""B09: PrK closed and flat while the station loses 0.9 kg/day through the seal of its hatch, as in June 2025."""
+"""B09: PrK, closed, stops falling, and the station begins to lose 0.9 kg/day through the seal of its hatch (June 2025).
+
+The hatch was closed long before, so the levels are known when it begins; the station's slope alone decides.
+"""
 
 from itertools import pairwise
 from typing import Any, Final
@@ -24,7 +27,9 @@ _PASSAGES: Final = (
     Passage(hatch="prk--zvezda", ends=("prk", "zvezda"), close_s=900.0),
     Passage(hatch="zvezda--rest", ends=("zvezda", "rest"), close_s=900.0),
 )
-_NOISE: Final = SlopeNoise.of(white_pa=5.0 / _SENSORS**0.5, drift_pa=2e-2 / _SENSORS**0.5, air_pa=3.0, air_s=2700.0)
+_NOISE: Final = SlopeNoise.of(
+    white_pa=5.0 / _SENSORS**0.5, drift_pa=2e-2 / _SENSORS**0.5, air_pa=3.0, air_s=2700.0, before_s=_DAY_S
+)
 _LOOKS: Final = np.arange(5, 24 * 60, 5) * _MINUTE_S
 
 
