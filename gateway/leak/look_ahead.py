@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.leak.aim import Aim
 from gateway.leak.tree import Array, Tree
@@ -37,7 +38,7 @@ class _Rule:
     def __init__(self, tree: Tree, aim: Aim) -> None:
         self._tree = tree
         self._aim = aim
-        self._first = np.array([[side >> index & 1 for index in range(len(tree.segments))] for side in tree.first_side])
+        self._first = np.array([self._member(side) for side in tree.first_side])
         self._massed_s: dict[int, float] = {}
 
     def improved(self, part: int) -> int:
@@ -53,34 +54,32 @@ class _Rule:
 
     def _follow(self, part: int) -> float:
         """Return the rule's expected time x probability for a part."""
-        waiting, total = [part], 0.0
-        begun = part
-        while waiting:
-            part = waiting.pop()
-            if part in self._massed_s:
-                total += self._massed_s[part]
-            elif part & (part - 1):
-                hatches, cost_s, score = self._weighed(part)
-                chosen = int(np.argmax(score))
-                side = self._tree.first_side[hatches[chosen]]
-                total += self._mass(part) * cost_s[chosen]
-                waiting += [part & side, part & ~side]
-        self._massed_s[begun] = total
-        return total
+        if part & (part - 1) == 0:
+            return 0.0
+        if part not in self._massed_s:
+            hatches, cost_s, score = self._weighed(part)
+            chosen = int(np.argmax(score))
+            side = self._tree.first_side[hatches[chosen]]
+            now = self._mass(part) * float(cost_s[chosen])
+            self._massed_s[part] = now + self._follow(part & side) + self._follow(part & ~side)
+        return self._massed_s[part]
 
     def _weighed(self, part: int) -> tuple[list[int], Array, Array]:
         """Return the hatches of a part, what each costs (s), and the bits a second that it tells."""
-        member = np.array([part >> index & 1 for index in range(len(self._tree.segments))], dtype=bool)
+        member = self._member(part)
         hatches = hatches_of(self._tree, part)
-        one = self._first[hatches].astype(bool) & member
-        other = ~self._first[hatches].astype(bool) & member
+        one = self._first[hatches] & member
+        other = ~self._first[hatches] & member
         wait_s = self._aim.wait_s(one @ self._tree.volume_m3, other @ self._tree.volume_m3)
         cost_s = np.minimum(self._tree.close_s[hatches] + wait_s, _NEVER_S)
         share = (one @ self._tree.prior) / max(self._mass(part), _LITTLE)
         return hatches, cost_s, (_bits(share) + _LITTLE) / (cost_s + _LITTLE)
 
     def _mass(self, part: int) -> float:
-        return float(sum(each for index, each in enumerate(self._tree.prior) if part >> index & 1))
+        return float(self._member(part) @ self._tree.prior)
+
+    def _member(self, part: int) -> npt.NDArray[np.bool_]:
+        return np.array([part >> index & 1 for index in range(len(self._tree.segments))], dtype=np.bool_)
 
 
 def _bits(share: Array) -> Array:
