@@ -217,6 +217,7 @@ def _integrated(
     flow = _flows(evidence, known, lowest, highest)
     log_flow = np.log(flow)
     weight = np.gradient(log_flow) / math.log(highest / lowest)
+    weight[[0, -1]] /= 2  # trapezoids
     if known is not None:
         weight = np.exp(-(((flow - known[0]) / known[1]) ** 2) / 2)
         weight /= weight.sum()

@@ -16,6 +16,7 @@ from gateway.leak.tree import Tree, forest
 
 _MOST_UNDECIDED: Final = 0.05
 _LOOKS: Final = 90
+_NOTHING_YET: Final = 0.01  # information at which even the smallest body tells nothing
 _SEED: Final = 20_200_821  # all hatches of the ISS were shut on that day
 _ROUGH_RUNS: Final = 300
 _FINE_RUNS: Final = 4000
@@ -90,6 +91,8 @@ def watch(volume_m3: Array, prior: Array, aim: Aim, *, runs: int = _FINE_RUNS, s
     seen = np.zeros((runs, bodies))  # slope estimate x information
     before = 0.0
     for time, information in zip(times, 1 / aim.noise.at(times) ** 2, strict=True):
+        if slope.max() ** 2 * information < _NOTHING_YET:
+            continue
         fresh = information - before
         seen += generator.standard_normal(seen.shape) * np.sqrt(fresh)
         seen[np.arange(len(waiting)), leaking[waiting]] += slope[leaking[waiting]] * fresh

@@ -15,7 +15,6 @@ from gateway.leak.plan import plan
 from gateway.leak.slope import SHORTEST_S
 from gateway.leak.tree import Tree, forest
 
-_PACE: Final = 0.03  # between two looks, of the time since the last hatch
 _LONGEST_S: Final = 20 * 86_400.0
 _KNOWN_AT_THE_ALARM: Final = 5.0  # standard deviations
 
@@ -59,11 +58,18 @@ class _Body:
 
 
 class Search:
-    """Plays searches in one tree."""
+    """Plays searches in one tree.
 
-    def __init__(self, tree: Tree, aim: Aim) -> None:
+    Args:
+        tree: all hatches open.
+        aim: the leak, the noise and the error of the answer.
+        pace: time to the next look, as a fraction of that since the last hatch.
+    """
+
+    def __init__(self, tree: Tree, aim: Aim, *, pace: float = 0.03) -> None:
         self._tree = tree
         self._aim = aim
+        self._pace = pace
         self._prior = dict(zip(tree.segments, tree.prior.tolist(), strict=True))
         self._volume_m3 = dict(zip(tree.segments, tree.volume_m3.tolist(), strict=True))
         self._next: dict[frozenset[str], str] = {}
@@ -81,7 +87,7 @@ class Search:
             now = past + [told for each in bodies if each is not whole for told in each.evidence()]
             chosen = locate(self._prior, now).decided([each.segments for each in bodies], self._aim.error)
             if chosen is None:
-                pause_s = max(SHORTEST_S - since_s, _PACE * since_s)
+                pause_s = max(SHORTEST_S - since_s, self._pace * since_s)
             elif len(bodies[chosen].segments) == 1:
                 return Played(spent_s, *bodies[chosen].segments, leaking)
             else:
