@@ -3,10 +3,10 @@
 The rule closes the hatch that tells most about the leak for its time (bits of information a second). The look-ahead
 tries the most promising hatches of a part, follows the rule behind each and takes the best: never worse than the rule.
 
-The bound. A plan that can name every segment closes each hatch once, in some part that holds at least its two ends; so
-its time is at least the sum over hatches of P(either end) x (closing time + wait between the two ends alone), since a
-wait grows with the volumes. And it asks at least as many questions as the prior has bits (Shannon), none cheaper than
-the cheapest.
+The bound. A plan that can name every segment closes each hatch once, and its expected time is the sum over hatches of
+P(part in which it is closed) x (closing time + wait). Look at some of the hatches only, a smaller tree: both factors
+are no larger there, since probabilities add up and a wait grows with the volumes. So the best plan of the smaller tree,
+times its probability, bounds what these hatches cost in any plan; and such bounds of trees that share no hatch add up.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from gateway.leak import lattice
 from gateway.leak.aim import Aim
-from gateway.leak.tree import Array, Tree
+from gateway.leak.tree import Array, Passage, Tree, forest
 
 _TRIED: Final = 8  # hatches of a part that the look-ahead tries
+_PIECE_PARTS: Final = 20_000  # connected parts of a smaller tree that is solved for the bound
 _NEVER_S: Final = 1e12
 _LITTLE: Final = 1e-12
 
@@ -89,8 +91,33 @@ def _bits(share: Array) -> Array:
 
 
 def _bound_s(tree: Tree, aim: Aim) -> float:
-    one, other = np.array(tree.ends).T
-    least_s = tree.close_s + aim.wait_s(tree.volume_m3[one], tree.volume_m3[other])
-    possible = tree.prior[tree.prior > 0]
-    bits = -float(possible @ np.log2(possible))
-    return max(float(least_s @ (tree.prior[one] + tree.prior[other])), float(least_s.min()) * bits)
+    total_s = 0.0
+    volume_m3 = dict(zip(tree.segments, tree.volume_m3.tolist(), strict=True))
+    prior = dict(zip(tree.segments, tree.prior.tolist(), strict=True))
+    left = list(tree.passages)
+    while left:
+        piece, left = _piece(left, volume_m3, prior)
+        mass = sum(prior[name] for name in piece.segments)
+        total_s += mass * lattice.solve(piece, aim)[1]
+    return total_s
+
+
+def _piece(passages: list[Passage], volume_m3: dict[str, float], prior: dict[str, float]) -> tuple[Tree, list[Passage]]:
+    """Return a tree of some of these hatches, few enough to be solved, and the other hatches."""
+    taken, waiting, refused = passages[:1], passages[1:], []
+    tree = _tree(taken, volume_m3, prior)
+    while touching := [each for each in waiting if set(each.ends) & set(tree.segments)]:
+        waiting.remove(touching[0])
+        larger = _tree([*taken, touching[0]], volume_m3, prior)
+        if lattice.count(larger) <= _PIECE_PARTS:
+            taken, tree = [*taken, touching[0]], larger
+        else:
+            refused.append(touching[0])
+    return tree, waiting + refused
+
+
+def _tree(passages: list[Passage], volume_m3: dict[str, float], prior: dict[str, float]) -> Tree:
+    names = list(dict.fromkeys(end for each in passages for end in each.ends))
+    weights = {name: prior[name] for name in names}
+    likely = weights if any(weights.values()) else dict.fromkeys(names, 1.0)
+    return forest({name: volume_m3[name] for name in names}, likely, passages).trees[0]

@@ -17,7 +17,7 @@ from gateway.leak import lattice, look_ahead
 from gateway.leak.aim import Aim
 from gateway.leak.tree import Passage, Tree
 
-MOST_PARTS: Final = 200_000  # connected parts of a tree that are solved exactly; about a second
+MOST_PARTS: Final = 500_000  # connected parts of a tree that are solved exactly, in about a second
 Cut = Callable[[int], int]
 
 

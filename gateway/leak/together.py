@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.leak.aim import Aim
 from gateway.leak.slope import LONGEST_S, SHORTEST_S, Array
@@ -33,8 +34,8 @@ class Waits:
     """
 
     seconds: Array
-    leaking: np.typing.NDArray[np.intp]
-    right: np.typing.NDArray[np.bool_]
+    leaking: npt.NDArray[np.intp]
+    right: npt.NDArray[np.bool_]
 
     @property
     def mean_s(self) -> float:

@@ -1,13 +1,16 @@
 """B11: a 0.8 mm hole in a coolant loop of 44 L at 3 atm, while the orbit swings its temperature by 3 K."""
 
 import math
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from gateway.leak.coolant import Loop, LoopNoise, LoopWatch, assess
 from gateway.leak.slope import Array
+from tests.benchmarks.leak.row import row
 
+_row = partial(row, "B11 MS-22 loop")
 LOOP: Final = Loop(
     pressure_pa=304e3, temperature_k=293.15, gas_m3=6e-3, liquid_m3=44e-3, expansion_per_k=1.2e-3, density_kg_m3=690.0
 )
@@ -92,15 +95,3 @@ def rows(seeds: int = 200) -> list[dict[str, Any]]:
         _row("called a hole after 120 s", 1.0, laws / seeds, passed=laws >= 0.95 * seeds),
         _row("false alarms", 0.0, float(false), passed=not false, note=f"in {hours:.1f} quiet hours"),
     ]
-
-
-def _row(metric: str, limit: float, measured: float, *, passed: bool, note: str = "") -> dict[str, Any]:
-    return {
-        "name": "B11 MS-22 loop",
-        "metric": metric,
-        "limit": limit,
-        "measured": measured,
-        "ratio": measured / limit if limit else math.nan,
-        "passed": passed,
-        "note": note,
-    }
