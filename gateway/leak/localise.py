@@ -171,7 +171,12 @@ def judge(
         evidence: of all bodies since then.
         passages: all hatches; those between the suspect's body and another body count as closed.
         error: probability of a wrong verdict.
+
+    Raises:
+        ValueError: no evidence of the suspect's body, or a flow that is not above zero or of unknown precision.
     """
+    if not all(0 < each < math.inf for each in flow):
+        raise ValueError(f"what '{suspect}' lost before must be above zero, with a standard deviation above zero")
     own = next((each for each in evidence if suspect in each.segments), None)
     if own is None:
         raise ValueError(f"no evidence of the body of '{suspect}'")

@@ -12,7 +12,7 @@ from gateway.leak.aim import Aim
 from gateway.leak.plan import by_rule, halve_count, halve_prior, plan
 from gateway.leak.together import all_at_once, best_two_stages, two_stages
 from gateway.leak.tree import Tree
-from tests.benchmarks.leak.row import row
+from tests.benchmarks.leak.row import ERROR, most_wrong, row
 from tests.benchmarks.leak.search_station import NOISES, aim, random_station, station
 from tests.benchmarks.leak.searched import Search
 
@@ -30,7 +30,6 @@ PUBLISHED: Final = {
 }
 _WITHIN: Final = 0.05  # of the published figure: Monte Carlo, and rounding to two digits
 _RATIO: Final = 1.15
-_ERROR: Final = 0.01
 
 
 def rows(seeds: int = 200) -> list[dict[str, Any]]:
@@ -75,7 +74,7 @@ def _published() -> list[dict[str, Any]]:
                 f"hours, {noise}: best two stages, 2 teams",
                 PUBLISHED["13 hatches of small bodies, then the rest"][place],
                 stages.expected_s / _HOUR_S,
-                passed=stages.error <= _ERROR,
+                passed=stages.error <= ERROR,
                 note=f"{len(stages.first)} hatches first, error {stages.error:.2%}",
             )
         )
@@ -169,21 +168,10 @@ def _played(seeds: int) -> list[dict[str, Any]]:
         found.append(
             _row(
                 f"searched, {name}: wrong segment",
-                _ERROR,
+                ERROR,
                 wrong / number,
-                passed=wrong <= _most_wrong(number),
+                passed=wrong <= most_wrong(number),
                 note=f"{wrong} of {number}",
             )
         )
     return found
-
-
-def _most_wrong(number: int) -> int:
-    """Return how many wrong answers of an error of 1 % are seen in 95 of 100 benchmarks at most."""
-    term = total = (1 - _ERROR) ** number
-    wrong = 0
-    while total < 0.95:
-        wrong += 1
-        term *= (number - wrong + 1) / wrong * _ERROR / (1 - _ERROR)
-        total += term
-    return wrong

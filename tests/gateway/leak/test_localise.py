@@ -158,6 +158,12 @@ def test_a_suspect_nobody_watches_cannot_be_judged():
         judge("prk", (FLOW, FLOW / 20), hidden_path._PRIOR, [body("zvezda")], hidden_path._PASSAGES)
 
 
+@pytest.mark.parametrize("flow", [(0.0, 1.0), (FLOW, 0.0), (math.nan, 1.0)])
+def test_a_suspect_of_which_no_flow_is_known_cannot_be_judged(flow):
+    with pytest.raises(ValueError, match="what 'prk' lost before"):
+        judge("prk", flow, hidden_path._PRIOR, [body("prk")], hidden_path._PASSAGES)
+
+
 def test_june_2025_is_never_called_tight():
     generator = np.random.default_rng(1)
     games = [hidden_path.judged("station", generator) for _ in range(12)]
