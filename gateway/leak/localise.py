@@ -239,7 +239,7 @@ def _flows(evidence: Sequence[Evidence], known: tuple[float, float] | None, lowe
         mean, sd = known
         return np.linspace(max(mean - _REACH * sd, lowest), mean + _REACH * sd, 4 * _FLOWS)
     weight = sum((each.volume_m3 * each.slope_sd_pa_s) ** -2 for each in evidence)
-    whole = np.geomspace(lowest, highest, _FLOWS)
+    whole = _evenly(lowest, highest, _FLOWS)
     if not weight:
         return whole
     best = sum(each.slope_pa_s / each.volume_m3 / each.slope_sd_pa_s**2 for each in evidence) / weight
@@ -248,7 +248,11 @@ def _flows(evidence: Sequence[Evidence], known: tuple[float, float] | None, lowe
     from_, to = max(best - reach, lowest), min(best + reach, highest)
     if from_ >= to:
         return whole
-    return np.union1d(whole, np.geomspace(from_, to, 4 * _FLOWS))
+    return np.union1d(whole, _evenly(from_, to, 2 * _FLOWS))
+
+
+def _evenly(from_: float, to: float, number: int) -> Array:
+    return np.exp(np.linspace(math.log(from_), math.log(to), number))
 
 
 def _log_ratio(evidence: Evidence, flow: Array) -> Array:

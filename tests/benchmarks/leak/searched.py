@@ -66,7 +66,7 @@ class Search:
         pace: time to the next look, as a fraction of that since the last hatch.
     """
 
-    def __init__(self, tree: Tree, aim: Aim, *, pace: float = 0.03) -> None:
+    def __init__(self, tree: Tree, aim: Aim, *, pace: float = 0.05) -> None:
         self._tree = tree
         self._aim = aim
         self._pace = pace
