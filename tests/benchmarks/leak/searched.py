@@ -74,9 +74,8 @@ class Search:
         self._volume_m3 = dict(zip(tree.segments, tree.volume_m3.tolist(), strict=True))
         self._next: dict[frozenset[str], str] = {}
 
-    def play(self, generator: np.random.Generator) -> Played:
-        """Search once for a leak in a segment drawn from the prior."""
-        leaking = self._tree.segments[int(generator.choice(len(self._prior), p=self._tree.prior))]
+    def play(self, leaking: str, generator: np.random.Generator) -> Played:
+        """Search once for a leak in that segment."""
         whole = self._body(self._tree.segments, leaking)
         whole.information = (_KNOWN_AT_THE_ALARM / whole.slope_pa_s) ** 2
         whole.noise = generator.standard_normal() * whole.information**0.5

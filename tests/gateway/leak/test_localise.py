@@ -175,6 +175,7 @@ def test_searches_played_on_random_stations_name_the_leaking_segment():
     generator = np.random.default_rng(3)
     games = []
     for _ in range(6):
-        search = Search(random_station(generator, 6).trees[0], aim("C sensors, 50 mK"), pace=0.2)
-        games += [search.play(generator) for _ in range(2)]
+        tree = random_station(generator, 6).trees[0]
+        search = Search(tree, aim("C sensors, 50 mK"), pace=0.2)
+        games += [search.play(leaking, generator) for leaking in generator.choice(tree.segments, 2, p=tree.prior)]
     assert sum(game.named != game.leaking for game in games) <= 1
