@@ -32,6 +32,7 @@ _BUILT_IN: Final = {
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
+    "leak": ("gateway.cli.leak:app", "What to do about a leak: which hatch to close next."),
     "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
     "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
 }
@@ -42,7 +43,7 @@ _OTHERS: Final = {
     "replay": "Serve a recorded line as devices, with its timing.",
 }
 _ORDER: Final = (
-    *("demo", "run", "emulate", "sim", "check", "schema", "ports", "scan", "read", "record", "replay", "trace"),
+    *("demo", "run", "emulate", "sim", "check", "schema", "ports", "scan", "read", "leak", "record", "replay", "trace"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
