@@ -66,6 +66,8 @@ class Model:
         shares_unit: several transducers can stand on one unit (inputs of one device).
         options: what `[transducer.x.options]` must fit, None when the model has none.
         driver: makes the driver of one unit from all its transducers (id -> words).
+        protocol, faults, identity, unconfirmed: for people who choose one: what it speaks, how it says that there is no
+            value, how it says who it is, and what no document confirms, so that nothing here relies on it.
         hail: a question that a unit of this family answers with who it is, None when there is none.
         recognise: turns the answer to `hail` into who it is; None when it is another family's.
     """
@@ -79,6 +81,10 @@ class Model:
     quantities: tuple[str, ...]
     span: tuple[float, float] | None
     driver: Callable[[int, Mapping[str, Transducer], Bus], Driver]
+    protocol: str = ""
+    faults: str = ""
+    identity: str = ""
+    unconfirmed: str = ""
     takes: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     shares_unit: bool = False

@@ -36,7 +36,7 @@ def check_lines(draft: Draft, findings: Findings, models: Mapping[str, Model]) -
         )
         if bus.clear("kind"):
             _check_kind(line, findings)
-        if bus.words.kind is not BusKind.MODBUS_TCP and bus.clear("kind"):
+        if bus.words.kind.has_line and bus.clear("kind"):
             _check_word("format", line, {model.name: model.formats for model in line.models.values()}, findings)
             _check_word("baud", line, {model.name: model.bauds for model in line.models.values()}, findings)
         _check_units(line, findings)
@@ -158,7 +158,7 @@ def _report_share(line: _Line, use: LineUse, use_of: Callable[[Bus], LineUse], f
 def _faster(line: _Line, use_of: Callable[[Bus], LineUse]) -> list[str]:
     """Return the lowest higher speed that all models speak and that is enough, if there is one."""
     bus = line.bus.words
-    if bus.kind is BusKind.MODBUS_TCP:
+    if not bus.kind.has_line:
         return []
     common = set.intersection(*({*model.bauds} for model in line.models.values()))
     for baud in sorted(each for each in common if each > bus.baud):

@@ -12,6 +12,7 @@ from typing import Final, Protocol, Self
 from drivers.rig import BusKind, Rig, Transducer
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.datagrams import DatagramUnits
 from firmware_sim.faults import EVERYTHING, Fault, Faults
 from firmware_sim.faulty import FaultyFirmware, FaultySensor
 from firmware_sim.firmware.firmware import Firmware, ModbusFirmware, Sensor, Twin
@@ -21,6 +22,7 @@ from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
+from firmware_sim.ports.udp import UdpPort
 from firmware_sim.trace import Record, Trace
 
 GROUP: Final = "manovac.twins"
@@ -99,7 +101,7 @@ class Fleet:
     Attributes:
         ports: bus -> address, for `rig.with_ports`; filled while it is served.
         memory: bus -> memory port, while it is served in memory.
-        lines: bus -> line, for its statistics; a modbus-tcp bus has none.
+        lines: bus -> line, for its statistics; a modbus-tcp or line-over-udp bus has none.
         faults: those in force; inject and clear at any time.
 
     Args:
@@ -204,12 +206,14 @@ class Fleet:
         if minder is not None and not minder.cancelled():
             minder.result()
 
-    def _bus(self, name: str, *, echo: bool) -> _LineBus | ModbusTcpUnits:
+    def _bus(self, name: str, *, echo: bool) -> _LineBus | ModbusTcpUnits | DatagramUnits:
         bus = self._rig.buses[name]
         devices = {unit: self._device(name, unit, transducers) for unit, transducers in self._rig.units(name).items()}
+        listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
+        if bus.kind is BusKind.LINE_OVER_UDP:
+            return DatagramUnits({unit: faulty for unit, (_, faulty) in devices.items()}, self._clock, listener)
         if bus.kind is BusKind.MODBUS_TCP:
             units = {unit: (self._modbus(name, unit, device), faulty) for unit, (device, faulty) in devices.items()}
-            listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
             return ModbusTcpUnits(units, self._clock, listener)
         line = Line(
             bus,
@@ -256,7 +260,7 @@ class Fleet:
             self._trace.add(Record(t_ns=t_ns, bus=bus, talker=talker, data=data, note=note))
 
     def _session(self, name: str) -> tuple[Session, bool]:
-        return self._buses[name].session, self._rig.buses[name].kind is BusKind.MODBUS_TCP
+        return self._buses[name].session, not self._rig.buses[name].kind.has_line
 
     def _memory_port(self, name: str) -> MemoryPort:
         session, several = self._session(name)
@@ -267,6 +271,8 @@ class Fleet:
         bus = self._rig.buses[name]
         if bus.kind is BusKind.SERIAL:
             return PtyPort(folder / name, bus, session, self.lines[name].set_host)
+        if bus.kind is BusKind.LINE_OVER_UDP:
+            return UdpPort(session)
         return TcpPort(session, several=several)
 
     async def _mind_plugs(self, ports: Mapping[str, Port]) -> None:

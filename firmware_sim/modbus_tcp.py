@@ -1,14 +1,13 @@
 """A Modbus TCP port with any number of emulated units behind it (Modbus Messaging on TCP/IP V1.0b)."""
 
-import heapq
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.clock import EmulatorClock
 from firmware_sim.faulty import MESSAGE_KINDS, FaultyFirmware
 from firmware_sim.firmware.firmware import ModbusFirmware, Reply
 from firmware_sim.line import HOST
+from firmware_sim.outbox import Listener, Outbox
 from firmware_sim.ports import Receive
 
 _HEADER: Final = 6
@@ -16,11 +15,6 @@ _HEADER: Final = 6
 _LONGEST: Final = 254
 _UNREACHABLE: Final = 0x0B
 """Exception "gateway target device failed to respond" (Modbus application protocol V1.1b3, section 7)."""
-_TURNAROUND_NS: Final = 200_000
-"""A device takes a moment. Without it virtual time would stand still under a client that asks as fast as it can."""
-
-Listener = Callable[[int, str, bytes], None]
-"""Is told of each message: (ns, talker, bytes)."""
 
 
 class ModbusTcpUnits:
@@ -40,11 +34,7 @@ class ModbusTcpUnits:
     ) -> None:
         self._units = units
         self._clock = clock
-        self._listener = listener
-        self._free_ns: dict[int, int] = {}
-        self._outbox: list[tuple[int, int, str, Receive, bytes]] = []
-        self._order = count()
-        self._alarm = Alarm(clock, self._send_due)
+        self._outbox = Outbox(clock, listener)
 
     def session(self, send: Receive) -> Receive:
         """Begin a client's session."""
@@ -61,19 +51,13 @@ class ModbusTcpUnits:
 
     def close(self) -> None:
         """Send nothing more."""
-        self._outbox.clear()
-        self._alarm.set(None)
+        self._outbox.close()
 
     def _serve(self, message: bytes, send: Receive) -> None:
         at_ns = self._clock.now_ns()
         number = message[_HEADER]
-        self._listen(at_ns, HOST, message)
-        replies = self._answers(at_ns, number, message)
-        for reply in replies:
-            due_ns = max(at_ns + _TURNAROUND_NS + reply.delay_ns, self._free_ns.get(number, 0))
-            self._free_ns[number] = due_ns
-            heapq.heappush(self._outbox, (due_ns, next(self._order), f"unit {number}", send, reply.data))
-        self._set_alarm()
+        self._outbox.listen(at_ns, HOST, message)
+        self._outbox.post(at_ns, number, self._answers(at_ns, number, message), send)
 
     def _answers(self, at_ns: int, number: int, message: bytes) -> Sequence[Reply]:
         pdu = message[_HEADER + 1 :]
@@ -87,20 +71,6 @@ class ModbusTcpUnits:
             return [] if answer is None else [Reply(data=_message(message, answer))]
 
         return faulty.exchange(at_ns, message, ask, readdress=_readdress, kinds=MESSAGE_KINDS)
-
-    def _set_alarm(self) -> None:
-        self._alarm.set(self._outbox[0][0] if self._outbox else None)
-
-    def _send_due(self, now_ns: int) -> None:
-        while self._outbox and self._outbox[0][0] <= now_ns:
-            due_ns, _, talker, send, data = heapq.heappop(self._outbox)
-            self._listen(due_ns, talker, data)
-            send(data)
-        self._set_alarm()
-
-    def _listen(self, at_ns: int, talker: str, data: bytes) -> None:
-        if self._listener is not None:
-            self._listener(at_ns, talker, data)
 
 
 def _message_size(buffer: bytearray) -> int:

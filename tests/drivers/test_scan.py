@@ -17,8 +17,9 @@ KELLER = {"model": "keller-33x"}
 MAP = {"model": "modbus-map", "map": {"pressure": {"address": 0, "unit": "Pa"}}}
 WAVESHARE = {"model": "waveshare-8ch", "channel": 1, "range": "0..160 kPa", "current": "4..20 mA"}
 VAISALA = {"model": "vaisala-ptb330"}
+ADAM = {"model": "adam-6017", "channel": 1, "range": "0..160 kPa"}
 PAROSCIENTIFIC = {"model": "paroscientific-6000"}
-FAMILIES = ("keller-33x", "paroscientific-6000", "vaisala-ptb330", "waveshare-8ch")
+FAMILIES = ("adam-6017", "keller-33x", "paroscientific-6000", "vaisala-ptb330", "waveshare-8ch")
 MODELS = [registry.model(name) for name in FAMILIES]
 
 
@@ -75,6 +76,11 @@ def test_each_family_is_found_and_named(words, kind, model, text):
     assert [(each.unit, each.model) for each in found] == [(3, model)]
     assert text in found[0].text
     assert [setting.found for setting in settings] == [1]
+
+
+def test_a_module_is_found_by_datagrams_whatever_baud_and_format_say():
+    found, _ = scanned(rig_of({1: ADAM}, "line-over-udp", baud=300, format="7E1"), units=range(3))
+    assert [(each.unit, each.model, each.text) for each in found] == [(1, "adam-6017", "Advantech ADAM-6017")]
 
 
 def test_a_barometer_alone_on_its_line_is_found_at_0():

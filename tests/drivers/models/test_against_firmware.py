@@ -20,6 +20,7 @@ MAP = {
 }
 FAMILIES = {
     "adam-4117": (1, {"channel": 3, "range": "0..160 kPa"}),
+    "adam-6017": (1, {"channel": 3, "range": "0..160 kPa"}),
     "alicat": (1, {"serial_number": 77}),
     "druck-terps": (1, {}),
     "generic-float": (1, {}),
@@ -86,6 +87,7 @@ async def test_a_restarted_twin_is_noticed_and_read_again(name: str) -> None:
     "name",
     [
         "adam-4117",
+        "adam-6017",
         "alicat",
         "generic-float",
         "generic-int",

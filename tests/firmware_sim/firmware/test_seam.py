@@ -6,6 +6,7 @@ import pytest
 
 TWINS = {
     "adam-4117": {"channel": 1, "range": "0..160 kPa"},
+    "adam-6017": {"channel": 1, "range": "0..160 kPa"},
     "alicat": {},
     "druck-terps": {},
     "generic-float": {},
