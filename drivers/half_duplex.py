@@ -57,6 +57,22 @@ class HalfDuplex:
         """Whether the adapter hears itself."""
         return self._echoes > 0
 
+    @property
+    def unasked(self) -> bool:
+        """Whether anything was heard since the last question was over."""
+        return bool(self._heard)
+
+    async def quiet(self, span_s: float) -> bool:
+        """Wait until nothing was said for that long, and account for what was heard meanwhile; say whether it was."""
+        loop = self._loop
+        give_up_s = max(self._busy_until_s, loop.time()) + 2 * span_s + _BABBLE_S
+        while (wait_s := self._busy_until_s + span_s - loop.time()) > _CLOCK_S:
+            if loop.time() > give_up_s:
+                return False
+            await asyncio.sleep(wait_s)
+        self._sweep()
+        return True
+
     async def exchange(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask one question once the line is silent, and wait for how it ends."""
         loop, losses = self._loop, self._losses

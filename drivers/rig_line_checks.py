@@ -40,6 +40,7 @@ def check_lines(draft: Draft, findings: Findings, models: Mapping[str, Model]) -
             _check_word("format", line, {model.name: model.formats for model in line.models.values()}, findings)
             _check_word("baud", line, {model.name: model.bauds for model in line.models.values()}, findings)
         _check_units(line, findings)
+        _check_alone(line, findings)
         use = _line_use(line, findings)
         if use is not None:
             lines[name] = use
@@ -100,6 +101,16 @@ def _check_units(line: _Line, findings: Findings) -> None:
             if _check_input(each, line.transducers[other].words, who, findings):
                 break
         earlier.setdefault(each.words.unit, []).append(name)
+
+
+def _check_alone(line: _Line, findings: Findings) -> None:
+    """Report who shares a line with a device that has no address."""
+    for name, model in line.models.items():
+        others = [other for other in line.models if line.models[other].name != model.name]
+        if model.alone and others:
+            who = f"'{others[0]}' (line {findings.line_of(line.transducers[others[0]].path)})"
+            message = f"{model.name} has no address, but {who} is on bus '{line.name}' too"
+            findings.error((*line.transducers[name].path, "bus"), message, "give it a bus of its own")
 
 
 def _check_input(each: Entry[Transducer], other: Transducer, who: str, findings: Findings) -> bool:

@@ -149,6 +149,7 @@ MODEL: Final = Model(
     faults="status digit before each pressure; NAK",
     identity="none",
     driver=_driver,
+    alone=True,
     takes=frozenset({"channel"}),
     shares_unit=True,
     options=Options,

@@ -29,6 +29,7 @@ _BUILT_IN: Final = {
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
     "check": ("gateway.cli.check:check", "Check a rig file: every mistake at once, with its place."),
     "schema": ("gateway.cli.check:schema", "Print the JSON Schema of the rig file, for editors."),
+    "models": ("gateway.cli.models:models", "List the transducer families that a rig file can name."),
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
@@ -37,7 +38,7 @@ _OTHERS: Final = {
     "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
 }
-_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read")
+_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "models", "ports", "scan", "read")
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
 

@@ -63,6 +63,7 @@ MODELS = {
         fake_model("text", kinds=frozenset({BusKind.LINE_OVER_TCP, BusKind.SERIAL}), formats=frozenset({"7E1"})),
         fake_model("quick", bauds=frozenset({19200})),
         fake_model("odd", driver=refuse),
+        fake_model("lone", alone=True),
     )
 }
 
@@ -98,6 +99,12 @@ def only(checked: Checked) -> str:
 
 def test_a_rig_that_fits_has_no_problem():
     assert check(BUS, transducer()).problems == ()
+
+
+def test_a_device_without_an_address_shares_its_line_with_nobody():
+    said = only(check(BUS, transducer(model="lone"), transducer("p2", unit=2)))
+    assert said.endswith("lone has no address, but 'p2' (line 12) is on bus 'b' too")
+    assert check(BUS, transducer(model="lone")).problems == ()
 
 
 def test_an_instrument_in_datagrams_has_a_port_number_and_neither_baud_nor_format():

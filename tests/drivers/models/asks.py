@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drivers.exchange import Attempt, Outcome, Request
+from drivers.exchange import Attempt, Outcome, Quiet, Request
 from drivers.model import Driver
 from drivers.rig import Bus, BusKind, Transducer
 from drivers.wire.ascii_line import LineRequest
@@ -81,6 +81,7 @@ class Emulated:
 
 def assert_fences_are_of_their_own_kind(driver: Driver) -> None:
     """Check what `Driver.fences` promises."""
+    assert not isinstance(driver.fences, Quiet)
     assert len(driver.fences) >= 2
     for fence in driver.fences:
         others = [other for other in (*driver.requests, *driver.fences) if other is not fence]

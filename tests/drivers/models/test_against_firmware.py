@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 import numpy as np
 import pytest
 
-from drivers.exchange import Outcome
+from drivers.exchange import Outcome, Quiet
 from drivers.model import Driver
 from drivers.reading import Reason
 from drivers.registry import model
@@ -34,6 +34,7 @@ FAMILIES = {
     "paroscientific-6000": (98, {"serial_number": 77}),
     "pfeiffer-telegram": (1, {}),
     "pfeiffer-tpg26x": (1, {}),
+    "setra-470": (1, {}),
     "vaisala-ptb210": (7, {"serial_number": "N0000077"}),
     "vaisala-ptb330": (0, {"serial_number": "A0000077"}),
     "waveshare-8ch": (1, {"channel": 3, "range": "0..160 kPa"}),
@@ -95,6 +96,7 @@ async def test_a_restarted_twin_is_noticed_and_read_again(name: str) -> None:
         "keller-33x",
         "keller-bus",
         "pfeiffer-tpg26x",
+        "setra-470",
         "vaisala-ptb330",
         "waveshare-8ch",
     ],
@@ -116,7 +118,7 @@ async def test_a_twin_answers_the_hail_and_the_fences(name: str) -> None:
     assert family.hail is not None
     assert family.recognise is not None
     assert family.recognise((await ask(family.hail(FAMILIES[name][0]))).frame) is not None
-    for fence in driver.fences:
+    for fence in () if isinstance(driver.fences, Quiet) else driver.fences:
         assert (await ask(fence)).outcome is Outcome.REPLY
 
 
@@ -124,6 +126,7 @@ async def test_the_last_fence_of_a_barometer_stops_its_continuous_output() -> No
     driver, firmware, _ = pair("vaisala-ptb330", *FAMILIES["vaisala-ptb330"])
     firmware.hear(0, b"ECHO OFF\rR\r")
     ask = Emulated(firmware)
+    assert not isinstance(driver.fences, Quiet)
     assert (await ask(driver.fences[0])).outcome is not Outcome.REPLY
     assert (await ask(driver.fences[-1])).outcome is Outcome.REPLY
     assert (await ask(driver.fences[0])).outcome is Outcome.REPLY

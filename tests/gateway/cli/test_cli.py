@@ -39,7 +39,7 @@ def test_help_lists_every_command_with_its_line(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
     listed = [line.split()[0] for line in out.partition("Commands:")[2].strip().splitlines()]
-    assert listed[:8] == ["demo", "run", "emulate", "check", "schema", "ports", "scan", "read"]
+    assert listed[:9] == ["demo", "run", "emulate", "check", "schema", "models", "ports", "scan", "read"]
     assert "..." not in out.partition("Commands:")[2]
 
 
