@@ -1,8 +1,8 @@
 """A unit that is alone on its line and knows one question only: what can be told of its answers without a fence.
 
-Its answer cannot be another quantity's or another unit's. It can only be older than it looks: late, or a duplicate. Answers
-come in order, so none was measured before the last one that was accepted. That is said of an answer that may be old: its
-time is anywhere from then on. See decision 0009 of the documentation.
+Its answer cannot be another quantity's or another unit's. It can only be older than it looks: late, or a duplicate.
+Answers come in order, so none was measured before the last one that was accepted. That is said of an answer that may be
+old: its time is anywhere from then on. See decision 0009 of the documentation.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ class LoneUnit:
 
     Attributes:
         quiet_s: silence after which it owes no answer.
-        repeated: its last answer was equal to the one before: it may have been a duplicate, with the true one behind it.
+        repeated: its last answer was equal to the one before: perhaps a duplicate, with the true one behind it.
     """
 
     def __init__(self, quiet_s: float) -> None:

@@ -1,7 +1,7 @@
 """Setra 470 digital pressure transducer: `P` brings ` +14.6960  PSI    A OK`, with its unit and how it is corrected.
 
 Source: Setra Model 470 manual, 3.1, 3.2, 4.1 and 4.6. Its commands are single letters without an end; it ignores CR and
-LF. It has no address, so it is alone on its line; no second question with a confirmed answer is known, so silence is its
+LF. It has no address, so it is alone on its line; no second question with a confirmed answer is known: silence is its
 fence. The symbols of its units are not confirmed: one that is not ours, whatever its case, is no pressure.
 """
 

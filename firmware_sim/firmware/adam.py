@@ -25,7 +25,8 @@ _COMMAND: Final = re.compile(r"([#$%])([0-9A-F]{2})([ -~]*)", re.ASCII)
 _BAUD_CODES: Final = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)  # from 03 on
 _CURRENT_RANGE: Final = "07"  # 4-20 mA
 _SETTINGS: Final = re.compile(r"([0-9A-F]{2})([0-9A-F]{2})([0-9A-F]{2})([0-9A-F]{2})", re.ASCII)
-_RANGE: Final = re.compile(rf"\$A0[0-7]{_CURRENT_RANGE}", re.ASCII)
+_RANGE: Final = re.compile(rf"\$A0([0-7]){_CURRENT_RANGE}", re.ASCII)
+_ADDRESS: Final = "address"
 _OPEN_MA: Final = 0.0
 
 
@@ -43,10 +44,14 @@ class _Adam(TextDevice):
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS)
-        self.unit = unit
+        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS, settings={_ADDRESS: f"{unit:02X}"})
         self._loops = {words.channel: Loop(name, words, sensors[name], CHANNELS) for name, words in transducers.items()}
         self._failures: dict[int, LoopFailure] = {}
+
+    @property
+    def unit(self) -> int:
+        """Its address."""
+        return int(self.settings[_ADDRESS], 16)
 
     def fail(self, channel: int, failure: LoopFailure | None) -> None:
         """Break the loop on a channel (1 to 8), or mend it with None."""
@@ -65,7 +70,7 @@ class _Adam(TextDevice):
     def _do(self, at_ns: int, command: str) -> str | None:
         """Return what a command brings without its CR, None when it cannot be done."""
         if command in self.told:
-            return f"!{self.unit:02X}{self.told[command]}"
+            return f"!{self.settings[_ADDRESS]}{self.told[command]}"
         if command == "#":
             head = self.head.format(self.unit)
             return head + "".join(f"{self._milliamps(at_ns, channel):+07.3f}" for channel in CHANNELS)
@@ -87,8 +92,8 @@ class Adam4117(_Adam):
     ) -> None:
         super().__init__(unit=unit, bus=bus, transducers=transducers, sensors=sensors)
         baud = bus.baud if bus.baud in _BAUD_CODES else 9600
-        self._settings = f"{_CURRENT_RANGE}{_BAUD_CODES.index(baud) + 3:02X}00"
-        self.told = {"$M": "4117", "$F": "A2.02", "$2": self._settings}
+        self._format = f"{_CURRENT_RANGE}{_BAUD_CODES.index(baud) + 3:02X}00"
+        self.told = {"$M": "4117", "$F": "A2.02", "$2": self._format}
 
     def _do(self, at_ns: int, command: str) -> str | None:
         return self._configure(command[1:]) if command[0] == "%" else super()._do(at_ns, command)
@@ -96,9 +101,9 @@ class Adam4117(_Adam):
     def _configure(self, text: str) -> str | None:
         """Take another address from the next command on, if the rest stays as it is."""
         match = _SETTINGS.fullmatch(text)
-        if match is None or text[2:] != self._settings:
+        if match is None or text[2:] != self._format:
             return None
-        self.unit = int(match[1], 16)
+        self.settings.put(_ADDRESS, match[1])
         return f"!{match[1]}"
 
 
@@ -111,4 +116,7 @@ class Adam6017(_Adam):
     def _do(self, at_ns: int, command: str) -> str | None:
         """Take another range for an input (4-20 mA is the only code that is confirmed), or do as any module."""
         match = _RANGE.fullmatch(command)
-        return f"!{self.unit:02X}" if match is not None else super()._do(at_ns, command)
+        if match is None:
+            return super()._do(at_ns, command)
+        self.settings.put(f"range {match[1]}", _CURRENT_RANGE)
+        return f"!{self.settings[_ADDRESS]}"

@@ -38,13 +38,12 @@ class DruckTerps(TextDevice):
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS)
+        super().__init__(boot_ns=BOOT_NS, settings={"A": "1", "N": str(unit), "Q": "2", "U": "0"})
         name, words, self._sensor = only(transducers, sensors)
         self.serial_number = zlib.crc32(name.encode()) % 10_000_000
         low, high = words.range or _RANGE_PA
         margin = (high - low) / 20  # 5 % of span
         self._limits_pa = (low - margin, high + margin)
-        self._settings = {"A": 1, "N": unit, "Q": 2, "U": 0}
         self._long_errors = False
         self._failed = False
         self._run(0)
@@ -71,21 +70,29 @@ class DruckTerps(TextDevice):
             self._stop()
             data = data[1:]
         replies += super().hear(at_ns, data)
-        if self._settings["N"] == 0:
+        if self._address == 0:
             self.wakes_at_ns = at_ns + QUIET_NS
         return replies
 
+    @property
+    def _address(self) -> int:
+        return int(self.settings["N"])
+
+    @property
+    def _interval_ns(self) -> int:
+        return int(self.settings["A"]) * _SECOND_NS
+
     def _run(self, at_ns: int) -> None:
         self._stop()
-        if self._settings["N"] == 0 and self._settings["A"]:
-            self._stream(at_ns, self._settings["A"] * _SECOND_NS)
+        if self._address == 0 and self._interval_ns:
+            self._stream(at_ns, self._interval_ns)
 
     def _tell(self, at_ns: int) -> tuple[bytes, int]:
-        return f"{self._reading(at_ns, units=False)}\r".encode(), self._settings["A"] * _SECOND_NS
+        return f"{self._reading(at_ns, units=False)}\r".encode(), self._interval_ns
 
     def _answer(self, at_ns: int, line: str) -> bytes:
         match = _COMMAND.fullmatch(line.upper())
-        address = self._settings["N"]
+        address = self._address
         if match is None or int(match["to"] or 0) != address:
             # in addressed mode other lines are for others, or nobody's
             return b"" if address or not line.strip() else self._error(_BAD_MESSAGE)
@@ -98,7 +105,7 @@ class DruckTerps(TextDevice):
         return "".join(f"{prefix}{each}\r" for each in text).encode("ascii")
 
     def _error(self, code: int) -> bytes:
-        prefix = f"{self._settings['N']}:" if self._settings["N"] else ""
+        prefix = f"{self._address}:" if self._address else ""
         text = f"!{code:03} Bad Message" if self._long_errors else f"ERROR {code:02}"
         return f"{prefix}{text}\r".encode()
 
@@ -111,18 +118,18 @@ class DruckTerps(TextDevice):
                 case "I":
                     return [f"TERPS {self.serial_number}"]
             return None
-        if name not in self._settings:
+        if name not in self.settings:
             return None
         return self._describe(name, verbose=verbose) if value == "?" else self._set(name, value, verbose=verbose)
 
     def _describe(self, name: str, *, verbose: bool) -> list[str]:
-        setting = self._settings[name]
+        setting = self.settings[name]
         match name:
             case "A":
                 return [f"Interval = {setting}", "Units = No"] if verbose else [f"{setting},N"]
             case "N":
-                return [f"Device Address = {setting}" if verbose else str(setting)]
-        return [str(setting)]
+                return [f"Device Address = {setting}" if verbose else setting]
+        return [setting]
 
     def _set(self, name: str, value: str, *, verbose: bool) -> list[str] | None:
         number = digits(value.strip(), 0, _HIGHEST[name])
@@ -130,7 +137,7 @@ class DruckTerps(TextDevice):
             return None
         if name == "N":
             self._long_errors = verbose
-        self._settings[name] = number
+        self.settings.put(name, str(number))
         return []
 
     def _reading(self, at_ns: int, *, units: bool) -> str:
@@ -140,7 +147,7 @@ class DruckTerps(TextDevice):
             return "**** NO RPT ****"
         if not low <= pressure_pa <= high:
             return "*Over Pressure*" if pressure_pa > high else "*Under Pressure*"
-        symbol = UNITS[self._settings["U"]]
+        symbol = UNITS[int(self.settings["U"])]
         text = f"{unit_of(symbol, 'pressure').from_si(pressure_pa):.6g}" if symbol == "bar" else ""
         text = text or f"{unit_of(symbol, 'pressure').from_si(pressure_pa):.4f}"
         return f"{text} {symbol}" if units else text

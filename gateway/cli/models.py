@@ -18,7 +18,7 @@ def models(
     Exit codes: 0 ok; 1 a package's model cannot be loaded; 2 no such model.
     """
     from drivers import registry  # noqa: PLC0415 - the work is imported when the command runs
-    from gateway.cli import RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
 
     try:
         found = [registry.model(each) for each in (registry.names() if name is None else [name])]
