@@ -1,7 +1,7 @@
 """Twin of the Pfeiffer TPG 261 and 262: a mnemonic is acknowledged, and what it asked for comes when ENQ is heard.
 
 A mistake is answered with NAK, and ENQ then brings which one it was. Sources: Pfeiffer operating instructions of TPG
-261, pages 66 to 76, and of its kin VGC501; public clients for TID.
+261, pages 66 to 76, and of its kin VGC501; public clients for BAU, SEN and TID.
 """
 
 import re
@@ -44,7 +44,9 @@ _PERIODS_NS: Final = (100_000_000, 1_000_000_000, 60_000_000_000)
 _USUAL_RANGE_PA: Final = (5e-2, 1.5e5)
 _NOBODY_PA: Final = 2.0  # 2.0000E-2 mbar: what a gauge that is not there shows
 _GAUGES: Final = (1, 2)
-_MNEMONICS: Final = ("UNI", "COM", "PR1", "PR2", "PRX", "ERR", "PNR", "TID")
+_MNEMONICS: Final = ("UNI", "BAU", "COM", "PR1", "PR2", "PRX", "SEN", "ERR", "PNR", "TID")
+_TAKE_A_CODE: Final = ("UNI", "BAU", "COM")  # 0 to 2
+_BAUDS: Final = (9600, 19200, 38400)
 
 
 class PfeifferTpg26x(TextDevice):
@@ -54,17 +56,22 @@ class PfeifferTpg26x(TextDevice):
         self,
         *,
         unit: int,  # noqa: ARG002 - the seam's; it has no address
-        bus: Bus,  # noqa: ARG002 - the seam's; this family is the same on every line
+        bus: Bus,
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS, settings={"UNI": "0"})
+        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS, settings={"UNI": "0", "BAU": str(_baud_code(bus.baud))})
         self._sensors = {words.channel or 1: sensors[name] for name, words in transducers.items()}
         self._ranges_pa = {words.channel or 1: words.range or _USUAL_RANGE_PA for words in transducers.values()}
         self._failures: dict[int, Status] = {}
         self._asked = ""
         self._error = _NO_ERROR
         self._period_ns = _PERIODS_NS[1]
+
+    @property
+    def baud(self) -> int:
+        """The speed that it is set to."""
+        return _BAUDS[int(self.settings["BAU"])]
 
     def fail(self, gauge: int, status: Status = Status.ERROR) -> None:
         """Break the gauge with this number, or mend it with OK."""
@@ -101,7 +108,7 @@ class PfeifferTpg26x(TextDevice):
         """Do what a mnemonic says; return the word of the mistake when it cannot be done."""
         if name not in _MNEMONICS:
             return _SYNTAX
-        if value is not None and (name not in ("UNI", "COM") or int(value) >= len(_UNITS)):
+        if value is not None and (name not in _TAKE_A_CODE or int(value) >= len(_UNITS)):
             return _PARAMETER
         self._asked = ""
         if name == "COM":
@@ -116,6 +123,8 @@ class PfeifferTpg26x(TextDevice):
     def _data(self, at_ns: int, name: str) -> bytes:
         lines: dict[str, Callable[[], str]] = {
             "UNI": lambda: self.settings["UNI"],
+            "BAU": lambda: self.settings["BAU"],
+            "SEN": lambda: ",".join("0" for _ in _GAUGES),  # none can be switched
             "PR1": lambda: self._gauge(at_ns, 1),
             "PR2": lambda: self._gauge(at_ns, 2),
             "PRX": lambda: ",".join(self._gauge(at_ns, gauge) for gauge in _GAUGES),
@@ -143,3 +152,7 @@ class PfeifferTpg26x(TextDevice):
         if status in (Status.ERROR, Status.OFF, Status.NO_SENSOR, Status.UNKNOWN_SENSOR):
             pressure_pa = _NOBODY_PA
         return f"{status:d},{_UNITS[int(self.settings['UNI'])].from_si(pressure_pa):+.4E}"
+
+
+def _baud_code(baud: int) -> int:
+    return _BAUDS.index(baud) if baud in _BAUDS else 0

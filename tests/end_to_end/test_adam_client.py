@@ -1,7 +1,7 @@
 """A public client of Advantech modules reads the emulated one in datagrams, and fails when that is made to fail."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from adam_ascii.interface import AdamConnection, AdamConnectionError, adam_connection_context
@@ -10,6 +10,8 @@ from firmware_sim.fleet import Fleet
 from firmware_sim.testing import emulated
 from tests.end_to_end.virtual_station import FALLING, rig
 
+ACCEPTS: Final = {"adam-ascii": ("adam-6017",)}
+"""Program -> models whose twins it reads here; docs/devices.md lists them."""
 TRANSDUCER: dict[str, Any] = {"model": "adam-6017", "channel": 3, "segment": FALLING, "range": "0..160 kPa"}
 RIG = rig({"kind": "line-over-udp"}, {"p1": TRANSDUCER}, emulator={"seed": 1, "pressure": "80 kPa", "grade": "A"})
 Bench = tuple[Fleet, AdamConnection]

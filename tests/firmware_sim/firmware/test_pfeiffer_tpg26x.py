@@ -21,6 +21,8 @@ def twin(make):
         (b"PR1", b"0,+1.0132E+03\r\n"),
         (b"PR2", b"5,+2.0000E-02\r\n"),
         (b"UNI", b"0\r\n"),
+        (b"BAU", b"0\r\n"),
+        (b"SEN", b"0,0\r\n"),
         (b"ERR", b"0000\r\n"),
         (b"PNR", b"302-510-A\r\n"),
         (b"TID", b"TPR,noSEn\r\n"),
