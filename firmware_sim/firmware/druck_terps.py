@@ -24,6 +24,10 @@ _SECOND_NS: Final = 1_000_000_000
 _RANGE_PA: Final = (0.0, 350e3)
 _COMMAND: Final = re.compile(r" *(?:(?P<to>\d{1,2}):)?(?P<verbose>\*?)(?P<name>[A-Z])(?:,(?P<value>.*))?", re.ASCII)
 _BAD_MESSAGE: Final = 22
+_NO_FREQUENCY: Final = 20
+_ERRORS: Final = {_BAD_MESSAGE: "Bad Message", _NO_FREQUENCY: "No Frequency"}
+_SETTLES_NS: Final = 2_000_000_000  # after a higher speed was set
+_MEASURES_NS: Final = tuple(each * 1_000_000 for each in (1600, 800, 400, 200, 100, 50))  # by speed (Q)
 _HIGHEST: Final = {"A": 9999, "N": 32, "Q": 5, "U": len(UNITS) - 1}
 
 
@@ -45,6 +49,7 @@ class DruckTerps(TextDevice):
         margin = (high - low) / 20  # 5 % of span
         self._limits_pa = (low - margin, high + margin)
         self._long_errors = False
+        self._settled_ns = 0
         self._failed = False
         self._run(0)
 
@@ -98,6 +103,10 @@ class DruckTerps(TextDevice):
             return b"" if address or not line.strip() else self._error(_BAD_MESSAGE)
         if self._refusal is not None:
             return self._error(self._refusal)
+        measures = match["name"] in ("R", "G") and match["value"] is None
+        if measures and at_ns < self._settled_ns:
+            return self._error(_NO_FREQUENCY)
+        self._delay_ns = _MEASURES_NS[int(self.settings["Q"])] if measures and match["name"] == "G" else 0
         text = self._obey(at_ns, match["name"], match["value"], verbose=bool(match["verbose"]))
         if text is None:
             return self._error(_BAD_MESSAGE)
@@ -106,21 +115,21 @@ class DruckTerps(TextDevice):
 
     def _error(self, code: int) -> bytes:
         prefix = f"{self._address}:" if self._address else ""
-        text = f"!{code:03} Bad Message" if self._long_errors else f"ERROR {code:02}"
+        text = f"!{code:03} {_ERRORS.get(code, _ERRORS[_BAD_MESSAGE])}" if self._long_errors else f"ERROR {code:02}"
         return f"{prefix}{text}\r".encode()
 
     def _obey(self, at_ns: int, name: str, value: str | None, *, verbose: bool) -> list[str] | None:
         """Return the lines that a command brings, None when it is none."""
         if value is None:
             match name:
-                case "R":
+                case "R" | "G":
                     return [self._reading(at_ns, units=verbose)]
                 case "I":
                     return [f"TERPS {self.serial_number}"]
             return None
         if name not in self.settings:
             return None
-        return self._describe(name, verbose=verbose) if value == "?" else self._set(name, value, verbose=verbose)
+        return self._describe(name, verbose=verbose) if value == "?" else self._set(at_ns, name, value, verbose=verbose)
 
     def _describe(self, name: str, *, verbose: bool) -> list[str]:
         setting = self.settings[name]
@@ -131,12 +140,14 @@ class DruckTerps(TextDevice):
                 return [f"Device Address = {setting}" if verbose else setting]
         return [setting]
 
-    def _set(self, name: str, value: str, *, verbose: bool) -> list[str] | None:
+    def _set(self, at_ns: int, name: str, value: str, *, verbose: bool) -> list[str] | None:
         number = digits(value.strip(), 0, _HIGHEST[name])
         if number is None:
             return None
         if name == "N":
             self._long_errors = verbose
+        if name == "Q" and number > int(self.settings["Q"]):
+            self._settled_ns = at_ns + _SETTLES_NS
         self.settings.put(name, str(number))
         return []
 

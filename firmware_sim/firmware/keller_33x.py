@@ -48,6 +48,8 @@ class IntegerMap(IntEnum):
 
 BOOT_NS: Final = 100_000_000
 """Silence after power-up; our choice, the manual's figure was not at hand."""
+WARM_UP_NS: Final = 200_000_000
+"""How long STAT says power-up mode after that; our choice too."""
 
 _MODBUS: Final = frozenset(
     {
@@ -59,6 +61,7 @@ _MODBUS: Final = frozenset(
 )
 _FIRMWARE: Final = bytes((5, 20, 12, 28))  # class, group, year, week: new enough for NaN and infinities (page 25)
 _BUFFER_LENGTH: Final = 10
+_POWER_UP: Final = 0x80  # in STAT
 _USUAL_RANGE_PA: Final = (0.0, 1e6)
 
 _BAR: Final = unit_of("bar", "pressure")
@@ -119,7 +122,7 @@ class Keller33x:
         )
         self._failed: set[Channel] = set()
         self._refusal: int | None = None
-        self._boot_ends_ns = 0
+        self._boot_ends_ns = self._warm_ns = 0
 
     @property
     def unit(self) -> int:
@@ -147,6 +150,7 @@ class Keller33x:
         self.state = State.BOOT
         self.settings.restore()
         self._boot_ends_ns = at_ns + BOOT_NS
+        self._warm_ns = self._boot_ends_ns + WARM_UP_NS
 
     def wake(self, at_ns: int) -> Sequence[Reply]:  # noqa: ARG002
         """Do nothing: it never talks on its own."""
@@ -322,6 +326,7 @@ class Keller33x:
         values = {Channel.P1: self._bar(pressure_pa), Channel.TOB1: _CELSIUS.from_si(temperature_k)}
         values |= dict.fromkeys(self._failed, math.nan)
         status = sum(1 << channel for channel, value in values.items() if not math.isfinite(value))
+        status |= _POWER_UP if at_ns < self._warm_ns else 0
         return _Measured(values=values, status=status)
 
     def _bar(self, pressure_pa: float) -> float:

@@ -19,20 +19,21 @@ BY_HAND: Final = {"pylablib": ("pfeiffer-tpg26x",), "labmcp-pfeiffer-tpg": ("pfe
 
 _HEAD: Final = """# Devices
 
-Made from the code by `python -m tests.docs.devices`; a test compares them. `manovac models` lists the same families, and
-`manovac models NAME` says what a rig file needs for one. Twins are what `manovac emulate` plays. The programs beside them
-were written by others and take the twin for the device; each was also seen to fail on a twin with a planted fault (silence,
-and where its protocol can show them a flipped byte, a refusal, half an answer, swapped words).
+Made from the code by `python -m tests.docs.devices`; a test compares them. `manovac models` lists the same families,
+and `manovac models NAME` says what a rig file needs for one. Twins are what `manovac emulate` plays. The programs
+beside them were written by others and take the twin for the device; each was also seen to fail on a twin with a
+planted fault (silence, and where its protocol can show them a flipped byte, a refusal, half an answer, swapped
+words).
 
-*Unconfirmed* is what no document and no independent program confirms: nothing is built on it, or it is our choice and the
-source says so.
+*Unconfirmed* is what no document and no independent program confirms: nothing is built on it, or it is our choice and
+the source says so.
 """
 _TAIL: Final = """
 ## Programs tried by hand
 
 Too heavy for the tests of every run. In a virtual environment of their own they read the twin of a TPG 26x, name its
-mistakes, and fail when it is silent, refuses or is cut short. `vacuum.toml` is a rig with a `pfeiffer-tpg26x` on a serial
-bus; `PORT` is what `manovac emulate` prints.
+mistakes, and fail when it is silent, refuses or is cut short. `vacuum.toml` is a rig with a `pfeiffer-tpg26x` on a
+serial bus; `PORT` is what `manovac emulate` prints.
 
 ```
 manovac emulate vacuum.toml                                # and again with --fault silence:p1
@@ -43,8 +44,9 @@ from labmcp_pfeiffer_tpg.driver import TPGController as C
 print(C(S("PORT", baudrate=9600, read_termination="\\r\\n", write_termination="\\r")).pressures())'
 ```
 
-No program of others was found that installs cleanly and speaks to a Paroscientific, to a Vaisala barometer by serial line,
-to an MKS 900, a Druck TERPS, a Mensor, a Honeywell or a Setra 470. PyMeasure speaks to an MKS 937B, another command set.
+No program of others was found that installs cleanly and speaks to a Paroscientific, to a Vaisala barometer by serial
+line, to an MKS 900, a Druck TERPS, a Mensor, a Honeywell or a Setra 470. PyMeasure speaks to an MKS 937B, another
+command set.
 """
 
 

@@ -10,7 +10,18 @@ from drivers.exchange import Outcome, Quiet
 from drivers.model import Driver
 from drivers.reading import Reason
 from drivers.registry import model
+from drivers.wire.keller_bus import (
+    CHANGE_ADDRESS,
+    INITIALISE,
+    READ_COEFFICIENT,
+    READ_FLOAT,
+    READ_INTEGER,
+    READ_SERIAL_NUMBER,
+    data_of,
+    keller_request,
+)
 from firmware_sim.firmware.firmware import Firmware
+from firmware_sim.firmware.keller_33x import IntegerMap
 from tests.drivers.models.asks import Emulated, bus, transducer
 
 PRESSURE_PA, TEMPERATURE_K = 101_325.0, 295.15
@@ -144,3 +155,39 @@ async def test_no_driver_writes_a_memory_that_bears_few_writes(name: str) -> Non
     # A PTB330 gets its start mode at each start: with echo on nothing that it says can be relied on before.
     written = 3 if name == "vaisala-ptb330" else 0
     assert firmware.settings.writes == written  # type: ignore[attr-defined] # all twins with a memory have it
+
+
+async def test_all_six_functions_of_the_keller_bus_are_understood_on_both_sides() -> None:
+    _, firmware, sensor = pair("keller-bus", 1, {"serial_number": 77})
+    ask = Emulated(firmware)
+    sensor.pressure_pa = 101_325.0
+
+    async def data(function: int, sent: bytes = b"", unit: int = 1) -> bytes:
+        attempt = await ask(keller_request(unit, function, sent))
+        assert attempt.outcome is Outcome.REPLY
+        return data_of(attempt.frame)
+
+    assert (await data(INITIALISE))[:2] == bytes((5, 20))
+    assert int.from_bytes((await data(READ_INTEGER, b"\x01"))[:4], "big", signed=True) == 101_325
+    assert await data(READ_FLOAT, b"\x01") == bytes.fromhex("3F 81 B2 2D 00")
+    assert await data(READ_COEFFICIENT, b"\x51") == bytes.fromhex("41 20 00 00")
+    assert await data(CHANGE_ADDRESS, b"\x09") == b"\x09"
+    assert await data(CHANGE_ADDRESS, b"\x00", unit=9) == b"\x09"
+    assert int.from_bytes(await data(READ_SERIAL_NUMBER, unit=9), "big") == 77
+    assert (await ask(keller_request(1, READ_SERIAL_NUMBER))).outcome is Outcome.TIMEOUT
+
+
+@pytest.mark.parametrize(("integer_map", "at"), [(IntegerMap.SERIES_30, 0x0012), (IntegerMap.X_LINE, 0x0022)])
+async def test_both_integer_maps_of_a_keller_are_read_by_a_register_map(integer_map: IntegerMap, at: int) -> None:
+    _, firmware, _ = pair("keller-33x", 1, {})
+    firmware.integer_map = integer_map  # type: ignore[attr-defined]
+    ask = Emulated(firmware)
+    await ask(keller_request(1, INITIALISE))
+    words = {"pressure": {"address": at, "type": "int32", "unit": "Pa"}}
+    words |= {"temperature": {"address": at + 6, "type": "int32", "scale": 0.01, "unit": "C"}}
+    reading = model("modbus-map").driver(1, {"p1": transducer("modbus-map", map=words)}, bus())
+    poll = await reading.poll(ask)
+    assert poll.values.tolist() == pytest.approx([PRESSURE_PA, TEMPERATURE_K - 273.15])
+    other = {"pressure": {"address": at ^ 0x30, "type": "int32", "unit": "Pa"}}
+    wrong = model("modbus-map").driver(1, {"p1": transducer("modbus-map", map=other)}, bus())
+    assert (await wrong.poll(ask)).reasons.tolist() == [Reason.EXCEPTION]

@@ -242,3 +242,11 @@ def test_whatever_it_hears_it_answers_with_at_most_one_whole_frame(make, heard):
         for reply in replies:
             assert len(reply.data) <= 256
             assert modbus.split(reply.data) or keller_bus.split(reply.data)
+
+
+def test_after_power_up_stat_says_so_for_a_while(running, ask):
+    p1 = keller_bus.join(1, keller_bus.Function.READ_FLOAT, b"\x01")
+    running.reboot(0)
+    ask(running, keller_bus.join(1, keller_bus.Function.INITIALISE, b""), BOOT_NS)
+    warm_ns = BOOT_NS + keller_33x.WARM_UP_NS
+    assert [ask(running, p1, at_ns)[6] for at_ns in (BOOT_NS, warm_ns - 1, warm_ns)] == [0x80, 0x80, 0]
