@@ -187,7 +187,7 @@ def test_a_checksum_of_two_equal_bytes_is_understood_in_either_protocol(running,
     echo = modbus.join(1, b"\x08\0\0" + both[0].to_bytes(2, "big"))
     assert ask(running, echo) == echo
     address = next(unit for unit in range(1, 250) if _equal_crc(bytes((unit, 69))))
-    running.settings.put(keller_33x._ADDRESS, address)
+    ask(running, keller_bus.join(1, keller_bus.Function.CHANGE_ADDRESS, bytes((address,))))
     assert keller_bus.split(ask(running, keller_bus.join(address, 69, b""))).data == (123456).to_bytes(4, "big")
 
 

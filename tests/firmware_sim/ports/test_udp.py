@@ -1,15 +1,23 @@
 import asyncio
 import socket
 
+from drivers.rig import Rig
 from firmware_sim.ports import udp
 from firmware_sim.ports.udp import UdpPort
-from tests.firmware_sim.devices import fleet, rig
+from tests.firmware_sim.devices import fleet
 
 
 def module():
-    words = rig(kind="line-over-udp", model="adam-4117")  # a check of the rig file would want the one on the network
-    transducer = words.transducers["p1"].model_copy(update={"model": "adam-6017", "channel": 1, "range": (0.0, 160e3)})
-    return words.model_copy(update={"transducers": {"p1": transducer}})
+    return Rig.model_validate(
+        {
+            "station": {"id": "iss", "gateway": "pi"},
+            "segment": {"s": {}},
+            "bus": {"b": {"kind": "line-over-udp", "port": "-"}},
+            "transducer": {
+                "p1": {"model": "adam-6017", "bus": "b", "segment": "s", "channel": 1, "range": "0..160 kPa"}
+            },
+        }
+    )
 
 
 def asked(address, *questions):
