@@ -233,18 +233,20 @@ class Bus:
         """Ask the only question of a unit, after a silence in place of a fence where one is needed."""
         lone.check(request)
         doubtful = line.unasked or not record.ledger.settled(request)
-        if not (doubtful or lone.repeated) or await line.quiet(lone.quiet_s):
-            record.ledger.over()
+        if (doubtful or lone.repeated) and not await line.quiet(lone.quiet_s):
+            return await self._attempt(record, request, put=False)
+        record.ledger.over()
         return lone.aged(await self._attempt(record, request), doubtful=doubtful)
 
-    async def _attempt(self, record: UnitRecord, request: Request) -> Attempt:
-        """Make one attempt and count it once, however it ends."""
+    async def _attempt(self, record: UnitRecord, request: Request, *, put: bool = True) -> Attempt:
+        """Make one attempt and count it once, however it ends; one that is not `put` ends at once."""
         loop = self._loop
         start_s = loop.time()
         try:
-            attempt = (
-                await self._line.exchange(record, request) if self.up else _nothing(request, Outcome.BUS_DOWN, start_s)
-            )
+            if self.up and put:
+                attempt = await self._line.exchange(record, request)
+            else:
+                attempt = _nothing(request, Outcome.BUSY if self.up else Outcome.BUS_DOWN, start_s)
         except BaseException:  # cancelled, or the driver's own grammar of answers failed
             record.ended(_nothing(request, Outcome.CANCELLED, start_s), loop.time(), loop.time() - start_s)
             raise

@@ -63,13 +63,18 @@ class HalfDuplex:
         return bool(self._heard)
 
     async def quiet(self, span_s: float) -> bool:
-        """Wait until nothing was said for that long, and account for what was heard meanwhile; say whether it was."""
-        loop = self._loop
+        """Wait until nothing was said for that long, and account for what was heard meanwhile; say whether it was so.
+
+        It was not on a line that babbles, nor on one that went away: what was said then nobody knows.
+        """
+        loop, losses = self._loop, self._losses
         give_up_s = max(self._busy_until_s, loop.time()) + 2 * span_s + _BABBLE_S
         while (wait_s := self._busy_until_s + span_s - loop.time()) > _CLOCK_S:
             if loop.time() > give_up_s:
                 return False
             await asyncio.sleep(wait_s)
+            if self._losses != losses:
+                return False
         self._sweep()
         return True
 
@@ -132,6 +137,7 @@ class HalfDuplex:
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
         """End the attempt under way: the line is gone, and who asks on it meanwhile is not known."""
         self._losses += 1
+        self._busy_until_s = self._loop.time()
         self._heard.clear()
         for record in self._records():
             record.ledger.reopened()

@@ -14,6 +14,7 @@ from drivers.transport.memory import MemoryTransport
 from drivers.wire.ascii_line import LineRequest
 from firmware_sim.clock import run_virtual
 from tests.drivers.in_order_device import InOrderDevice, Mishap
+from tests.drivers.scripted_line import ScriptedLine
 
 WORDS = BusWords.model_validate({"kind": "serial", "port": "memory", "baud": 9600, "timeout": "300 ms"})
 QUIET = Quiet(span_s=1.0)
@@ -124,3 +125,36 @@ async def test_a_second_question_is_a_mistake_of_the_driver() -> None:
                 await ask(other)
 
     await ask_two()
+
+
+def test_a_line_that_goes_away_while_it_must_be_silent_leaves_the_doubt() -> None:
+    async def unplug() -> tuple[list[Outcome], float]:
+        line = ScriptedLine(lambda number, frame: [(0.01, b"p%06d\n" % number)])
+        async with line.opened(WORDS) as bus:
+            ask = bus.unit(1, QUIET)
+            outcomes = [(await ask(QUESTION)).outcome]
+            line.say(b"unasked")
+            turn = asyncio.create_task(ask(QUESTION))
+            await asyncio.sleep(0.5)
+            line.unplug()
+            lost_s = bus.now_s()
+            outcomes += [(await turn).outcome, (await ask(QUESTION)).outcome]
+            return outcomes, line.asked[-1][0] - lost_s
+
+    outcomes, waited_s = run_virtual(unplug())
+    assert outcomes == [Outcome.REPLY, Outcome.BUSY, Outcome.REPLY]
+    assert waited_s >= QUIET.span_s
+
+
+def test_on_a_line_that_babbles_it_is_not_asked() -> None:
+    async def babble() -> tuple[Outcome, int]:
+        line = ScriptedLine(lambda number, frame: [])
+        async with line.opened(WORDS) as bus:
+            ask = bus.unit(1, QUIET)
+            turn = asyncio.create_task(ask(QUESTION))
+            for _ in range(20):
+                await asyncio.sleep(0.4)
+                line.say(b"noise")
+            return (await turn).outcome, len(line.asked)
+
+    assert run_virtual(babble()) == (Outcome.BUSY, 0)
