@@ -14,8 +14,9 @@ from itertools import count
 from typing import Final, Protocol
 
 from drivers.connection import Connection
-from drivers.exchange import Ask, Attempt, Outcome, Request
+from drivers.exchange import Ask, Attempt, Outcome, Quiet, Request
 from drivers.half_duplex import HalfDuplex
+from drivers.lone_unit import LoneUnit
 from drivers.pipelined import Pipelined
 from drivers.rig import Bus as BusWords
 from drivers.rig import BusKind
@@ -152,20 +153,24 @@ class Bus:
         """Why the line is not open; empty when it is."""
         return self._connection.problem
 
-    def unit(self, unit: int, fences: Iterable[Request], *, priority: int = READ) -> Ask:
+    def unit(self, unit: int, fences: Iterable[Request] | Quiet, *, priority: int = READ) -> Ask:
         """Register a unit and return the function that asks it.
 
         Args:
             unit: its address.
-            fences: questions whose answers cannot be mistaken; see `drivers.model.Driver`.
+            fences: questions whose answers cannot be mistaken, or the silence that stands for them; see
+                `drivers.model.Driver`.
             priority: READ or WRITE.
 
         Raises:
             ValueError: no fences on a line that needs them.
         """
         record = self._record(unit)
-        record.fences = tuple(fences)
-        if not record.fences and not self.pipelined:
+        if isinstance(fences, Quiet):
+            record.lone = LoneUnit(fences.span_s)
+        else:
+            record.fences = tuple(fences)
+        if not (record.lone or record.fences or self.pipelined):
             raise ValueError(f"bus {self.name}, unit {unit}: its driver names no fences, so no answer could be proven")
 
         async def ask(request: Request) -> Attempt:
@@ -206,6 +211,8 @@ class Bus:
 
     async def _turn(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask only where the answer can prove itself, else put a fence first; a unit in trouble gets one try a turn."""
+        if record.lone is not None and isinstance(self._line, HalfDuplex):
+            return await self._lone_turn(self._line, record, record.lone, request)
         healthy = record.rest.failures == 0
         attempt: Attempt | None = None
         for _ in range(_TRIES if healthy else 1):
@@ -221,6 +228,23 @@ class Bus:
                 if attempt is not None and attempt.outcome in _ENDS_TURN:
                     return attempt
         return attempt or _not_put(request, fence, self._loop.time())
+
+    async def _lone_turn(self, line: HalfDuplex, record: UnitRecord, lone: LoneUnit, request: Request) -> Attempt:
+        """Ask the only question of a unit, after a silence in place of a fence where one is needed."""
+        lone.check(request)
+        doubtful = line.unasked or not record.ledger.settled(request)
+        if (doubtful or lone.repeated) and not await line.quiet(lone.quiet_s):
+            return self._left_unput(record, request)
+        record.ledger.over()
+        attempt = await self._attempt(record, request)
+        return self._left_unput(record, request) if attempt is None else lone.aged(attempt, doubtful=doubtful)
+
+    def _left_unput(self, record: UnitRecord, request: Request) -> Attempt:
+        """Count a question that the line left no silence for."""
+        now_s = self._loop.time()
+        attempt = _nothing(request, Outcome.BUSY if self.up else Outcome.BUS_DOWN, now_s)
+        record.ended(attempt, now_s, 0.0)
+        return attempt
 
     async def _attempt(self, record: UnitRecord, request: Request) -> Attempt | None:
         """Make one attempt and count it once, however it ends; None when the question was not put."""

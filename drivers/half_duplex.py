@@ -59,6 +59,27 @@ class HalfDuplex:
         """Whether the adapter hears itself."""
         return self._echoes > 0
 
+    @property
+    def unasked(self) -> bool:
+        """Whether anything was heard since the last question was over."""
+        return bool(self._heard)
+
+    async def quiet(self, span_s: float) -> bool:
+        """Wait until nothing was said for that long, and account for what was heard meanwhile; say whether it was so.
+
+        It was not on a line that babbles, nor on one that went away: what was said then nobody knows.
+        """
+        loop, losses = self._loop, self._losses
+        give_up_s = max(self._busy_until_s, loop.time()) + 2 * span_s + _BABBLE_S
+        while (wait_s := self._busy_until_s + span_s - loop.time()) > _CLOCK_S:
+            if loop.time() > give_up_s:
+                return False
+            await asyncio.sleep(wait_s)
+            if self._losses != losses:
+                return False
+        self._sweep()
+        return True
+
     async def exchange(self, record: UnitRecord, request: Request) -> Attempt | None:
         """Ask one question once the line is silent, and wait for how it ends.
 
@@ -130,6 +151,7 @@ class HalfDuplex:
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
         """End the attempt under way: the line is gone, and who asks on it meanwhile is not known."""
         self._losses += 1
+        self._busy_until_s = self._loop.time()
         self._heard.clear()
         for record in self._records():
             record.ledger.reopened()

@@ -79,6 +79,14 @@ class Ledger:
             entry.alike = alike and not self._others
         self._others = True
 
+    def over(self) -> None:
+        """Note that the unit owes nothing and nothing heard before can come again: others have the proof of that."""
+        self._fresh = self._others = False
+        self._repeats = 0
+        self._owed.clear()
+        self._doubted = self._last_request = None
+        self._last_frame = b""
+
     def heard_last(self, request: Request) -> bool:
         """Say whether the frame heard last answers this question, so that an equal answer to it would prove nothing."""
         return self._last_request is not None and self._last_request.frame == request.frame

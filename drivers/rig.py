@@ -142,14 +142,21 @@ class BusKind(StrEnum):
     RTU_OVER_TCP = "rtu-over-tcp"
     MODBUS_TCP = "modbus-tcp"
     LINE_OVER_TCP = "line-over-tcp"
+    LINE_OVER_UDP = "line-over-udp"
+
+    @property
+    def has_line(self) -> bool:
+        """Whether characters run over a line, here or behind a converter: only there baud and format mean something."""
+        return self not in (BusKind.MODBUS_TCP, BusKind.LINE_OVER_UDP)
 
 
 class Bus(_Words):
-    """One line or TCP endpoint.
+    """One line or network endpoint.
 
     Attributes:
         port: device path (best by id) or "host:port".
         baud, format: of the line, also of the line behind a TCP converter; they set silences and deadlines.
+            Without a meaning for modbus-tcp and line-over-udp.
         timeout: s, the longest wait for the first character of an answer; deadlines learned per unit are shorter.
         guard: s, extra silence before each request, beyond the 3.5 characters of Modbus.
         window: requests in flight at once, for modbus-tcp only.
@@ -171,12 +178,14 @@ class Bus(_Words):
 
     @property
     def character_s(self) -> float:
-        """Time of one character on the line, s."""
-        return self.character_bits / self.baud
+        """Time of one character on the line, s; none for a datagram, which comes as a whole."""
+        return 0.0 if self.kind is BusKind.LINE_OVER_UDP else self.character_bits / self.baud
 
     @property
     def silence_s(self) -> float:
         """Modbus' T3.5, s: 3.5 characters, or 1.75 ms above 19200 baud (Modbus over serial line V1.02, 2.5.1.1)."""
+        if self.kind is BusKind.LINE_OVER_UDP:
+            return 0.0
         return 3.5 * self.character_s if self.baud <= 19200 else 0.00175
 
 

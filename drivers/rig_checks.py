@@ -11,7 +11,12 @@ from drivers.toml_places import Path
 
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(\d+)")
 _MINI_UART: Final = "/dev/ttyS0"
-_USUAL_PORT: Final = {BusKind.MODBUS_TCP: 502, BusKind.RTU_OVER_TCP: 4196, BusKind.LINE_OVER_TCP: 4001}
+_USUAL_PORT: Final = {
+    BusKind.MODBUS_TCP: 502,
+    BusKind.RTU_OVER_TCP: 4196,
+    BusKind.LINE_OVER_TCP: 4001,
+    BusKind.LINE_OVER_UDP: 1025,
+}
 
 
 def check_words(draft: Draft, findings: Findings, today: dt.date) -> None:
@@ -98,7 +103,7 @@ def _check_port(bus: Entry[Bus], findings: Findings) -> None:
         if match and not words.port.startswith("/"):
             findings.error(
                 path,
-                f"'{words.port}' is a TCP address, but kind is \"serial\"",
+                f"'{words.port}' is a network address, but kind is \"serial\"",
                 'write a device such as "/dev/serial/by-id/..." (`manovac ports` lists them), or another kind',
             )
         elif words.port == _MINI_UART and words.format[1] != "N" and bus.clear("format"):

@@ -10,6 +10,7 @@ from typing import Final
 
 from drivers.exchange import Attempt, Outcome, Request
 from drivers.ledger import Ledger
+from drivers.lone_unit import LoneUnit
 
 _MARGIN_S: Final = 0.015  # an adapter may hold bytes back that long (FTDI's latency timer is 16 ms by default)
 _SHARE: Final = 0.08  # of the line's time that a silent unit may cost
@@ -105,6 +106,7 @@ class UnitRecord:
     """One unit on one bus.
 
     Attributes:
+        lone: set for one that knows one question only; it has no fences then.
         outcomes: attempts by how they ended, each once.
         unused: intact frames of this unit that no attempt took, by what they were ("late", "repeat", "stray").
         line_s: line time that its attempts took.
@@ -113,6 +115,7 @@ class UnitRecord:
     unit: int
     patience: Patience
     fences: tuple[Request, ...] = ()
+    lone: LoneUnit | None = None
     ledger: Ledger = field(default_factory=Ledger)
     rest: Rest = field(default_factory=Rest)
     outcomes: Counter[Outcome] = field(default_factory=Counter)

@@ -78,11 +78,12 @@ class FaultyFirmware:
         return min(dues, default=None)
 
     def baud(self, at_ns: int) -> int | None:
-        """Return the speed at which it talks and listens if that is not the line's."""
+        """Return the speed at which it talks and listens; None is the line's."""
+        own: int | None = getattr(self.firmware, "baud", None)
         if not self._faults.armed:
-            return None
+            return own
         bauds = [each.fault.value("baud") for each in self._armed("baud") if each.lasts(at_ns)]
-        return bauds[-1] if bauds else None
+        return bauds[-1] if bauds else own
 
     def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
         """Let the device hear; return what becomes of its answers."""

@@ -16,6 +16,7 @@ from drivers.rig import BusKind, Rig, Transducer
 from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.datagrams import DatagramUnits
 from firmware_sim.device_clock import DeviceClock
 from firmware_sim.events import Events
 from firmware_sim.fault_kinds import kinds_of
@@ -32,6 +33,7 @@ from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
+from firmware_sim.ports.udp import UdpPort
 from firmware_sim.snapshot import Snapshot
 
 GROUP: Final = "manovac.twins"
@@ -90,7 +92,7 @@ class Fleet:
     Attributes:
         ports: bus -> address, for `rig.with_ports`; filled while it is served.
         memory: bus -> memory port, while it is served in memory.
-        lines: bus -> line, for its statistics; a modbus-tcp bus has none.
+        lines: bus -> line, for its statistics; a modbus-tcp or line-over-udp bus has none.
         faults: those in force; inject and clear at any time.
         clock: the emulator's time; it can be paused, stepped and sped up.
         events: what happens, for whoever listens.
@@ -298,12 +300,14 @@ class Fleet:
         self._record(bus, at_ns, f"unit {unit}", b"", kinds)
         self.events.tell("struck", bus=bus, unit=unit, kinds=kinds.split(", "))
 
-    def _bus(self, name: str, *, echo: bool) -> LineBus | ModbusTcpUnits:
+    def _bus(self, name: str, *, echo: bool) -> LineBus | ModbusTcpUnits | DatagramUnits:
         bus = self.rig.buses[name]
         devices = {unit: self._device(name, unit, transducers) for unit, transducers in self.rig.units(name).items()}
+        listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
+        if bus.kind is BusKind.LINE_OVER_UDP:
+            return DatagramUnits({unit: faulty for unit, (_, faulty) in devices.items()}, self.clock, listener)
         if bus.kind is BusKind.MODBUS_TCP:
             units = {unit: (self._modbus(name, unit, device), faulty) for unit, (device, faulty) in devices.items()}
-            listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
             return ModbusTcpUnits(units, self.clock, listener)
         names = {name, EVERYTHING}
         line = Line(
@@ -395,7 +399,7 @@ class Fleet:
     def _make_port(self, name: str, *, renamed: bool) -> Port:
         """Make a bus' port, or the one that it has while it goes by another name."""
         words, session = self.rig.buses[name], self._session(name)
-        several = words.kind is BusKind.MODBUS_TCP
+        several = not words.kind.has_line
         called = f"{name}-renamed" if renamed else name
         if self._folder is None:
             self.memory[called] = port = MemoryPort(called, session, several=several)
@@ -408,6 +412,8 @@ class Fleet:
         if words.kind is BusKind.SERIAL:
             form = self._formats.get(name)
             return PtyPort(Path(self._folder.name) / called, words, session, self.lines[name].set_host, form)
+        if words.kind is BusKind.LINE_OVER_UDP:
+            return UdpPort(session)
         return TcpPort(session, several=several)
 
     async def _open_port(self, name: str, ports: "_Ports", *, renamed: bool) -> None:

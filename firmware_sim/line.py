@@ -306,7 +306,7 @@ class Line:
 
     def _speed_of(self, station: _Station, at: int) -> Speed:
         baud = None if station.own_baud is None else station.own_baud(at)
-        return self._speed if baud is None else Speed(self._bus.model_copy(update={"baud": baud}))
+        return self._speed if baud in {None, self._bus.baud} else Speed(self._bus.model_copy(update={"baud": baud}))
 
     def _understood(self, data: bytes, sent: Speed, heard: Speed) -> bytes:
         return data if sent is heard or sent.key == heard.key else self._garbage(data)

@@ -1,17 +1,16 @@
 """A Modbus TCP port with any number of emulated units behind it (Modbus Messaging on TCP/IP V1.0b)."""
 
-import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Final
 
-from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.clock import EmulatorClock
 from firmware_sim.fault_kinds import kinds_of
 from firmware_sim.faulty import FaultyFirmware
 from firmware_sim.faulty_answer import next_function
 from firmware_sim.firmware.firmware import ModbusFirmware, Reply
 from firmware_sim.line import HOST
+from firmware_sim.outbox import Listener, Outbox
 from firmware_sim.ports import Receive
 
 _HEADER: Final = 6
@@ -19,11 +18,6 @@ _HEADER: Final = 6
 _LONGEST: Final = 254
 _UNREACHABLE: Final = 0x0B
 """Exception "gateway target device failed to respond" (Modbus application protocol V1.1b3, section 7)."""
-TURNAROUND_NS: Final = 200_000
-"""A device takes a moment. Without it virtual time would stand still under a client that asks as fast as it can."""
-
-Listener = Callable[[int, str, bytes], None]
-"""Is told of each message: (ns, talker, bytes)."""
 
 
 class ModbusTcpUnits:
@@ -43,11 +37,7 @@ class ModbusTcpUnits:
     ) -> None:
         self._units = units
         self._clock = clock
-        self._listener = listener
-        self._free_ns: dict[int, int] = {}
-        self._outbox: list[tuple[int, int, str, Receive, bytes]] = []
-        self._order = count()
-        self._alarm = Alarm(clock, self._send_due)
+        self._outbox = Outbox(clock, listener)
 
     def session(self, send: Receive) -> Receive:
         """Begin a client's session."""
@@ -64,23 +54,17 @@ class ModbusTcpUnits:
 
     def set_alarm(self) -> None:
         """Wait until the next answer is due."""
-        self._alarm.set(self._outbox[0][0] if self._outbox else None)
+        self._outbox.set_alarm()
 
     def close(self) -> None:
         """Send nothing more."""
-        self._outbox.clear()
-        self._alarm.set(None)
+        self._outbox.close()
 
     def _serve(self, message: bytes, send: Receive) -> None:
         at_ns = self._clock.now_ns()
         number = message[_HEADER]
-        self._listen(at_ns, HOST, message)
-        replies = self._answers(at_ns, number, message)
-        for reply in replies:
-            due_ns = max(at_ns + TURNAROUND_NS + reply.delay_ns, self._free_ns.get(number, 0))
-            self._free_ns[number] = due_ns
-            heapq.heappush(self._outbox, (due_ns, next(self._order), f"unit {number}", send, reply.data))
-        self.set_alarm()
+        self._outbox.listen(at_ns, HOST, message)
+        self._outbox.post(at_ns, number, self._answers(at_ns, number, message), send)
 
     def _answers(self, at_ns: int, number: int, message: bytes) -> Sequence[Reply]:
         pdu = message[_HEADER + 1 :]
@@ -97,17 +81,6 @@ class ModbusTcpUnits:
             return [replace(reply, data=_message(message, reply.data))]
 
         return faulty.exchange(at_ns, message[_HEADER:], ask, FRAMING)
-
-    def _send_due(self, now_ns: int) -> None:
-        while self._outbox and self._outbox[0][0] <= now_ns:
-            due_ns, _, talker, send, data = heapq.heappop(self._outbox)
-            self._listen(due_ns, talker, data)
-            send(data)
-        self.set_alarm()
-
-    def _listen(self, at_ns: int, talker: str, data: bytes) -> None:
-        if self._listener is not None:
-            self._listener(at_ns, talker, data)
 
 
 def _message_size(buffer: bytearray) -> int:

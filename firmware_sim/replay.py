@@ -20,7 +20,7 @@ from firmware_sim.faults import Fault
 from firmware_sim.firmware.firmware import Reply, Sensor
 from firmware_sim.fleet import Fleet
 from firmware_sim.line_time import silence_ns, span_ns
-from firmware_sim.modbus_tcp import TURNAROUND_NS
+from firmware_sim.outbox import TURNAROUND_NS
 
 _MODEL: Final = "recorded"
 _UNITS: Final = range(256)

@@ -62,6 +62,17 @@ class Firmware(Protocol):
         ...
 
 
+class OwnSpeed(Protocol):
+    """Firmware that can be told to run its line at another speed; it counts from its next character on.
+
+    Attributes:
+        baud: the speed that it is set to.
+    """
+
+    @property
+    def baud(self) -> int: ...
+
+
 class ModbusFirmware(Firmware, Protocol):
     """Firmware that can also sit behind a Modbus TCP port."""
 

@@ -29,6 +29,7 @@ _BUILT_IN: Final = {
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
     "check": ("gateway.cli.check:check", "Check a rig file: every mistake at once, with its place."),
     "schema": ("gateway.cli.check:schema", "Print the JSON Schema of the rig file, for editors."),
+    "models": ("gateway.cli.models:models", "List the transducer families that a rig file can name."),
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
@@ -43,7 +44,8 @@ _OTHERS: Final = {
     "replay": "Serve a recorded line as devices, with its timing.",
 }
 _ORDER: Final = (
-    *("demo", "run", "emulate", "sim", "check", "schema", "ports", "scan", "read", "leak", "record", "replay", "trace"),
+    *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak"),
+    *("record", "replay", "trace"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

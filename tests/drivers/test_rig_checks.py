@@ -64,6 +64,7 @@ MODELS = {
         fake_model("text", kinds=frozenset({BusKind.LINE_OVER_TCP, BusKind.SERIAL}), formats=frozenset({"7E1"})),
         fake_model("quick", bauds=frozenset({19200})),
         fake_model("odd", driver=refuse),
+        fake_model("lone", alone=True),
     )
 }
 
@@ -101,6 +102,20 @@ def test_a_rig_that_fits_has_no_problem():
     assert check(BUS, transducer()).problems == ()
 
 
+def test_a_device_without_an_address_shares_its_line_with_nobody():
+    said = only(check(BUS, transducer(model="lone"), transducer("p2", unit=2)))
+    assert said.endswith("lone has no address, but 'p2' (line 12) is on bus 'b' too")
+    assert check(BUS, transducer(model="lone")).problems == ()
+
+
+def test_an_instrument_in_datagrams_has_a_port_number_and_neither_baud_nor_format():
+    bus = '[bus.b]\nkind = "line-over-udp"\nport = "adam"\nbaud = 300\nformat = "7E1"\n'
+    words = transducer(model="inputs", channel=1, range="0..100 kPa")
+    (problem,) = check(bus, words).problems
+    assert (problem.message, problem.advice) == ("port: needs a port number", 'write "adam:1025"')
+    assert check(bus.replace('"adam"', '"adam:1025"'), words).problems == ()
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -130,7 +145,10 @@ def test_a_rig_that_fits_has_no_problem():
             (BUS.replace("serial", "modbus-tcp").replace("/dev/b", "192.0.2.1:502"), transducer()),
             '"b": digital cannot be on bus \'b\' of kind "modbus-tcp": it needs "serial" or "rtu-over-tcp"',
         ),
-        ((BUS.replace("/dev/b", "192.0.2.1:502"), transducer()), "\"192.0.2.1:502\": '192.0.2.1:502' is a TCP address"),
+        (
+            (BUS.replace("/dev/b", "192.0.2.1:502"), transducer()),
+            "\"192.0.2.1:502\": '192.0.2.1:502' is a network address",
+        ),
         (
             (BUS.replace("serial", "rtu-over-tcp").replace("/dev/b", "pi"), transducer()),
             '"pi": port: needs a port number',

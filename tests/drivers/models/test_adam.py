@@ -1,4 +1,4 @@
-"""ADAM-4117: eight currents in one line, NE 43, refusals."""
+"""ADAM-4117 and ADAM-6017: eight currents in one line, NE 43, refusals."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.model import Driver
-from drivers.models.adam_4117 import MODEL
+from drivers.models.adam import ADAM_4117 as MODEL
+from drivers.models.adam import ADAM_6017
 from drivers.reading import Reason
 from tests.drivers.models.asks import Script, assert_fences_are_of_their_own_kind, bus, transducer
 
@@ -88,6 +89,16 @@ async def test_the_hail_is_recognised() -> None:
     answer = await Script({NAME: b"!1A4117\r"})(MODEL.hail(0x1A))
     assert MODEL.recognise(answer.frame) == "Advantech ADAM-4117"
     assert MODEL.recognise(b"!1AA2.02\r") is None
+
+
+async def test_one_on_the_network_is_told_apart_by_its_name() -> None:
+    remote = ADAM_6017.driver(1, {"p": transducer(ADAM_6017.name, channel=1, range="0..160 kPa")}, bus())
+    assert_fences_are_of_their_own_kind(remote)
+    identity = await remote.identify(Script({b"$01M\r": b"!016017\r", b"$01F\r": b"!01 A1.00B01\r"}))
+    assert (identity.text, identity.reason) == ("Advantech ADAM-6017, firmware A1.00B01", Reason.NONE)
+    assert (await remote.identify(Script({b"$01M\r": b"!016015\r"}))).reason is Reason.CRC
+    poll = await remote.poll(Script({b"#01\r": currents(20.0).replace(b">", b">01")}))
+    assert poll.values.tolist() == pytest.approx([160e3])
 
 
 @given(st.binary(max_size=80), st.integers(0, 80))

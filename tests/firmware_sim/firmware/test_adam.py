@@ -3,7 +3,7 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from firmware_sim.firmware.adam_4117 import BOOT_NS, Adam4117
+from firmware_sim.firmware.adam import BOOT_NS, Adam4117, Adam6017
 from firmware_sim.firmware.current_loop import LoopFailure
 from tests.firmware_sim.firmware.text_twins import heard, said
 
@@ -55,6 +55,23 @@ def test_a_new_address_counts_after_the_answer_and_stays_without_power(twin, ask
 def test_baud_and_checksum_change_only_in_init_mode(twin, ask, settings_):
     assert ask(twin, b"%0102" + settings_ + b"\r") == b"?01\r"
     assert twin.unit == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (b"#01", b">01+00.000+12.000" + b"+00.000" * 6),
+        (b"$01M", b"!016017"),
+        (b"$01F", b"!01 A1.00B01"),
+        (b"$01A0107", b"!01"),
+        (b"$01A0907", b"?01"),
+        (b"$01A0108", b"?01"),
+        (b"%0102070600", b"?01"),
+    ],
+)
+def test_one_on_the_network_puts_its_address_before_the_currents(make, ask, sensor, command, answer):
+    sensor.pressure_pa = 80e3
+    assert ask(make(Adam6017, "adam-6017", channel=2, range="0..160 kPa"), command + b"\r") == answer + b"\r"
 
 
 @pytest.mark.parametrize("line", [b"#02", b"01", b"$1M", b"#0g", b"", b"\xff#01"])
