@@ -153,13 +153,17 @@ class Bus:
         """Why the line is not open; empty when it is."""
         return self._connection.problem
 
-    def unit(self, unit: int, fences: Iterable[Request] | Quiet, *, priority: int = READ) -> Ask:
+    def unit(
+        self, unit: int, fences: Iterable[Request] | Quiet, *, usual: Iterable[Request] = (), priority: int = READ
+    ) -> Ask:
         """Register a unit and return the function that asks it.
 
         Args:
             unit: its address.
             fences: questions whose answers cannot be mistaken, or the silence that stands for them; see
                 `drivers.model.Driver`.
+            usual: questions of a usual poll: fences of last resort. Where the proper ones are owed in turn, and the
+                driver asks for just them to learn who answers, a healthy device could seem answers behind for ever.
             priority: READ or WRITE.
 
         Raises:
@@ -169,7 +173,9 @@ class Bus:
         if isinstance(fences, Quiet):
             record.lone = LoneUnit(fences.span_s)
         else:
-            record.fences = tuple(fences)
+            record.fences, record.usual = tuple(fences), tuple(usual)
+            for each in self._records.values():
+                each.rest.alone = len(self._records) == 1
         if not (record.lone or record.fences or self.pipelined):
             raise ValueError(f"bus {self.name}, unit {unit}: its driver names no fences, so no answer could be proven")
 
@@ -220,7 +226,8 @@ class Bus:
                 attempt = await self._attempt(record, request)
                 if attempt is not None and (self.pipelined or not healthy or attempt.outcome in _ENDS_TURN):
                     return attempt
-            fence = await self._attempt(record, record.ledger.fence(record.fences))
+            fences = (*record.fences, *record.usual) if record.ledger.behind else record.fences
+            fence = await self._attempt(record, record.ledger.fence(fences))
             if fence is None or fence.outcome not in (*_ANSWERED, Outcome.LATE):
                 break
             if record.ledger.settled(request):

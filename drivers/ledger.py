@@ -15,6 +15,7 @@ from typing import Final
 from drivers.exchange import Request
 
 _PATIENCE: Final = 4
+_LAG: Final = 2
 
 
 class Verdict(Enum):
@@ -41,7 +42,7 @@ class _Owed:
 class Ledger:
     """The questions to one unit that have no answer yet, oldest first."""
 
-    __slots__ = ("_doubted", "_fresh", "_last_frame", "_last_request", "_others", "_owed", "_repeats")
+    __slots__ = ("_doubted", "_fresh", "_lag", "_last_frame", "_last_request", "_others", "_owed", "_repeats")
 
     def __init__(self) -> None:
         self._fresh = True  # somebody before us may have asked: the first answer must be a fence's
@@ -51,6 +52,7 @@ class Ledger:
         self._last_frame = b""
         self._last_request: Request | None = None
         self._repeats = 0  # in a row
+        self._lag = 0  # answers in a row that proved to be older ones, if they were answers at all
 
     @property
     def owed(self) -> Iterable[Request]:
@@ -82,10 +84,15 @@ class Ledger:
     def over(self) -> None:
         """Note that the unit owes nothing and nothing heard before can come again: others have the proof of that."""
         self._fresh = self._others = False
-        self._repeats = 0
+        self._repeats = self._lag = 0
         self._owed.clear()
         self._doubted = self._last_request = None
         self._last_frame = b""
+
+    @property
+    def behind(self) -> bool:
+        """Whether the unit answers one question after another and each answer may be an older one's."""
+        return self._lag >= _LAG
 
     def heard_last(self, request: Request) -> bool:
         """Say whether the frame heard last answers this question, so that an equal answer to it would prove nothing."""
@@ -124,6 +131,7 @@ class Ledger:
         self._repeats = 0
         self._others &= not answered.after_others  # what they asked before that is answered too
         proven = first == len(self._owed) - 1 and answered.times == 1 and (not self._others or answered.alike)
+        self._lag = 0 if proven else self._lag + 1
         answered.times -= 1
         del self._owed[: first if answered.times else first + 1]
         return Verdict.PROVEN if proven else Verdict.LATE
@@ -135,6 +143,7 @@ class Ledger:
         all but one. The longer it lasts, the longer each is tried, so that a unit that babbles for days owes hundreds
         of questions, not tens of thousands.
         """
+        self._lag = 0
         if self._owed and self._owed[-1].times >= _PATIENCE + len(self._owed) // _PATIENCE:
             self._doubted = request
 

@@ -5,7 +5,6 @@ from typing import Final
 
 from drivers import registry
 from drivers.bus import Bus
-from drivers.exchange import Quiet
 from drivers.model import Driver, Identity
 from drivers.reading import RawPoll, Reason
 from drivers.rig import Transducer
@@ -26,10 +25,7 @@ class UnitReader:
         self.driver = driver
         self.identity = _UNKNOWN
         self._connects = bus.connects
-        # A usual question is the fence of last resort: where the proper ones are owed in turn, and the driver asks for
-        # just them to learn who answers, a healthy device could seem two answers behind for ever.
-        fences = driver.fences
-        self._ask = bus.unit(unit, fences if isinstance(fences, Quiet) else (*fences, *driver.requests))
+        self._ask = bus.unit(unit, driver.fences, usual=driver.requests)
 
     async def poll(self) -> RawPoll:
         """Read all channels once; a unit that is silent, unknown or not the expected one yields no value, but why."""
