@@ -257,9 +257,10 @@ class HalfDuplex:
         if not length:
             return 0
         concerned = [record for record in self._records() if record.unit == unit]
+        asked = b"" if self._waiting is None else self._waiting.request.frame
         for record in concerned:
             record.unused["stray"] += 1
-            record.ledger.overheard()
+            record.ledger.overheard(alike=heard[start : start + length] == asked)
         self.foreign += not concerned
         return length
 

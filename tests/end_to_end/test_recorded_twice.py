@@ -66,7 +66,7 @@ BAROMETER = {"model": "vaisala-ptb330", "unit": 1, "segment": FALLING, "poll": "
     ("bus", "transducers"),
     [
         ({"kind": "serial", "baud": 19200}, {"p1": keller(1, FALLING), "p2": keller(2, RISING)}),
-        ({"kind": "serial", "baud": 4800, "format": "7E1"}, {"p1": BAROMETER}),
+        ({"kind": "serial", "baud": 2400, "format": "7E1"}, {"p1": BAROMETER}),
         (
             {"kind": "modbus-tcp"},
             {"p1": {**MAPPED, "segment": FALLING}, "p2": {**MAPPED, "unit": 2, "segment": RISING}},
