@@ -11,6 +11,8 @@ import pytest
 from hil.demo import _next_free
 from tests.commands import BENCH, call, ended_by, of_folder, started
 
+pytestmark = pytest.mark.xdist_group("demo")  # each takes the next free port above 1883
+
 
 @pytest.fixture
 def broker_installed():
