@@ -1,0 +1,1 @@
+"""Whether, how fast and where the station leaks. Pure: numpy only, times are handed in."""
