@@ -1,1 +1,1 @@
-"""Whether, how fast and where the station leaks. Pure: numpy only, times are handed in."""
+"""Whether, how fast and where a station loses air: pure numerics, no input or output."""

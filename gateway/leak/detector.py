@@ -22,13 +22,12 @@ FALSE_ALARM_S: Final = 30 * 86400.0
 FAST_LONGEST_S: Final = 600.0
 SLOW_LONGEST_S: Final = 3 * 86400.0
 
-# Of the false alarms each channel has a share; the fast one, which sees sixty times as many samples, pays less for it.
+# Of the false alarms each channel has a share: a small one costs the fast channel less delay than the slow one.
 _FAST_SHARE: Final = 0.25
 _SLOW_SHARE: Final = 0.75
-# How many times longer than the threshold the plain statistic takes to a false alarm: measured 3.7 and 1.2 at these
-# thresholds (tests/benchmarks/leak measures it again). A certified one takes the threshold as it is.
+# So many times longer than its threshold is the plain statistic of the fast channel silent, at least: 3.7 was
+# measured, for its window is short against the threshold. A certified one takes the threshold as it is.
 _FAST_SURPLUS: Final = 3.0
-_SLOW_SURPLUS: Final = 1.2
 _KEPT: Final = {False: 4, True: 8}  # onsets of each rank; a certified one cannot hand its weight on and needs more
 _NEEDED_D: Final = 4.5  # standard deviations that a detection takes, about
 _SLOPE_RATIO: Final = 2.3
@@ -298,21 +297,22 @@ def slow_detector(
 
     The arguments are those of `fast_detector`.
     """
-    surplus = 1.0 if certified else _SLOW_SURPLUS
     return Detector(
         noise,
         longest_s=SLOW_LONGEST_S,
         shortest_s=FAST_LONGEST_S,
-        false_alarm_s=false_alarm_s / _SLOW_SHARE / surplus,
+        false_alarm_s=false_alarm_s / _SLOW_SHARE,
         certified=certified,
         paths=paths,
     )
 
 
 def parity_detector(noise: Noise, *, false_alarm_s: float = FALSE_ALARM_S, paths: int = 1) -> Detector:
-    """Return the same test for one transducer less what its neighbours say (mid-value): it must neither fall nor rise.
+    """Return the same test for one transducer less the mean of its neighbours: it must neither fall nor rise.
 
-    A leak moves all transducers of an air body and cancels here; a drifting one does not. `noise` is of the difference:
-    white and drift, the air is the same for all. Feed it at the slow step; a constant offset is no fault.
+    A leak moves all transducers of an air body and cancels here; a drifting one does not. Convict the one whose
+    statistic is largest. (Less a mid-value would not do: with calibrations apart, that may be the drifting one.)
+    `noise` is of the difference: white and drift, the air is the same for all. Feed it at the slow step; a constant
+    offset is no fault.
     """
     return Detector(noise, longest_s=SLOW_LONGEST_S, false_alarm_s=false_alarm_s, paths=paths)
