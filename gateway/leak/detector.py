@@ -141,7 +141,7 @@ class Detector:
             x_pa: levels, Pa, shape (paths,); NaN = missing, in all paths or in none.
 
         Returns:
-            (leak, gain), shape (2, paths).
+            (leak, gain), shape (2, paths); the next call writes over it.
 
         Raises:
             ValueError: a sample is missing in some paths only.
@@ -219,7 +219,7 @@ class Detector:
         weights = self._onsets.weights
         for row, sign in enumerate((np.subtract, np.add)):
             ratios = sign(self._linear, self._quadratic, out=self._ratios)
-            if row:
+            if sign is np.add:  # a gain has the slope -g: -g C - g^2 E / 2
                 np.negative(ratios, out=ratios)
             np.minimum(ratios, _MOST_EXPONENT, out=ratios)
             np.exp(ratios, out=ratios)

@@ -33,7 +33,7 @@ def fall_over(x_pa: Array, window: int) -> Array:
 
 
 def drop_below_mean(x_pa: Array, window: int) -> Array:
-    """Return how far the level is below the mean of the samples before, Pa."""
+    """Return how far the level is below the mean of the last samples, Pa."""
     sums = np.cumsum(x_pa, axis=0)
     drop = np.full(x_pa.shape, -math.inf)
     drop[window:] = (sums[window:] - sums[:-window]) / window - x_pa[window:]

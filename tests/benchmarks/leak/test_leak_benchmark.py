@@ -70,7 +70,7 @@ def test_events_only_lengthen_the_limit() -> None:
 def test_the_baselines_are_what_they_are_called() -> None:
     falling = 1e5 - 2e-3 * ramp(400, 100, 60.0) + np.zeros((1, 2))
     assert fall_over(falling, 60)[300:] / 60.0 == pytest.approx(np.full((100, 2), 2e-3))
-    assert drop_below_mean(falling, 100)[399, 0] == pytest.approx(2e-3 * 60.0 * 50.5)
+    assert drop_below_mean(falling, 100)[399, 0] == pytest.approx(2e-3 * 60.0 * 49.5)
     noise = industrial(6, 60.0)
     baselines = Baselines(noise=noise, windows=(60,), mean=200, longest=200, design_pa_s=5e-4)
     thresholds = baselines.thresholds(800, 20, FALSE_ALARM_S, seed=1)
