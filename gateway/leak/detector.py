@@ -313,6 +313,6 @@ def parity_detector(noise: Noise, *, false_alarm_s: float = FALSE_ALARM_S, paths
     A leak moves all transducers of an air body and cancels here; a drifting one does not. Convict the one whose
     statistic is largest. (Less a mid-value would not do: with calibrations apart, that may be the drifting one.)
     `noise` is of the difference: white and drift, the air is the same for all. Feed it at the slow step; a constant
-    offset is no fault.
+    offset is no fault. `false_alarm_s` is for both directions together.
     """
-    return Detector(noise, longest_s=SLOW_LONGEST_S, false_alarm_s=false_alarm_s, paths=paths)
+    return Detector(noise, longest_s=SLOW_LONGEST_S, false_alarm_s=2.0 * false_alarm_s, paths=paths)
