@@ -25,12 +25,14 @@ SLOW_LONGEST_S: Final = 3 * 86400.0
 # Of the false alarms each channel has a share: a small one costs the fast channel less delay than the slow one.
 _FAST_SHARE: Final = 0.25
 _SLOW_SHARE: Final = 0.75
-# So many times longer than its threshold is the plain statistic of the fast channel silent, at least: 3.7 was
-# measured, for its window is short against the threshold. A certified one takes the threshold as it is.
+# So many times longer than its threshold is the plain statistic silent, at least: measured were 3.7 and 1.37. A
+# certified one takes the threshold as it is.
 _FAST_SURPLUS: Final = 3.0
+_SLOW_SURPLUS: Final = 1.25
 _KEPT: Final = {False: 4, True: 8}  # onsets of each rank; a certified one cannot hand its weight on and needs more
 _NEEDED_D: Final = 4.5  # standard deviations that a detection takes, about
-_SLOPE_RATIO: Final = 2.3
+_SLOPE_RATIO: Final = 2.0
+_SHORTEST: Final = 3  # samples; steeper slopes than what takes so many to find are found as soon without a hypothesis
 _MOST_EXPONENT: Final = 600.0  # of a float64's 709: sums of thousands of such terms are finite
 _LEAST: Final = 1e-300
 
@@ -91,7 +93,7 @@ class Detector:
             false_alarm_s: the threshold: mean time between false alarms of losses of this channel, at least; gains have
                 as many.
             slopes_pa_s: hypotheses; by default from the noise: what takes `longest_s` to find, to what takes
-                `shortest_s` or one sample.
+                `shortest_s` or three samples.
             certified: hold the mean time between false alarms by theorem, at 5 to 10 % more delay.
             paths: levels that are fed together.
 
@@ -260,10 +262,11 @@ class Detector:
         return since_s, mean
 
 
-def detectable_slopes(noise: Noise, longest: int, shortest: int = 1) -> list[float]:
+def detectable_slopes(noise: Noise, longest: int, shortest: int = _SHORTEST) -> list[float]:
     """Return log-spaced slopes, Pa/s: from what takes the longest to detect to what takes the shortest, in samples."""
+    longest = max(longest, _SHORTEST)
     d = np.sqrt(information(noise, longest))
-    low, high = _NEEDED_D / d[-1], _NEEDED_D / d[max(shortest, 1) - 1]
+    low, high = _NEEDED_D / d[-1], _NEEDED_D / d[min(max(shortest, _SHORTEST), longest) - 1]
     count = max(math.ceil(math.log(high / low) / math.log(_SLOPE_RATIO)), 1) + 1
     slopes: list[float] = np.geomspace(low, high, count).tolist()
     return slopes
@@ -297,11 +300,12 @@ def slow_detector(
 
     The arguments are those of `fast_detector`.
     """
+    surplus = 1.0 if certified else _SLOW_SURPLUS
     return Detector(
         noise,
         longest_s=SLOW_LONGEST_S,
         shortest_s=FAST_LONGEST_S,
-        false_alarm_s=false_alarm_s / _SLOW_SHARE,
+        false_alarm_s=false_alarm_s / _SLOW_SHARE / surplus,
         certified=certified,
         paths=paths,
     )

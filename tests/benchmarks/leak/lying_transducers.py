@@ -23,6 +23,7 @@ _APART: Final = 1500  # from the fault to the leak
 _LONGEST: Final = 800
 _CONTINUED: Final = 60  # samples over which the rest is put where the mean was
 _MOST_LONGER: Final = 1.6
+_CLEARLY: Final = math.log(20.0)  # by which the evidence against one must exceed that against the next
 
 FAULTS: Final = ("none", "drifts 50 Pa/day", "stuck", "+30 sigma")
 _DRIFT_PA_S: Final = 50.0 / DAY_S
@@ -63,7 +64,8 @@ class Vote:
         residual = (values - values.mean(axis=1, keepdims=True)) * _NUMBER / (_NUMBER - 1)
         evidence = self._parity.advance(residual.ravel()).max(axis=0).reshape(values.shape)
         self._recent = [*self._recent[1 - _CONTINUED :], values]
-        convicted = (evidence.max(axis=1) >= self._parity.log_threshold) & self.believed.all(axis=1)
+        others, first = np.partition(evidence, -2, axis=1)[:, -2:].T
+        convicted = (first >= self._parity.log_threshold) & (first >= others + _CLEARLY) & self.believed.all(axis=1)
         for path in np.flatnonzero(convicted):
             before = self._level(path)
             self.believed[path, np.argmax(evidence[path])] = False
