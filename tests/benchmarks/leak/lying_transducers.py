@@ -23,7 +23,7 @@ _APART: Final = 1500  # from the fault to the leak
 _LONGEST: Final = 800
 _CONTINUED: Final = 60  # samples over which the rest is put where the mean was
 _MOST_LONGER: Final = 1.6
-_CLEARLY: Final = math.log(20.0)  # by which the evidence against one must exceed that against the next
+_CLEARLY: Final = math.log(100.0)  # by which the evidence against one must exceed that against the next
 
 FAULTS: Final = ("none", "drifts 50 Pa/day", "stuck", "+30 sigma")
 _DRIFT_PA_S: Final = 50.0 / DAY_S

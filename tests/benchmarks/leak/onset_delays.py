@@ -74,6 +74,7 @@ _COVERAGE: Final = (0.90, 0.99)
 _WARM: Final = {True: 900, False: 4400}  # samples before the onset
 _LONGEST: Final = 6.0  # limits until a leak counts as not found
 _OTHERS: Final = 50  # seeds of what is only compared
+_CALIBRATED: Final = 200  # paths that set the thresholds of baselines
 _HISTORY: Final = 4320  # samples that an estimate is given
 _LATER: Final = 2.0  # delays after the onset, for the second estimate
 
@@ -213,28 +214,34 @@ def _baseline_rows(scenario: Scenario, seeds: int) -> list[dict[str, Any]]:
         crew=scenario.crew,
     )
     x_pa = levels(quiet, warm, warm + longest, seeds, np.random.default_rng(2))
-    baselines, thresholds = _calibrated(scenario.noise, scenario.volume_m3, seeds)
+    baselines, thresholds = _calibrated(scenario.noise, scenario.volume_m3, max(seeds, _CALIBRATED))
     found = delays(baselines.statistics(x_pa), thresholds, warm, longest)
     return [
-        _other(scenario, f"{name}, {unit}", mean * step_s / scale, f"at least: {missed} not found" if missed else "")
+        _other(
+            scenario,
+            f"{name}, no events, {unit}" if scenario.events else f"{name}, {unit}",
+            mean * step_s / scale,
+            f"at least: {missed} of {seeds} not found" if missed else "",
+            events=False,
+        )
         for name, (mean, missed) in found.items()
     ]
 
 
 @cache
-def _calibrated(noise: Noise, volume_m3: float, seeds: int) -> tuple[Baselines, dict[str, float]]:
+def _calibrated(noise: Noise, volume_m3: float, paths: int) -> tuple[Baselines, dict[str, float]]:
     if noise.step_s < 60.0:
         design = slope_of(39.5, volume_m3)
         baselines = Baselines(noise=noise, windows=(15, 60, 300), mean=600, longest=600, design_pa_s=design)
     else:
         design = slope_of(LB_KG, volume_m3)
         baselines = Baselines(noise=noise, windows=(15, 60, 360), mean=1440, longest=1440, design_pa_s=design)
-    # five days of minutes, and as much of a day of seconds as tells the threshold by its tail
-    return baselines, baselines.thresholds(7200 if noise.step_s >= 60.0 else 20000, seeds, FALSE_ALARM_S, seed=3)
+    samples = 7200 if noise.step_s >= 60.0 else 16000
+    return baselines, baselines.thresholds(samples, paths, FALSE_ALARM_S, seed=3)
 
 
-def _other(scenario: Scenario, metric: str, measured: float, note: str) -> dict[str, Any]:
-    limit = limit_s(scenario) / _unit(scenario)[0]
+def _other(scenario: Scenario, metric: str, measured: float, note: str, *, events: bool = True) -> dict[str, Any]:
+    limit = limit_s(scenario, events=events) / _unit(scenario)[0]
     return {
         "name": scenario.name,
         "metric": metric,
