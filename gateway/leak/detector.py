@@ -315,7 +315,8 @@ def parity_detector(noise: Noise, *, false_alarm_s: float = FALSE_ALARM_S, paths
     """Return the same test for one transducer less the mean of its neighbours: it must neither fall nor rise.
 
     A leak moves all transducers of an air body and cancels here; a drifting one does not. Convict the one whose
-    statistic is largest. (Less a mid-value would not do: with calibrations apart, that may be the drifting one.)
+    statistic leads the next by ln 100: a drift shows in the means of its neighbours, too. (Less a mid-value would not
+    do: with calibrations apart, that may be the drifting one.)
     `noise` is of the difference: white and drift, the air is the same for all. Feed it at the slow step; a constant
     offset is no fault. `false_alarm_s` is for both directions together.
     """
