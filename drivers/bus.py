@@ -14,8 +14,9 @@ from itertools import count
 from typing import Final, Protocol
 
 from drivers.connection import Connection
-from drivers.exchange import Ask, Attempt, Outcome, Request
+from drivers.exchange import Ask, Attempt, Outcome, Quiet, Request
 from drivers.half_duplex import HalfDuplex
+from drivers.lone_unit import LoneUnit
 from drivers.pipelined import Pipelined
 from drivers.rig import Bus as BusWords
 from drivers.rig import BusKind
@@ -39,7 +40,7 @@ class _Discipline(Protocol):
 
     @property
     def echo(self) -> bool: ...
-    async def exchange(self, record: UnitRecord, request: Request) -> Attempt: ...
+    async def exchange(self, record: UnitRecord, request: Request) -> Attempt | None: ...
     def received(self, data: bytes) -> None: ...
     def lost(self, why: str) -> None: ...
 
@@ -152,20 +153,30 @@ class Bus:
         """Why the line is not open; empty when it is."""
         return self._connection.problem
 
-    def unit(self, unit: int, fences: Iterable[Request], *, priority: int = READ) -> Ask:
+    def unit(
+        self, unit: int, fences: Iterable[Request] | Quiet, *, usual: Iterable[Request] = (), priority: int = READ
+    ) -> Ask:
         """Register a unit and return the function that asks it.
 
         Args:
             unit: its address.
-            fences: questions whose answers cannot be mistaken; see `drivers.model.Driver`.
+            fences: questions whose answers cannot be mistaken, or the silence that stands for them; see
+                `drivers.model.Driver`.
+            usual: questions of a usual poll: fences of last resort. Where the proper ones are owed in turn, and the
+                driver asks for just them to learn who answers, a healthy device could seem answers behind for ever.
             priority: READ or WRITE.
 
         Raises:
             ValueError: no fences on a line that needs them.
         """
         record = self._record(unit)
-        record.fences = tuple(fences)
-        if not record.fences and not self.pipelined:
+        if isinstance(fences, Quiet):
+            record.lone = LoneUnit(fences.span_s)
+        else:
+            record.fences, record.usual = tuple(fences), tuple(usual)
+            for each in self._records.values():
+                each.rest.alone = len(self._records) == 1
+        if not (record.lone or record.fences or self.pipelined):
             raise ValueError(f"bus {self.name}, unit {unit}: its driver names no fences, so no answer could be proven")
 
         async def ask(request: Request) -> Attempt:
@@ -182,7 +193,7 @@ class Bus:
         record = self._record(request.unit)
         await self._turns.enter(READ)
         try:
-            return await self._attempt(record, request)
+            return await self._attempt(record, request) or _nothing(request, Outcome.FOREIGN, self._loop.time())
         finally:
             self._turns.leave()
 
@@ -206,24 +217,44 @@ class Bus:
 
     async def _turn(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask only where the answer can prove itself, else put a fence first; a unit in trouble gets one try a turn."""
+        if record.lone is not None and isinstance(self._line, HalfDuplex):
+            return await self._lone_turn(self._line, record, record.lone, request)
         healthy = record.rest.failures == 0
         attempt: Attempt | None = None
         for _ in range(_TRIES if healthy else 1):
             if self.pipelined or (record.ledger.settled(request) and not record.still(request)):
                 attempt = await self._attempt(record, request)
-                if self.pipelined or not healthy or attempt.outcome in _ENDS_TURN:
+                if attempt is not None and (self.pipelined or not healthy or attempt.outcome in _ENDS_TURN):
                     return attempt
-            fence = await self._attempt(record, record.ledger.fence(record.fences))
-            if fence.outcome not in (*_ANSWERED, Outcome.LATE):
+            fences = (*record.fences, *record.usual) if record.ledger.behind else record.fences
+            fence = await self._attempt(record, record.ledger.fence(fences))
+            if fence is None or fence.outcome not in (*_ANSWERED, Outcome.LATE):
                 break
             if record.ledger.settled(request):
                 attempt = await self._attempt(record, request)
-                if attempt.outcome in _ENDS_TURN:
+                if attempt is not None and attempt.outcome in _ENDS_TURN:
                     return attempt
-        return attempt or replace(fence, request=request)  # not put, because no fence held
+        return attempt or _not_put(request, fence, self._loop.time())
 
-    async def _attempt(self, record: UnitRecord, request: Request) -> Attempt:
-        """Make one attempt and count it once, however it ends."""
+    async def _lone_turn(self, line: HalfDuplex, record: UnitRecord, lone: LoneUnit, request: Request) -> Attempt:
+        """Ask the only question of a unit, after a silence in place of a fence where one is needed."""
+        lone.check(request)
+        doubtful = line.unasked or not record.ledger.settled(request)
+        if (doubtful or lone.repeated) and not await line.quiet(lone.quiet_s):
+            return self._left_unput(record, request)
+        record.ledger.over()
+        attempt = await self._attempt(record, request)
+        return self._left_unput(record, request) if attempt is None else lone.aged(attempt, doubtful=doubtful)
+
+    def _left_unput(self, record: UnitRecord, request: Request) -> Attempt:
+        """Count a question that the line left no silence for."""
+        now_s = self._loop.time()
+        attempt = _nothing(request, Outcome.BUSY if self.up else Outcome.BUS_DOWN, now_s)
+        record.ended(attempt, now_s, 0.0)
+        return attempt
+
+    async def _attempt(self, record: UnitRecord, request: Request) -> Attempt | None:
+        """Make one attempt and count it once, however it ends; None when the question was not put."""
         loop = self._loop
         start_s = loop.time()
         try:
@@ -233,6 +264,8 @@ class Bus:
         except BaseException:  # cancelled, or the driver's own grammar of answers failed
             record.ended(_nothing(request, Outcome.CANCELLED, start_s), loop.time(), loop.time() - start_s)
             raise
+        if attempt is None:
+            return None
         now_s = loop.time()
         record.ended(attempt, now_s, now_s - start_s)
         return attempt
@@ -260,6 +293,13 @@ def _unit_statistics(record: UnitRecord) -> UnitStatistics:
         line_s=record.line_s,
         silent=record.rest.failures > 0,
     )
+
+
+def _not_put(request: Request, fence: Attempt | None, now_s: float) -> Attempt:
+    """Say why a question was not put: its fence did not hold, or others asked the unit meanwhile."""
+    if fence is None or fence.outcome in _ANSWERED:
+        return _nothing(request, Outcome.FOREIGN, now_s)
+    return replace(fence, request=request)
 
 
 def _nothing(request: Request, outcome: Outcome, now_s: float) -> Attempt:

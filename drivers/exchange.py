@@ -82,6 +82,17 @@ class Request(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """The fence of a unit that is alone on its line and can be asked one question only; see `drivers.lone_unit`.
+
+    Attributes:
+        span_s: longer than the device takes for an answer: after so much silence it owes none.
+    """
+
+    span_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try to get one answer.
 

@@ -21,6 +21,7 @@ _BABBLE_AGAIN_S: Final = 0.1  # and the next ones, while the noise goes on
 _HEARD_MOST: Final = 4096
 _FIFO: Final = 16  # characters that a UART collects before it hands on the first
 _ECHO_SURE: Final = 3
+_QUESTIONS_MOST: Final = 256  # by which another client is recognised that asks the same
 _CLOCK_S: Final = 5e-6  # timers may fire a little early, and clocks are rounded
 
 
@@ -50,6 +51,7 @@ class HalfDuplex:
         self._heard = bytearray()
         self._waiting: _Waiting | None = None
         self._echoes = 0
+        self._questions: dict[bytes, int] = {}
         self.foreign = 0
 
     @property
@@ -57,16 +59,44 @@ class HalfDuplex:
         """Whether the adapter hears itself."""
         return self._echoes > 0
 
-    async def exchange(self, record: UnitRecord, request: Request) -> Attempt:
-        """Ask one question once the line is silent, and wait for how it ends."""
+    @property
+    def unasked(self) -> bool:
+        """Whether anything was heard since the last question was over."""
+        return bool(self._heard)
+
+    async def quiet(self, span_s: float) -> bool:
+        """Wait until nothing was said for that long, and account for what was heard meanwhile; say whether it was so.
+
+        It was not on a line that babbles, nor on one that went away: what was said then nobody knows.
+        """
         loop, losses = self._loop, self._losses
+        give_up_s = max(self._busy_until_s, loop.time()) + 2 * span_s + _BABBLE_S
+        while (wait_s := self._busy_until_s + span_s - loop.time()) > _CLOCK_S:
+            if loop.time() > give_up_s:
+                return False
+            await asyncio.sleep(wait_s)
+            if self._losses != losses:
+                return False
+        self._sweep()
+        return True
+
+    async def exchange(self, record: UnitRecord, request: Request) -> Attempt | None:
+        """Ask one question once the line is silent, and wait for how it ends.
+
+        Returns:
+            None when it was not put: until the line was silent, somebody else has asked the unit.
+        """
+        loop, losses = self._loop, self._losses
+        settled = record.ledger.settled(request)
         silent = await self._silent()
         if self._losses != losses:
             return _unanswered(request, Outcome.BUS_DOWN, b"", loop.time())
         if not silent:
             return _unanswered(request, Outcome.BUSY, bytes(self._heard[-64:]), loop.time())
         self._sweep()
-        record.ledger.asked(request)
+        if settled and not record.ledger.settled(request):  # by what was heard just now
+            return None
+        self._note(record, request)
         self._write(request.frame)
         sent_s = loop.time() + len(request.frame) * self._bus.character_s
         self._busy_until_s = sent_s
@@ -78,6 +108,11 @@ class HalfDuplex:
         finally:
             waiting.timer.cancel()
             self._waiting = None
+
+    def _note(self, record: UnitRecord, request: Request) -> None:
+        record.ledger.asked(request)
+        if request.frame not in self._questions and len(self._questions) < _QUESTIONS_MOST:
+            self._questions[request.frame] = record.unit
 
     async def _silent(self) -> bool:
         """Wait for T3.5 of silence; say whether it came."""
@@ -116,6 +151,7 @@ class HalfDuplex:
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
         """End the attempt under way: the line is gone, and who asks on it meanwhile is not known."""
         self._losses += 1
+        self._busy_until_s = self._loop.time()
         self._heard.clear()
         for record in self._records():
             record.ledger.reopened()
@@ -142,12 +178,9 @@ class HalfDuplex:
         """Look for the answer in what was heard; everything intact on the way is accounted for."""
         heard, request = bytes(waiting.heard), waiting.request
         if not waiting.past_echo:
-            if heard.startswith(request.frame):
-                waiting.position = waiting.accounted = len(request.frame)
-                self._echoes = min(self._echoes + 1, _ECHO_SURE)
-            elif request.frame.startswith(heard) and not waiting.over:
+            if request.frame.startswith(heard) and heard != request.frame and not waiting.over:
                 return
-            waiting.past_echo = True
+            self._pass_echo(waiting, heard)
         while waiting.position < len(heard):
             length = request.measure(heard, waiting.position)
             if length > 0:
@@ -166,13 +199,23 @@ class HalfDuplex:
             else:
                 waiting.position += 1
 
+    def _pass_echo(self, waiting: "_Waiting", heard: bytes) -> None:
+        """Skip the adapter's own echo, which comes at once or never."""
+        waiting.past_echo = True
+        if not heard.startswith(waiting.request.frame) or waiting.last_s > waiting.sent_s + _END_S:
+            return
+        waiting.position = waiting.accounted = len(waiting.request.frame)
+        if self._echoes < 0:  # so far it did not hear itself: another client may just have asked the same
+            waiting.record.ledger.overheard(alike=True)
+        self._echoes = min(self._echoes + 1, _ECHO_SURE)
+
     def _judge(self, waiting: "_Waiting", frame: bytes) -> bool:
         """Decide on an intact frame that could be the answer; say whether the attempt has ended with it."""
         record, request = waiting.record, waiting.request
         verdict = record.ledger.heard(frame, request)
         if verdict is Verdict.PROVEN:
             if waiting.position == 0:
-                self._echoes = 0
+                self._echoes = -_ECHO_SURE
             code = request.refusal(frame)
             waiting.end(Outcome.REPLY if code is None else Outcome.EXCEPTION, frame, code)
             return True
@@ -199,15 +242,27 @@ class HalfDuplex:
                     record.unused[name] += 1
                     return length, record
                 head = min(head, length)
-        length = foreign_frame(heard, start)
-        if length > 0:
-            for record in self._records():
-                if record.unit == heard[start]:
-                    record.unused["stray"] += 1
-                    return length, None
-            self.foreign += 1
-            return length, None
-        return head, None
+        length = self._of_others(heard, start)
+        return (length or head), None
+
+    def _of_others(self, heard: bytes, start: int) -> int:
+        """Account for a frame that is none of our answers, and return its length; 0 when none begins there.
+
+        Another client's question, or the answer to it: its unit may owe it one more, in the form of an answer to us.
+        """
+        length, unit = foreign_frame(heard, start), heard[start]
+        if not length:
+            question = next((frame for frame in self._questions if heard.startswith(frame, start)), b"")
+            length, unit = len(question), self._questions.get(question, 0)
+        if not length:
+            return 0
+        concerned = [record for record in self._records() if record.unit == unit]
+        asked = b"" if self._waiting is None else self._waiting.request.frame
+        for record in concerned:
+            record.unused["stray"] += 1
+            record.ledger.overheard(alike=heard[start : start + length] == asked)
+        self.foreign += not concerned
+        return length
 
     def _overdue(self, waiting: "_Waiting") -> None:
         """End an attempt whose time is over, by what was heard."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from drivers.exchange import Ask, Request
+from drivers.exchange import Ask, Quiet, Request
 from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, BusKind, Transducer
 
@@ -35,6 +35,7 @@ class Driver(Protocol):
         requests: the questions of a usual poll, for the schedule and for line use.
         fences: at least two questions, cheap, whose answers differ in kind from each other's and from those of
             `requests`; the bus asks one after a doubtful attempt, because its answer proves that older ones are over.
+            For a device that is alone on its line and knows one question only: how long it must be quiet instead.
     """
 
     @property
@@ -42,7 +43,7 @@ class Driver(Protocol):
     @property
     def requests(self) -> tuple[Request, ...]: ...
     @property
-    def fences(self) -> tuple[Request, ...]: ...
+    def fences(self) -> tuple[Request, ...] | Quiet: ...
 
     async def identify(self, ask: Ask) -> Identity:
         """Prepare the device (formats, echo off) and learn who it is."""
@@ -63,9 +64,12 @@ class Model:
         quantities: what it measures.
         span: Pa, the widest range that exists in the family, None when any.
         takes, needs: rig words of this model beyond the common ones ("channel", "current", "map", "serial_number").
+        alone: it has no address, so nothing else can be on its line.
         shares_unit: several transducers can stand on one unit (inputs of one device).
         options: what `[transducer.x.options]` must fit, None when the model has none.
         driver: makes the driver of one unit from all its transducers (id -> words).
+        protocol, faults, identity, unconfirmed: for people who choose one: what it speaks, how it says that there is no
+            value, how it says who it is, and what no document confirms, so that nothing here relies on it.
         hail: a question that a unit of this family answers with who it is, None when there is none.
         recognise: turns the answer to `hail` into who it is; None when it is another family's.
     """
@@ -79,8 +83,13 @@ class Model:
     quantities: tuple[str, ...]
     span: tuple[float, float] | None
     driver: Callable[[int, Mapping[str, Transducer], Bus], Driver]
+    protocol: str = ""
+    faults: str = ""
+    identity: str = ""
+    unconfirmed: str = ""
     takes: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
+    alone: bool = False
     shares_unit: bool = False
     options: type[BaseModel] | None = None
     hail: Callable[[int], Request] | None = None

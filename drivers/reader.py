@@ -25,9 +25,7 @@ class UnitReader:
         self.driver = driver
         self.identity = _UNKNOWN
         self._connects = bus.connects
-        # A usual question is the fence of last resort: where the proper ones are owed in turn, and the driver asks for
-        # just them to learn who answers, a healthy device could seem two answers behind for ever.
-        self._ask = bus.unit(unit, (*driver.fences, *driver.requests))
+        self._ask = bus.unit(unit, driver.fences, usual=driver.requests)
 
     async def poll(self) -> RawPoll:
         """Read all channels once; a unit that is silent, unknown or not the expected one yields no value, but why."""

@@ -10,7 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from drivers.units import parse_quantity, parse_range, unit
 
@@ -53,6 +54,9 @@ Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(_positive)]
 Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(_not_negative)]
 Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(_positive)]
 Size = Annotated[float, *_quantity("size", "256 MB"), AfterValidator(_positive)]
+PositivePressure = Annotated[float, *_quantity("pressure", "304 kPa"), AfterValidator(_positive)]
+Density = Annotated[float, *_quantity("density", "690 kg/m3"), AfterValidator(_positive)]
+Expansion = Annotated[float, *_quantity("expansion", "0.12 %/K"), AfterValidator(_not_negative)]
 Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_negative)]
 
 
@@ -86,6 +90,32 @@ class Segment(_Words):
     leak_prior: Annotated[float, Field(ge=0)] = 1.0
 
 
+class Coolant(_Words):
+    """A loop of liquid coolant that a gas spring keeps under pressure.
+
+    Attributes:
+        volume: m3 of liquid.
+        gas_volume: m3 of the spring, when the loop has `pressure` and `temperature`.
+        pressure: Pa, filled and whole.
+        temperature: K, of that state.
+        stroke: m3 of liquid that the spring can press out before it is at its stop; all of `gas_volume` when not given.
+        expansion: of the liquid, 1/K.
+        density: of the liquid, kg/m3.
+        vapour_pressure: of the liquid, Pa: what remains when the spring is at its stop.
+    """
+
+    title: str = ""
+    volume: Volume
+    gas_volume: Volume
+    pressure: PositivePressure
+    temperature: Temperature = 295.15
+    stroke: Volume | None = None
+    expansion: Expansion = 0.0012
+    density: Density = 690.0
+    vapour_pressure: PositivePressure = 3000.0
+    display_unit: Annotated[str, AfterValidator(_pressure_unit)] = "kPa"
+
+
 class HatchState(StrEnum):
     """Whether air can pass."""
 
@@ -113,14 +143,21 @@ class BusKind(StrEnum):
     RTU_OVER_TCP = "rtu-over-tcp"
     MODBUS_TCP = "modbus-tcp"
     LINE_OVER_TCP = "line-over-tcp"
+    LINE_OVER_UDP = "line-over-udp"
+
+    @property
+    def has_line(self) -> bool:
+        """Whether characters run over a line, here or behind a converter: only there baud and format mean something."""
+        return self not in (BusKind.MODBUS_TCP, BusKind.LINE_OVER_UDP)
 
 
 class Bus(_Words):
-    """One line or TCP endpoint.
+    """One line or network endpoint.
 
     Attributes:
         port: device path (best by id) or "host:port".
         baud, format: of the line, also of the line behind a TCP converter; they set silences and deadlines.
+            Without a meaning for modbus-tcp and line-over-udp.
         timeout: s, the longest wait for the first character of an answer; deadlines learned per unit are shorter.
         guard: s, extra silence before each request, beyond the 3.5 characters of Modbus.
         window: requests in flight at once, for modbus-tcp only.
@@ -142,12 +179,14 @@ class Bus(_Words):
 
     @property
     def character_s(self) -> float:
-        """Time of one character on the line, s."""
-        return self.character_bits / self.baud
+        """Time of one character on the line, s; none for a datagram, which comes as a whole."""
+        return 0.0 if self.kind is BusKind.LINE_OVER_UDP else self.character_bits / self.baud
 
     @property
     def silence_s(self) -> float:
         """Modbus' T3.5, s: 3.5 characters, or 1.75 ms above 19200 baud (Modbus over serial line V1.02, 2.5.1.1)."""
+        if self.kind is BusKind.LINE_OVER_UDP:
+            return 0.0
         return 3.5 * self.character_s if self.baud <= 19200 else 0.00175
 
 
@@ -200,6 +239,8 @@ class Transducer(_Words):
 
     Attributes:
         unit: its address on the bus.
+        segment: whose pressure it measures; the id of its loop when it measures a coolant loop. A level of its topics.
+        coolant: the loop that it measures, in place of `segment`; None when it measures a segment.
         channel: which input of a device with several (`waveshare-8ch`).
         current: the loop current at both ends of `range`, A.
         map: quantity -> register (`modbus-map`).
@@ -212,7 +253,8 @@ class Transducer(_Words):
     model: str
     bus: Id
     unit: Annotated[int, Field(ge=0, le=255)] = 1
-    segment: Id
+    segment: Id = ""
+    coolant: Id | None = None
     poll: Period = 1.0
     range: PressureRange | None = None
     serial_number: int | str | None = None
@@ -223,6 +265,16 @@ class Transducer(_Words):
     max_rate: PressureRate | None = None
     frozen_after: Period | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        if self.coolant is not None and self.segment not in ("", self.coolant):
+            raise ValueError("give either segment or coolant: it measures one of the two")
+        if self.coolant is not None:
+            object.__setattr__(self, "segment", self.coolant)
+        elif not self.segment:
+            raise PydanticCustomError("missing", "Field required")
+        return self
 
 
 class Secret(_Words):
@@ -281,6 +333,7 @@ class Rig(_Words):
     station: Station
     segments: Mapping[Id, Segment] = Field(default_factory=dict, alias="segment")
     hatches: tuple[Hatch, ...] = Field(default=(), alias="hatch")
+    coolants: Mapping[Id, Coolant] = Field(default_factory=dict, alias="coolant")
     buses: Mapping[Id, Bus] = Field(default_factory=dict, alias="bus")
     transducers: Mapping[Id, Transducer] = Field(default_factory=dict, alias="transducer")
     mqtt: Mqtt = Mqtt()
@@ -288,8 +341,13 @@ class Rig(_Words):
     emulator: Emulator = Emulator()
 
     def model_post_init(self, context: object, /) -> None:  # noqa: ARG002, D102 - pydantic's hook
-        for name in ("segments", "buses", "transducers"):
+        for name in ("segments", "coolants", "buses", "transducers"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def place(self, transducer: str) -> Segment | Coolant:
+        """Return what a transducer measures."""
+        words = self.transducers[transducer]
+        return self.segments[words.segment] if words.coolant is None else self.coolants[words.coolant]
 
     def units(self, bus: str) -> dict[int, dict[str, Transducer]]:
         """Return the transducers of one bus by unit: unit -> id -> transducer, in the file's order."""

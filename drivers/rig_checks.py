@@ -11,7 +11,12 @@ from drivers.toml_places import Path
 
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(\d+)")
 _MINI_UART: Final = "/dev/ttyS0"
-_USUAL_PORT: Final = {BusKind.MODBUS_TCP: 502, BusKind.RTU_OVER_TCP: 4196, BusKind.LINE_OVER_TCP: 4001}
+_USUAL_PORT: Final = {
+    BusKind.MODBUS_TCP: 502,
+    BusKind.RTU_OVER_TCP: 4196,
+    BusKind.LINE_OVER_TCP: 4001,
+    BusKind.LINE_OVER_UDP: 1025,
+}
 
 
 def check_words(draft: Draft, findings: Findings, today: dt.date) -> None:
@@ -45,9 +50,19 @@ def check_secrets(draft: Draft, findings: Findings, *, private: bool, file: str)
 
 def _check_names(draft: Draft, findings: Findings) -> None:
     for each in draft.transducers.values():
-        for section, name in (("bus", each.words.bus), ("segment", each.words.segment)):
-            if each.clear(section):
+        place = "segment" if each.words.coolant is None else "coolant"
+        for section, name in (("bus", each.words.bus), (place, each.words.segment)):
+            if each.clear(section, "coolant") or (section == "bus" and each.clear("bus")):
                 _check_name(section, name, (*each.path, section), draft, findings)
+    for name, loop in draft.coolants.items():
+        if name in draft.segments:
+            line = findings.line_of(draft.segments[name].path)
+            findings.error(
+                loop.path, f"a segment is called '{name}' already (line {line})", "both would have one topic", at="key"
+            )
+        stroke = loop.words.stroke
+        if loop.clear("stroke", "volume") and stroke is not None and stroke > loop.words.volume:
+            findings.error((*loop.path, "stroke"), "stroke: the spring cannot press out more liquid than there is")
     for hatch in draft.hatches:
         if hatch.clear("between"):
             for index, end in enumerate(hatch.words.between):
@@ -88,7 +103,7 @@ def _check_port(bus: Entry[Bus], findings: Findings) -> None:
         if match and not words.port.startswith("/"):
             findings.error(
                 path,
-                f"'{words.port}' is a TCP address, but kind is \"serial\"",
+                f"'{words.port}' is a network address, but kind is \"serial\"",
                 'write a device such as "/dev/serial/by-id/..." (`manovac ports` lists them), or another kind',
             )
         elif words.port == _MINI_UART and words.format[1] != "N" and bus.clear("format"):
@@ -149,9 +164,14 @@ def _check_unused(draft: Draft, findings: Findings) -> None:
     advice = {
         "bus": "add one or take the bus out",
         "segment": "its pressure is known only while an open hatch joins it to one that has",
+        "coolant": "nothing watches this loop: add one or take the loop out",
     }
-    for section, entries in (("bus", draft.buses), ("segment", draft.segments)):
-        transducers = draft.transducers.values()
+    for section, entries in (("bus", draft.buses), ("segment", draft.segments), ("coolant", draft.coolants)):
+        transducers = [
+            each
+            for each in draft.transducers.values()
+            if section == "bus" or (section == "coolant") == (each.words.coolant is not None)
+        ]
         used = {getattr(each.words, section) for each in transducers}
         if not used <= entries.keys() or not all(each.clear(section) for each in transducers):
             continue  # a transducer names something else: that one may be meant

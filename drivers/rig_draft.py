@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from drivers.rig import Bus, Hatch, Mqtt, Rig, Segment, Transducer
+from drivers.rig import Bus, Coolant, Hatch, Mqtt, Rig, Segment, Transducer
 from drivers.rig_fields import Fields, validated
 from drivers.toml_places import Path
 
@@ -15,6 +15,7 @@ Words = TypeVar("Words", bound=BaseModel)
 _STAND_INS: Final[Mapping[str, Mapping[str, object]]] = {
     "station": {"id": "-", "gateway": "-"},
     "segment": {},
+    "coolant": {"volume": "1 m3", "gas_volume": "1 m3", "pressure": "1 kPa"},
     "hatch": {"between": ["-", "-"]},
     "bus": {"kind": "serial", "port": "-"},
     "transducer": {"model": "-", "bus": "-", "segment": "-"},
@@ -46,11 +47,12 @@ class Draft:
     """All tables that are tables.
 
     Attributes:
-        named: ids that the file gives to segments, buses and transducers, usable or not; None when that part of the
-            file is itself unclear, so that nothing can be said of a name.
+        named: ids that the file gives to segments, coolant loops, buses and transducers, usable or not; None when that
+            part of the file is itself unclear, so that nothing can be said of a name.
     """
 
     segments: Mapping[str, Entry[Segment]]
+    coolants: Mapping[str, Entry[Coolant]]
     hatches: tuple[Entry[Hatch], ...]
     buses: Mapping[str, Entry[Bus]]
     transducers: Mapping[str, Entry[Transducer]]
@@ -62,7 +64,7 @@ def draft(raw: Mapping[str, Any], fields: Fields) -> Draft:
     """Return what can be understood of a parsed file."""
     kept: dict[str, Any] = {"station": _STAND_INS["station"]}
     unclear: dict[Path, frozenset[str]] = {}
-    for section in ("segment", "bus", "transducer"):
+    for section in ("segment", "coolant", "bus", "transducer"):
         tables = raw.get(section, {})
         kept[section] = {}
         for name, table in tables.items() if isinstance(tables, dict) else ():
@@ -94,6 +96,7 @@ def _drafted(rig: Rig, unclear: Mapping[Path, frozenset[str]], named: Mapping[st
     hatches = zip([path for path in unclear if path[0] == "hatch"], rig.hatches, strict=True)
     return Draft(
         segments=entries("segment", rig.segments),
+        coolants=entries("coolant", rig.coolants),
         hatches=tuple(Entry(path=path, words=words, unclear=unclear[path]) for path, words in hatches),
         buses=entries("bus", rig.buses),
         transducers=entries("transducer", rig.transducers),
@@ -109,7 +112,9 @@ def _unclear(table: Path, fields: Fields) -> frozenset[str]:
 
 
 def _usable(section: str, table: Mapping[str, Any], unclear: frozenset[str]) -> dict[str, Any]:
-    return {**_STAND_INS[section], **{key: value for key, value in table.items() if key not in unclear}}
+    usable = {key: value for key, value in table.items() if key not in unclear}
+    instead = {"segment"} if "coolant" in usable else set()
+    return {**{key: value for key, value in _STAND_INS[section].items() if key not in instead}, **usable}
 
 
 def _named(section: str, raw: Mapping[str, Any], fields: Fields) -> frozenset[str] | None:

@@ -16,7 +16,7 @@ from drivers.rig import Rig
 from drivers.rig_problems import Findings, did_you_mean, nearest
 from drivers.toml_places import Path
 
-_NAMED: Final = ("segment", "bus", "transducer")
+_NAMED: Final = ("segment", "coolant", "bus", "transducer")
 _NOT_A_TABLE: Final = frozenset({"model_type", "model_attributes_type", "dict_type", "mapping_type"})
 _MISSING_ADVICE: Final = {
     ("station",): 'begin the file with [station], id = "..." and gateway = "..."',
@@ -27,7 +27,10 @@ _MISSING_ADVICE: Final = {
     ("bus", "port"): 'write port = "/dev/serial/by-id/..." (`manovac ports` lists them) or port = "192.0.2.7:502"',
     ("transducer", "model"): 'write model = "keller-33x": the family it belongs to',
     ("transducer", "bus"): 'write bus = "...": the line it is wired to',
-    ("transducer", "segment"): 'write segment = "...": the volume whose pressure it measures',
+    ("transducer", "segment"): 'write segment = "...": the volume whose pressure it measures, or coolant = "..."',
+    ("coolant", "volume"): 'write volume = "44 L": the liquid in it',
+    ("coolant", "gas_volume"): 'write gas_volume = "6 L": the gas that presses it, when the loop is whole',
+    ("coolant", "pressure"): 'write pressure = "304 kPa": of the loop when it is whole',
     ("map", "address"): "write address = 0: the register as the protocol counts, from 0",
     ("map", "unit"): 'write unit = "kPa": the unit of register * scale + offset',
 }
@@ -84,7 +87,9 @@ def check_fields(raw: Mapping[str, Any], findings: Findings) -> Fields:
     unknown: list[Path] = [(key,) for key in strays]
     for each in errors:
         path = _existing(each["loc"], raw)
-        if each["type"] == "missing" and isinstance(each["loc"][-1], str):
+        if each["type"] == "missing" and path[:1] == ("transducer",) and path == each["loc"]:
+            missing.append((*path, "segment"))  # a transducer has it or `coolant`, which only the whole of it can tell
+        elif each["type"] == "missing" and isinstance(each["loc"][-1], str):
             missing.append((*path, each["loc"][-1]))
         elif each["type"] == "extra_forbidden":
             unknown.append(path)

@@ -36,10 +36,11 @@ def check_lines(draft: Draft, findings: Findings, models: Mapping[str, Model]) -
         )
         if bus.clear("kind"):
             _check_kind(line, findings)
-        if bus.words.kind is not BusKind.MODBUS_TCP and bus.clear("kind"):
+        if bus.words.kind.has_line and bus.clear("kind"):
             _check_word("format", line, {model.name: model.formats for model in line.models.values()}, findings)
             _check_word("baud", line, {model.name: model.bauds for model in line.models.values()}, findings)
         _check_units(line, findings)
+        _check_alone(line, findings)
         use = _line_use(line, findings)
         if use is not None:
             lines[name] = use
@@ -102,6 +103,16 @@ def _check_units(line: _Line, findings: Findings) -> None:
         earlier.setdefault(each.words.unit, []).append(name)
 
 
+def _check_alone(line: _Line, findings: Findings) -> None:
+    """Report who shares a line with a device that has no address."""
+    for name, model in line.models.items():
+        others = [other for other in line.models if line.models[other].name != model.name]
+        if model.alone and others:
+            who = f"'{others[0]}' (line {findings.line_of(line.transducers[others[0]].path)})"
+            message = f"{model.name} has no address, but {who} is on bus '{line.name}' too"
+            findings.error((*line.transducers[name].path, "bus"), message, "give it a bus of its own")
+
+
 def _check_input(each: Entry[Transducer], other: Transducer, who: str, findings: Findings) -> bool:
     """Report and return whether a transducer stands on the very input of another one of its unit."""
     words = each.words
@@ -158,7 +169,7 @@ def _report_share(line: _Line, use: LineUse, use_of: Callable[[Bus], LineUse], f
 def _faster(line: _Line, use_of: Callable[[Bus], LineUse]) -> list[str]:
     """Return the lowest higher speed that all models speak and that is enough, if there is one."""
     bus = line.bus.words
-    if bus.kind is BusKind.MODBUS_TCP:
+    if not bus.kind.has_line:
         return []
     common = set.intersection(*({*model.bauds} for model in line.models.values()))
     for baud in sorted(each for each in common if each > bus.baud):

@@ -16,6 +16,8 @@ _SI: Final = {
     "current": "A",
     "pressure rate": "Pa/s",
     "size": "bytes",
+    "density": "kg/m3",
+    "expansion": "1/K",
 }
 _ATTRIBUTE: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n     +.*)*)", re.MULTILINE)
 
@@ -26,6 +28,8 @@ def rig_schema() -> dict[str, Any]:
     for name, definition in schema["$defs"].items():
         _describe(definition, getattr(rig, name))
     _describe(schema, rig.Rig)
+    transducer = schema["$defs"]["Transducer"]
+    transducer["oneOf"] = [{"required": ["segment"]}, {"required": ["coolant"]}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -15,6 +15,7 @@ from drivers.wire.ascii_line import LineRequest
 from drivers.wire.modbus import READ_HOLDING, read_registers
 
 _ANSWERED: Final = (Outcome.REPLY, Outcome.EXCEPTION)
+_TEXT_KINDS: Final = (BusKind.LINE_OVER_TCP, BusKind.LINE_OVER_UDP)
 _NOBODY_THERE: Final = (0x0A, 0x0B)
 """Refusals by which a Modbus TCP gateway says, in place of a unit, that no path leads to it or that it is silent."""
 _OPEN_S: Final = 4.0
@@ -123,11 +124,11 @@ def settings(line: BusWords, bauds: Sequence[int], formats: Sequence[str]) -> li
 def _questions(words: BusWords, unit: int, models: Sequence[Model]) -> list[tuple[Model | None, Request]]:
     """Return what to ask a unit: first what any Modbus device answers, if only by refusing it, then for each family."""
     questions: list[tuple[Model | None, Request]] = []
-    if unit > 0 and words.kind is not BusKind.LINE_OVER_TCP and words.format.startswith("8"):
+    if unit > 0 and words.kind not in _TEXT_KINDS and words.format.startswith("8"):
         questions.append((None, read_registers(unit, READ_HOLDING, 0, 1)))
     for model in models:
         speaks = words.kind in model.kinds and (
-            words.kind is BusKind.MODBUS_TCP or (words.baud in model.bauds and words.format in model.formats)
+            not words.kind.has_line or (words.baud in model.bauds and words.format in model.formats)
         )
         if speaks and model.hail is not None and unit in model.units:
             questions.append((model, model.hail(unit)))

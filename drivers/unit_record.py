@@ -10,11 +10,13 @@ from typing import Final
 
 from drivers.exchange import Attempt, Outcome, Request
 from drivers.ledger import Ledger
+from drivers.lone_unit import LoneUnit
 
 _MARGIN_S: Final = 0.015  # an adapter may hold bytes back that long (FTDI's latency timer is 16 ms by default)
 _SHARE: Final = 0.08  # of the line's time that a silent unit may cost
 _FIRST_REST_S: Final = 0.25
 _LONGEST_GROWN_S: Final = 3.0
+_LONGEST_ALONE_S: Final = 1.0
 _LONGEST_REST_S: Final = 4.0  # so that a unit is found again within 5 s, unless one question takes too much of the line
 _REMEMBERED: Final = 64  # questions; of more, as of a command with ever another value, nothing is gained
 _SLOW: Final = (Outcome.TIMEOUT, Outcome.LATE)
@@ -62,9 +64,11 @@ class Rest:
         failures: questions without an answer since the last answer.
         until_s: it is not asked before.
         cause: how the last of those questions ended.
+        alone: nobody else is on its line, so its line time costs nobody anything.
     """
 
     failures: int = 0
+    alone: bool = False
     until_s: float = 0.0
     cause: Outcome = Outcome.TIMEOUT
 
@@ -73,10 +77,11 @@ class Rest:
         carried_s = max(self.until_s - now_s, 0.0) if self.cause is Outcome.LATE else 0.0  # from earlier in this turn
         self.cause = cause
         self.failures += 1
-        grown_s = min(_FIRST_REST_S * 2 ** min(self.failures - 1, 8), _LONGEST_GROWN_S)
+        longest_s = _LONGEST_ALONE_S if self.alone else _LONGEST_GROWN_S
+        grown_s = min(_FIRST_REST_S * 2 ** min(self.failures - 1, 8), longest_s)
         if cause is Outcome.LATE:  # it talks, and only the proof is missing: nothing to wait for beyond its share
             grown_s = 0.0
-        paid_s = cost_s / _SHARE
+        paid_s = 0.0 if self.alone else cost_s / _SHARE
         self.until_s = now_s + max(grown_s, paid_s, min(carried_s + paid_s, _LONGEST_REST_S))
 
     def answered(self) -> None:
@@ -105,6 +110,7 @@ class UnitRecord:
     """One unit on one bus.
 
     Attributes:
+        lone: set for one that knows one question only; it has no fences then.
         outcomes: attempts by how they ended, each once.
         unused: intact frames of this unit that no attempt took, by what they were ("late", "repeat", "stray").
         line_s: line time that its attempts took.
@@ -113,6 +119,8 @@ class UnitRecord:
     unit: int
     patience: Patience
     fences: tuple[Request, ...] = ()
+    usual: tuple[Request, ...] = ()
+    lone: LoneUnit | None = None
     ledger: Ledger = field(default_factory=Ledger)
     rest: Rest = field(default_factory=Rest)
     outcomes: Counter[Outcome] = field(default_factory=Counter)

@@ -80,6 +80,8 @@ def _table() -> dict[str, Unit]:
             "lb/day": 0.45359237 / 86400.0,
         },
         "size": {"kB": 1e3, "MB": 1e6, "GB": 1e9},
+        "density": {"kg/m3": 1.0, "kg/L": 1e3, "g/cm3": 1e3},
+        "expansion": {"1/K": 1.0, "%/K": 0.01, "ppm/K": 1e-6},
         "volume rate": {"m3/s": 1.0, "L/s": 1e-3, "L/min": 1e-3 / 60.0},
     }
     units = {
@@ -107,6 +109,8 @@ _EXAMPLES: Final = {
     "length": "2 mm",
     "area": "1 mm2",
     "mass rate": "1 kg/day",
+    "density": "690 kg/m3",
+    "expansion": "0.12 %/K",
     "volume rate": "10 L/s",
     "size": "256 MB",
 }

@@ -135,54 +135,159 @@ def now_ns(loop: asyncio.AbstractEventLoop) -> int:
 
 
 class EmulatorClock:
-    """The emulator's time: ns since its start, on the running loop's clock; 0 before it was started."""
+    """The emulator's time: ns since its start; 0 before. It follows the running loop's clock, at a speed, or stands.
+
+    Whoever waits for it uses an `Alarm`: those follow when it is paused, changes its speed or is put elsewhere.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._start_ns = 0
+        self._since_ns = 0  # on the loop's clock; at that moment
+        self._from_ns = 0  # it was so late here
+        self._speed = 1.0
+        self._rate = 1.0
+        self._stepping = False
+        self._alarms: list[Alarm] = []
+
+    @property
+    def speed(self) -> float:
+        """Emulated seconds in a second of the loop while it is not paused."""
+        return self._speed
+
+    @property
+    def paused(self) -> bool:
+        """Whether time stands still."""
+        return not self._rate
 
     def start(self) -> None:
         """Begin to count, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._start_ns = now_ns(self._loop)
+        self._since_ns = now_ns(self._loop)
 
     def now_ns(self) -> int:
         """Return the time since the start."""
-        return 0 if self._loop is None else now_ns(self._loop) - self._start_ns
+        if self._loop is None:
+            return 0
+        passed_ns = now_ns(self._loop) - self._since_ns
+        return self._from_ns + (passed_ns if self._rate == 1.0 else round(passed_ns * self._rate))
 
-    def call_at(self, at_ns: int, callback: Callable[[], object]) -> asyncio.TimerHandle:
-        """Call back at that time.
+    def pause(self) -> None:
+        """Let time stand still, until `resume` or in `step`.
+
+        Raises:
+            EmulatorError: before `start`, or in the middle of a step; so also the next three.
+        """
+        self._must_be_free()
+        self._go_on(self.now_ns(), 0.0)
+
+    def resume(self) -> None:
+        """Let time go on."""
+        self._must_be_free()
+        self._go_on(self.now_ns(), self._speed)
+
+    def set_speed(self, speed: float) -> None:
+        """Let time pass so many times as fast as the loop's; a paused clock stays so, and has the speed later."""
+        self._must_be_free()
+        now_ns = self.now_ns()
+        self._speed = speed
+        self._go_on(now_ns, speed if self._rate else 0.0)
+
+    def put(self, at_ns: int) -> None:
+        """Let it be that time, past or future, and go on from there; nothing rings for what is left out."""
+        self._must_be_free()
+        self._go_on(at_ns, self._rate)
+
+    async def step(self, span_ns: int) -> None:
+        """Pause, then let that much time pass at once: each alarm in it rings at its time, one after another."""
+        self.pause()
+        self._stepping = True
+        try:
+            await _others()  # what clients have sent by now comes first
+            end_ns = self._from_ns + span_ns
+            while (alarm := self._next_alarm(end_ns)) is not None:
+                self._from_ns = max(self._from_ns, alarm.due_ns or 0)
+                alarm.fire()
+                await _others()
+            self._from_ns = end_ns
+        finally:
+            self._stepping = False
+
+    def attach(self, alarm: "Alarm") -> None:
+        """Let an alarm follow this clock for good."""
+        self._alarms.append(alarm)
+
+    def call_at(self, at_ns: int, callback: Callable[[], object]) -> asyncio.TimerHandle | None:
+        """Call back at that time if the clock goes on as it does; None while it is paused.
 
         Raises:
             EmulatorError: before `start`.
         """
+        loop = self._started()
+        if not self._rate:
+            return None
+        if self._rate == 1.0:
+            return loop.call_at((self._since_ns - self._from_ns + at_ns) / _NS, callback)
+        return loop.call_at((self._since_ns + (at_ns - self._from_ns) / self._rate) / _NS, callback)
+
+    def _go_on(self, from_ns: int, rate: float) -> None:
+        self._from_ns, self._since_ns, self._rate = from_ns, now_ns(self._started()), rate
+        for alarm in self._alarms:
+            alarm.wind()
+
+    def _next_alarm(self, end_ns: int) -> "Alarm | None":
+        due = [alarm for alarm in self._alarms if alarm.due_ns is not None and alarm.due_ns <= end_ns]
+        return min(due, key=lambda alarm: alarm.due_ns or 0, default=None)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             raise EmulatorError("the emulator's clock has not been started: await fleet.start() first")
-        return self._loop.call_at((self._start_ns + at_ns) / _NS, callback)
+        return self._loop
+
+    def _must_be_free(self) -> None:
+        self._started()
+        if self._stepping:
+            raise EmulatorError("a step is under way: wait until it has been answered")
+
+
+async def _others() -> None:
+    """Let others run: one turn of the loop finds what has come, the next one handles it."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 class Alarm:
-    """One timer that can be set again: calls `ring` with the time it is."""
+    """One timer that can be set again: calls `ring` with the time it is.
+
+    Attributes:
+        due_ns: when it will ring, None when not.
+    """
 
     def __init__(self, clock: EmulatorClock, ring: Callable[[int], None]) -> None:
+        self.due_ns: int | None = None
         self._clock = clock
         self._ring = ring
-        self._due_ns: int | None = None
         self._timer: asyncio.TimerHandle | None = None
+        clock.attach(self)
 
     def set(self, due_ns: int | None) -> None:
         """Ring at that time and no other, with None not at all."""
-        if due_ns == self._due_ns:
-            return
+        if due_ns != self.due_ns:
+            self.due_ns = due_ns
+            self.wind()
+
+    def wind(self) -> None:
+        """Set the timer anew, for the clock does not go as it did."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._due_ns = due_ns
-        if due_ns is not None:
-            self._timer = self._clock.call_at(due_ns, self._fire)
+        if self.due_ns is not None:
+            self._timer = self._clock.call_at(self.due_ns, self.fire)
 
-    def _fire(self) -> None:
+    def fire(self) -> None:
+        """Ring."""
         # asyncio fires up to its clock's resolution early; what was due then is due all the same.
-        now_ns = max(self._clock.now_ns(), self._due_ns or 0)
-        self._due_ns = self._timer = None
+        now_ns = max(self._clock.now_ns(), self.due_ns or 0)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.due_ns = self._timer = None
         self._ring(now_ns)

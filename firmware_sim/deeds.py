@@ -2,12 +2,14 @@
 
 # ruff: noqa: D102 - what `happen` and its parts do stands where they are first defined
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from drivers.units import parse_quantity
-from firmware_sim.physics.gas import REFERENCE_PA, crack_kg_per_s
+from firmware_sim.physics import coolant
+from firmware_sim.physics.coolant import Breach, Filling
+from firmware_sim.physics.gas import GASES, REFERENCE_PA, crack_kg_per_s
 from firmware_sim.physics.sensor import Upset
 from firmware_sim.physics.setting import Machine, Opening, Passage, crew, gas_flow, hole, leak, repress
 from firmware_sim.physics.world import World
@@ -40,11 +42,13 @@ def _small(value: float) -> float:
     return value
 
 
-Time = Annotated[float, _quantity("time"), AfterValidator(_not_negative)]
-Period = Annotated[float, _quantity("time"), AfterValidator(_positive)]
+Time = Annotated[float, _quantity("time"), AfterValidator(_not_negative), Field(le=1e9)]
+Period = Annotated[float, _quantity("time"), AfterValidator(_positive), Field(le=1e9)]
 Pressure = Annotated[float, _quantity("pressure"), AfterValidator(_positive)]
-PressureChange = Annotated[float, _quantity("pressure")]
+PressureChange = Annotated[float, _quantity("pressure"), Field(ge=-1e7, le=1e7)]
 PressureRate = Annotated[float, _quantity("pressure rate")]
+PartialPressure = Annotated[float, _quantity("pressure"), AfterValidator(_not_negative), Field(le=1e7)]
+Temperature = Annotated[float, _quantity("temperature"), AfterValidator(_positive)]
 SmallTemperature = Annotated[float, _quantity("temperature"), AfterValidator(_small)]
 Volume = Annotated[float, _quantity("volume"), AfterValidator(_positive)]
 Length = Annotated[float, _quantity("length"), AfterValidator(_positive)]
@@ -125,14 +129,49 @@ class Leak(_Opens):
         return leak(self.segment, self.rate, power=self.power, at_pa=self.at_pressure)
 
 
+class _Breaches(Deed):
+    """A breach of a coolant loop; a later one of the same name replaces it, and `shut` ends it."""
+
+    coolant: str
+    name: str = ""
+
+    def happen(self, world: World, at_ns: int) -> None:
+        world.breach(self.name or self.coolant, self.coolant, self.breach, at_ns)
+
+    def breach(self, filling: Filling) -> Breach:
+        """Return what it is in a loop of that filling."""
+        raise NotImplementedError
+
+
+class CoolantHole(_Breaches):
+    """A round hole in a loop, from which liquid sprays into space."""
+
+    do: Literal["coolant-hole"]
+    diameter: Length
+    coefficient: Annotated[float, Field(gt=0, le=1)] = 0.62
+
+    def breach(self, filling: Filling) -> Breach:  # noqa: ARG002 - a hole is the same in every loop
+        return coolant.hole(self.diameter, self.coefficient)
+
+
+class CoolantSeep(_Breaches):
+    """A loop that sweats: it loses that much while it has its full pressure, less as that falls."""
+
+    do: Literal["coolant-seep"]
+    rate: MassRate
+
+    def breach(self, filling: Filling) -> Breach:
+        return coolant.seep(self.rate, filling)
+
+
 class Shut(Deed):
-    """The end of the opening of that name (that of its segment when it got none)."""
+    """The end of the opening of that name (that of its segment or loop when it got none)."""
 
     do: Literal["shut"]
     name: str
 
     def happen(self, world: World, at_ns: int) -> None:
-        world.open(self.name, None, at_ns)
+        world.shut(self.name, at_ns)
 
 
 class Hatch(_AtHatch):
@@ -276,6 +315,40 @@ class SpaceWalk(_AtHatch):
         world.move_hatch(hatch, Passage.OPEN, over_ns + _EQUALISING_NS)
 
 
+class Decree(Deed):
+    """The air of a segment is as told, wherever it came from: warmer, more or less of it, or of another mixture."""
+
+    do: Literal["air"]
+    segment: str
+    temperature: Annotated[Temperature, Field(le=1000)] | None = None
+    pressure: Annotated[Pressure, Field(le=1e7)] | None = None
+    N2: PartialPressure | None = None
+    O2: PartialPressure | None = None
+    CO2: PartialPressure | None = None
+    H2O: PartialPressure | None = None
+
+    @model_validator(mode="after")
+    def _says_something_once(self) -> Self:
+        partial_pa = self._partial_pa()
+        if self.pressure is not None and partial_pa:
+            raise ValueError("the pressure is the sum of the gases': tell the one or the others")
+        if self.temperature is None and self.pressure is None and not partial_pa:
+            raise ValueError(f"tell temperature, pressure, or one of {', '.join(GASES)}")
+        return self
+
+    def _partial_pa(self) -> dict[str, float]:
+        return {gas: value for gas in GASES if (value := getattr(self, gas)) is not None}
+
+    def happen(self, world: World, at_ns: int) -> None:
+        world.alter(
+            self.segment,
+            at_ns,
+            temperature_k=self.temperature,
+            pressure_pa=self.pressure,
+            partial_pa=self._partial_pa(),
+        )
+
+
 class Sensor(Deed):
     """A transducer's sensing element goes wrong; without `offset`, `drift` and `stuck` it is well again."""
 
@@ -296,6 +369,8 @@ DEEDS: Final[dict[str, type[Deed]]] = {
     "hole": Hole,
     "crack": Crack,
     "leak": Leak,
+    "coolant-hole": CoolantHole,
+    "coolant-seep": CoolantSeep,
     "shut": Shut,
     "hatch": Hatch,
     "seal": Seal,
@@ -307,5 +382,6 @@ DEEDS: Final[dict[str, type[Deed]]] = {
     "repress": Repress,
     "docking": Docking,
     "eva": SpaceWalk,
+    "air": Decree,
     "sensor": Sensor,
 }

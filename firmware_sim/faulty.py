@@ -1,45 +1,26 @@
-"""A device and a sensor with faults between them and the line: what `firmware_sim.faults` describes is done here."""
+"""A device with faults between it and the line: what `firmware_sim.fault_kinds` says of devices is done here."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Final
+from weakref import WeakKeyDictionary
 
-from firmware_sim.faults import KINDS, ArmedFault, Faults
-from firmware_sim.firmware.firmware import Firmware, Reply, Sensor
-from firmware_sim.wire.crc import crc16
-
-Readdress = Callable[[bytes, int], bytes]
-"""Turns an answer into the same answer of another unit, checksum included."""
+from firmware_sim.device_clock import DeviceClock
+from firmware_sim.fault_kinds import kinds_of
+from firmware_sim.faults import ArmedFault, Faults
+from firmware_sim.faulty_answer import SILENCE, TEXT, Exchange, Framing, change_answer
+from firmware_sim.firmware.firmware import Firmware, Reply
 
 Note = Callable[[int, str], None]
 """Is told when faults struck, and which."""
 
-ANSWER_KINDS: Final = frozenset(name for name, kind in KINDS.items() if kind.strikes != "times")
-MESSAGE_KINDS: Final = ANSWER_KINDS - {"crc", "noise", "echo"}
-"""What can happen to a message inside TCP, whose bytes no line disturbs."""
+Ask = Callable[[int, bytes], Sequence[Reply]]
+"""Lets a device hear a request at a time on its own clock."""
 
-
-class FaultySensor:
-    """A sensor that can be stuck."""
-
-    def __init__(self, sensor: Sensor, *, names: Collection[str], faults: Faults) -> None:
-        self._sensor = sensor
-        self._names = names
-        self._faults = faults
-        self._held: tuple[ArmedFault, tuple[float, float]] | None = None
-
-    def read(self, at_ns: int) -> tuple[float, float]:
-        """Return (pressure in Pa, temperature in K), the same again and again while stuck."""
-        for armed in self._faults.on(self._names, {"stuck"}) if self._faults.armed else ():
-            if armed.lasts(at_ns):
-                if self._held is None or self._held[0] is not armed:
-                    self._held = armed, self._sensor.read(at_ns)
-                return self._held[1]
-        return self._sensor.read(at_ns)
+_ANSWER: Final = kinds_of("answer")
 
 
 class FaultyFirmware:
-    """A device on a line whose answers can go wrong; `exchange` does the same for another medium.
+    """A device on a line that can go wrong; `exchange` does the same for another medium.
 
     Args:
         firmware: the device.
@@ -47,157 +28,207 @@ class FaultyFirmware:
         names: the targets that mean it: its transducers, its bus, "*".
         faults: those in force.
         note: told which faults struck, for a trace.
+        clock: of the device.
+        before: its own transducers and those between it and the host: where a cut cable takes it off the line.
+        character_ns: time of a character on the line.
     """
 
     def __init__(
-        self, firmware: Firmware, *, unit: int, names: Collection[str], faults: Faults, note: Note | None = None
+        self,
+        firmware: Firmware,
+        *,
+        unit: int,
+        names: Collection[str],
+        faults: Faults,
+        note: Note | None = None,
+        clock: DeviceClock | None = None,
+        before: Collection[str] = (),
+        character_ns: int = 0,
     ) -> None:
         self.firmware = firmware
         self.silence_framed = firmware.silence_framed
+        self._framing: Framing = SILENCE if firmware.silence_framed else TEXT
         self._unit = unit
         self._names = names
         self._faults = faults
         self._note = note
+        self._clock = clock or DeviceClock(names=names, faults=faults)
+        self._before = before or names
+        self._character_ns = character_ns
         self._deaf_until = 0
-        self._reboots_done: list[ArmedFault] = []
+        self._restarted: WeakKeyDictionary[ArmedFault, int] = WeakKeyDictionary()
+        self._babbled: WeakKeyDictionary[ArmedFault, int] = WeakKeyDictionary()
+        self._said = b""
 
     @property
     def addresses(self) -> frozenset[int] | None:
-        """What the device listens to."""
-        return self.firmware.addresses
+        """What the device listens to; anything while it may have another address."""
+        return None if self._faults.armed and self._armed("address") else self.firmware.addresses
 
     @property
     def wakes_at_ns(self) -> int | None:
         """When the device wants to talk on its own; not before it hears again."""
         due = self.firmware.wakes_at_ns
-        return due if due is None or due >= self._deaf_until else self._deaf_until
+        if due is None and not self._faults.armed:
+            return None
+        dues = [] if due is None else [max(self._clock.true_ns(due), self._deaf_until)]
+        if self._faults.armed:
+            babbles = [each.due_after(self._babbled.get(each)) for each in self._armed("babble")]
+            dues += [due for due in babbles if due is not None]
+        return min(dues, default=None)
+
+    def baud(self, at_ns: int) -> int | None:
+        """Return the speed at which it talks and listens; None is the line's."""
+        own: int | None = getattr(self.firmware, "baud", None)
+        if not self._faults.armed:
+            return own
+        bauds = [each.fault.value("baud") for each in self._armed("baud") if each.lasts(at_ns)]
+        return bauds[-1] if bauds else own
 
     def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
         """Let the device hear; return what becomes of its answers."""
-        if not self._faults.armed and at_ns >= self._deaf_until:
+        if not self._faults.armed and at_ns >= self._deaf_until and not self._clock.skewed:
             return self.firmware.hear(at_ns, data)
-        return self.exchange(at_ns, data, lambda: self.firmware.hear(at_ns, data), readdress=self._readdress)
+        return self.exchange(at_ns, data, self.firmware.hear, self._framing)
 
     def wake(self, at_ns: int) -> Sequence[Reply]:
         """Let the device talk on its own."""
-        return self.exchange(at_ns, b"", lambda: self.firmware.wake(at_ns), readdress=self._readdress)
+        replies: Sequence[Reply] = ()
+        due = self.firmware.wakes_at_ns
+        if due is not None and max(self._clock.true_ns(due), self._deaf_until) <= at_ns:
+            replies = self.exchange(at_ns, b"", lambda own_ns, _: self.firmware.wake(own_ns), self._framing)
+        return [*replies, *self._babble(at_ns)] if self._armed("babble") else replies
 
     def reboot(self, at_ns: int) -> None:
         """Restart the device."""
-        self.firmware.reboot(at_ns)
+        self.firmware.reboot(self._clock.own_ns(at_ns))
 
     def refuse(self, code: int | None) -> None:
         """Let the device refuse everything."""
         self.firmware.refuse(code)
 
-    def exchange(
-        self,
-        at_ns: int,
-        request: bytes,
-        ask: Callable[[], Sequence[Reply]],
-        *,
-        readdress: Readdress,
-        kinds: Collection[str] = ANSWER_KINDS,
-    ) -> Sequence[Reply]:
-        """Let `ask` ask the device, and return what the faults of these kinds make of its answers."""
-        due = [armed for armed in self._faults.on(self._names, kinds) if armed.lasts(at_ns)]
-        self._restart_in_time(due)
+    def exchange(self, at_ns: int, request: bytes, ask: Ask, framing: Framing) -> Sequence[Reply]:
+        """Let `ask` ask the device, and return what the faults make of its answers.
+
+        Args:
+            at_ns: when it heard the request.
+            request: nothing when it talks on its own.
+            ask: lets the device hear.
+            framing: of the medium.
+        """
+        self._clock.keep_up(at_ns)
+        self._restart_in_time(at_ns)
         if at_ns < self._deaf_until:
             return ()
-        due = [armed for armed in due if armed.fault.kind != "reboot" or armed.fault.on_requests]
-        striking = [armed for armed in due if armed.would_strike()]
-        refusals = [armed.fault.value("code") for armed in striking if armed.fault.kind == "exception"]
-        if refusals:
-            self.firmware.refuse(refusals[-1])
-        replies = ask()
-        if refusals:
-            self.firmware.refuse(None)
+        unit = self._address(at_ns)
+        heard = request if unit == self._unit else self._translated(request, unit, framing)
+        if self._gone(at_ns, framing) or (request and not heard):
+            if not request:
+                ask(self._clock.own_ns(at_ns), request)  # it talks all the same, and nobody hears it
+            return ()
+        due = [
+            armed
+            for armed in self._faults.on(self._names, framing.kinds | {"reboot"})
+            if armed.lasts(at_ns) and (armed.fault.kind in _ANSWER or armed.fault.on_requests)
+        ]
+        striking = [armed for armed in due if armed.would_strike(request)]
+        replies = self._refusing(striking, lambda: ask(self._clock.own_ns(at_ns), heard))
         if not replies:
-            return replies
+            return ()
         for armed in due:
-            armed.count_request()
+            armed.count_request(request)
+        replies = self._as_it_is_now(at_ns, replies, unit, framing)
+        for armed in striking:
+            if armed.fault.kind == "reboot":
+                self._restart(armed, at_ns)
+                replies = []
+        self._tell(at_ns, striking)
+        exchange = Exchange(request=request, unit=unit, framing=framing, character_ns=self._character_ns)
+        return change_answer(exchange, replies, striking)
+
+    def _armed(self, *kinds: str) -> list[ArmedFault]:
+        return list(self._faults.on(self._names, kinds)) if self._faults.armed else []
+
+    def _tell(self, at_ns: int, striking: list[ArmedFault]) -> None:
         if striking and self._note is not None:
             self._note(at_ns, ", ".join(armed.fault.kind for armed in striking))
-        return self._changed(at_ns, request, list(replies), striking, readdress)
 
-    def _restart_in_time(self, due: list[ArmedFault]) -> None:
+    def _refusing(self, striking: list[ArmedFault], ask: Callable[[], Sequence[Reply]]) -> list[Reply]:
+        refusals = [armed.fault.value("code") for armed in striking if armed.fault.kind == "exception"]
+        if not refusals:
+            return list(ask())
+        self.firmware.refuse(refusals[-1])
+        replies = ask()
+        self.firmware.refuse(None)
+        return list(replies)
+
+    # Where the device is: its address, its piece of cable
+
+    def _address(self, at_ns: int) -> int:
+        for armed in self._armed("address"):
+            if armed.lasts(at_ns):
+                return armed.fault.value("unit") or self._unit % 247 + 1
+        return self._unit
+
+    def _translated(self, request: bytes, unit: int, framing: Framing) -> bytes:
+        """Return a request to the address that the device has now as one to its former; nothing if it is for others."""
+        return framing.readdress(request, unit, self._unit) if request[:1] == bytes([unit]) else b""
+
+    def _gone(self, at_ns: int, framing: Framing) -> bool:
+        moved = framing is not SILENCE and self._address(at_ns) != self._unit
+        return moved or any(armed.lasts(at_ns) for armed in self._faults.on(self._before, {"cut"}))
+
+    # What the device says: at the speed of its clock, under its address, with the power that it has
+
+    def _as_it_is_now(self, at_ns: int, replies: list[Reply], unit: int, framing: Framing) -> list[Reply]:
+        weak = [armed for armed in self._armed("brownout") if armed.lasts(at_ns)]
+        changed: list[Reply] = []
+        for reply in replies:
+            data = reply.data if unit == self._unit else framing.readdress(reply.data, self._unit, unit)
+            self._said = data
+            for armed in weak:
+                if armed.random.random() < armed.fault.quantity("garbage"):
+                    data = armed.random.randbytes(len(data))
+                    self._tell(at_ns, [armed])
+            changed.append(Reply(data=data, delay_ns=self._clock.true_span_ns(reply.delay_ns)))
+        return changed
+
+    def _babble(self, at_ns: int) -> list[Reply]:
+        replies = []
+        for armed in self._armed("babble"):
+            due = armed.due_after(self._babbled.get(armed))
+            if due is None or due > at_ns:
+                continue
+            self._babbled[armed] = at_ns
+            size = armed.fault.value("bytes")
+            data = armed.random.randbytes(size) if size else self._said
+            if armed.lasts(at_ns) and not self._gone(at_ns, self._framing) and data:
+                self._tell(at_ns, [armed])
+                replies.append(Reply(data=data))
+        return replies
+
+    # Restarts
+
+    def _restart_in_time(self, at_ns: int) -> None:
         # Nobody notices a restart before the next contact, so it is made up for then, at its own time.
-        for armed in due:
-            if armed.fault.kind == "reboot" and not armed.fault.on_requests and armed not in self._reboots_done:
-                self._reboots_done.append(armed)
-                self._restart(armed, armed.begin_ns)
+        for armed in self._armed("reboot", "brownout"):
+            moment = _last_restart(armed, at_ns)
+            if moment is not None and moment > self._restarted.get(armed, -1):
+                self._restarted[armed] = moment
+                self._restart(armed, moment)
 
     def _restart(self, armed: ArmedFault, at_ns: int) -> None:
         self._deaf_until = at_ns + armed.fault.value("deaf")
-        self.firmware.reboot(self._deaf_until)
-
-    def _changed(
-        self, at_ns: int, request: bytes, replies: list[Reply], striking: list[ArmedFault], readdress: Readdress
-    ) -> list[Reply]:
-        by_kind = {armed.fault.kind: armed for armed in striking}
-        if (reboot := by_kind.get("reboot")) is not None:
-            self._restart(reboot, at_ns)
-            return []
-        if "silence" in by_kind:
-            return []
-        if (foreign := by_kind.get("foreign")) is not None:
-            other = foreign.fault.value("unit") or self._unit % 247 + 1
-            replies = [replace(reply, data=readdress(reply.data, other)) for reply in replies]
-        for kind, change in _CHANGES.items():
-            if kind in by_kind:
-                replies = [replace(reply, data=change(by_kind[kind], reply.data)) for reply in replies]
-        if (echo := by_kind.get("echo")) is not None:
-            returned = Reply(data=request, delay_ns=replies[0].delay_ns)
-            replies = [returned, *replies] if echo.fault.value("answer") else [returned]
-        if (again := by_kind.get("duplicate")) is not None:
-            delay_ns = again.fault.value("delay")
-            replies += [replace(reply, delay_ns=reply.delay_ns + delay_ns) for reply in replies]
-        if (late := by_kind.get("late")) is not None:
-            delay_ns = late.fault.value("delay")
-            replies = [replace(reply, delay_ns=reply.delay_ns + delay_ns) for reply in replies]
-        return replies
-
-    def _readdress(self, frame: bytes, unit: int) -> bytes:
-        if self.silence_framed:
-            return readdress_frame(frame, unit)
-        return readdress_text(frame, self._unit, unit)
+        self.reboot(self._deaf_until)
 
 
-def _flip(armed: ArmedFault, data: bytes) -> bytes:
-    # A flipped CR or LF would be a missing end, which is another fault: truncate.
-    places = [place for place, byte in enumerate(data) if byte not in b"\r\n"] or range(len(data))
-    place = armed.random.choice(places)
-    return data[:place] + bytes([data[place] ^ 1 << armed.random.randrange(7)]) + data[place + 1 :]
-
-
-def _truncate(armed: ArmedFault, data: bytes) -> bytes:
-    return data[: armed.fault.value("bytes")]
-
-
-def _noise(armed: ArmedFault, data: bytes) -> bytes:
-    before = armed.random.randbytes(armed.fault.value("before"))
-    return before + data + armed.random.randbytes(armed.fault.value("after"))
-
-
-_CHANGES: Final = {"crc": _flip, "truncate": _truncate, "noise": _noise}
-
-
-def readdress_frame(frame: bytes, unit: int) -> bytes:
-    """Return a silence-framed answer under another address, its CRC-16 in the byte order that it had.
-
-    Modbus RTU sends the low byte first, the KELLER bus the high one.
-    """
-    if len(frame) < 3:
-        return frame
-    body = bytes([unit]) + frame[1:-2]
-    order: Final = "big" if crc16(frame[:-2]) == int.from_bytes(frame[-2:], "big") else "little"
-    return body + crc16(body).to_bytes(2, order)
-
-
-def readdress_text(frame: bytes, old: int, unit: int) -> bytes:
-    """Return a text answer under another address.
-
-    Of the text families only Paroscientific's answers carry an address ("*0001": to 00, from 01; Digiquartz programs);
-    others are foreign as they are, for nobody can tell.
-    """
-    return frame.replace(b"*00%02d" % old, b"*00%02d" % (unit % 100), 1)
+def _last_restart(armed: ArmedFault, at_ns: int) -> int | None:
+    """Return when a fault last restarted a device without being asked."""
+    if armed.fault.on_requests or at_ns < armed.begin_ns:
+        return None
+    if armed.fault.kind == "reboot":
+        return armed.begin_ns
+    if armed.end_ns is not None and at_ns >= armed.end_ns:
+        return armed.end_ns
+    every_ns = armed.fault.value("every")
+    return armed.begin_ns + (at_ns - armed.begin_ns) // every_ns * every_ns

@@ -1,33 +1,65 @@
 """A whole emulated rig from its rig file: devices, lines, faults, and a port for each bus."""
 
 import asyncio
+import re
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol, Self
 
 from drivers.rig import BusKind, Rig, Transducer
+from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
 from firmware_sim.clock import Alarm, EmulatorClock
-from firmware_sim.faults import EVERYTHING, Fault, Faults
-from firmware_sim.faulty import FaultyFirmware, FaultySensor
+from firmware_sim.datagrams import DatagramUnits
+from firmware_sim.device_clock import DeviceClock
+from firmware_sim.events import Events
+from firmware_sim.fault_kinds import kinds_of
+from firmware_sim.faults import EVERYTHING, ArmedFault, Fault, Faults
+from firmware_sim.faulty import FaultyFirmware
+from firmware_sim.faulty_line import Strangers, WornWires
+from firmware_sim.faulty_sensor import FaultySensor
 from firmware_sim.firmware.firmware import Firmware, ModbusFirmware, Sensor, Twin
 from firmware_sim.line import Line
+from firmware_sim.line_bus import LineBus
+from firmware_sim.line_time import span_ns
 from firmware_sim.modbus_tcp import ModbusTcpUnits
 from firmware_sim.ports import Port, Receive, Session
 from firmware_sim.ports.memory import MemoryPort
 from firmware_sim.ports.pty import PtyPort
 from firmware_sim.ports.tcp import TcpPort
-from firmware_sim.trace import Record, Trace
+from firmware_sim.ports.udp import UdpPort
+from firmware_sim.snapshot import Snapshot
 
 GROUP: Final = "manovac.twins"
+MARK: Final = "mark"
+"""The talker of a record that is somebody's remark, or says that time went back ("restored")."""
+_WAITING: Final = 4096
+"""Bytes that a client may send while time stands still; more is lost, for nobody is there to hear it."""
+_PORT_KINDS: Final = kinds_of("port")
+_FORMAT: Final = re.compile(r"[78][NEO][12]")
 
 
 class FleetError(EmulatorError, ValueError):
     """The rig file describes something that cannot be emulated; the message names transducer and model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A moment of a fleet's life, to which it can return.
+
+    Attributes:
+        at_ns: when it was, on the emulator's clock.
+        kept: all that follows from it.
+    """
+
+    at_ns: int
+    kept: Snapshot
 
 
 class Sensors(Protocol):
@@ -54,53 +86,18 @@ def _twin(name: str, transducer: str) -> Twin:
     return twin
 
 
-class _LineBus:
-    """A line on the running loop's clock."""
-
-    def __init__(self, line: Line, clock: EmulatorClock) -> None:
-        self._line = line
-        self._clock = clock
-        self._alarm = Alarm(clock, self._ring)
-        self._send: Receive | None = None
-
-    def session(self, send: Receive) -> Receive:
-        self._send = send
-        return self._receive
-
-    def start(self) -> None:
-        """Let devices talk that do so on their own."""
-        self._alarm.set(self._line.next_event_ns)
-
-    def close(self) -> None:
-        self._send = None
-        self._alarm.set(None)
-
-    def _receive(self, data: bytes) -> None:
-        now_ns = self._clock.now_ns()
-        heard = self._line.advance(now_ns)
-        self._line.host_sends(now_ns, data)
-        self._alarm.set(self._line.next_event_ns)
-        self._deliver(heard)
-
-    def _ring(self, now_ns: int) -> None:
-        heard = self._line.advance(now_ns)
-        self._alarm.set(self._line.next_event_ns)
-        self._deliver(heard)
-
-    def _deliver(self, heard: list[tuple[int, bytes]]) -> None:
-        for _, data in heard:
-            if self._send is not None:
-                self._send(data)
-
-
 class Fleet:
     """The emulated devices of a rig.
 
     Attributes:
         ports: bus -> address, for `rig.with_ports`; filled while it is served.
         memory: bus -> memory port, while it is served in memory.
-        lines: bus -> line, for its statistics; a modbus-tcp bus has none.
+        lines: bus -> line, for its statistics; a modbus-tcp or line-over-udp bus has none.
         faults: those in force; inject and clear at any time.
+        clock: the emulator's time; it can be paused, stepped and sped up.
+        events: what happens, for whoever listens.
+        unheard: bus -> bytes that were lost because their host wrote on while time stood still.
+        rig, world: as given.
 
     Args:
         rig: the rig file.
@@ -108,9 +105,13 @@ class Fleet:
         trace: records what is said; None records nothing.
         faults: in force from the start, besides the rig file's own.
         echo: buses whose adapter hears what it sends.
+        twins: model -> twin, besides those that entry points offer.
+        formats: bus -> format that its client uses, where that is not the line's: a pty cannot carry it.
+        serial: bus -> path of the adapter on whose real line it is served.
+        tell: is told when a port comes or goes.
 
     Raises:
-        FleetError: a model has no twin, or a unit cannot be what the file says.
+        FleetError: a model has no twin, a unit cannot be what the file says, or the rig has no such serial bus.
         FaultError: a fault of the rig file or of `faults` cannot be.
     """
 
@@ -122,29 +123,53 @@ class Fleet:
         trace: Trace | None = None,
         faults: Iterable[Fault | str] = (),
         echo: Collection[str] = (),
+        twins: Mapping[str, Twin] = MappingProxyType({}),
+        formats: Mapping[str, str] = MappingProxyType({}),
+        serial: Mapping[str, str] = MappingProxyType({}),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ports: dict[str, str] = {}
         self.memory: dict[str, MemoryPort] = {}
         self.lines: dict[str, Line] = {}
-        self._rig = rig
-        self._world = world
+        self.unheard = dict.fromkeys(rig.buses, 0)
+        self.rig = rig
+        self.world = world
         self._trace = trace
-        self._clock = EmulatorClock()
+        self._twins = twins
+        self._serial = serial
+        self._tell = tell
+        self.clock = EmulatorClock()
+        self.events = Events(self.clock)
+        self._devices: dict[tuple[str, int], FaultyFirmware] = {}
         self.faults = Faults(
-            seed=rig.emulator.seed, transducers=rig.transducers, buses=rig.buses, now_ns=self._clock.now_ns
+            seed=rig.emulator.seed, transducers=rig.transducers, buses=rig.buses, now_ns=self.clock.now_ns
         )
         for fault in (*rig.emulator.faults, *faults):
             self.faults.inject(fault)
         self._buses = {bus: self._bus(bus, echo=bus in echo) for bus in rig.buses}
-        self._open: dict[str, Port] = {}
+        for bus, form in formats.items():
+            self._serial_bus(bus)
+            if _FORMAT.fullmatch(form) is None:
+                raise FleetError(f"bus {bus}: '{form}' is no format: write data bits, parity, stop bits, as in 8E1")
+            self.lines[bus].set_host(rig.buses[bus].baud, form)
+        for bus in serial:
+            self._serial_bus(bus)
+        self._formats = formats
+        self._open: dict[str, tuple[Port, bool]] = {}
         self._changed = asyncio.Event()
-        self.faults.changed = self._changed.set
+        self.faults.changed = self._fault_changed
+        self._plug_alarm = Alarm(self.clock, lambda _: self._changed.set())
         self._minder: asyncio.Task[None] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def now_ns(self) -> int:
         """Return the emulator's time: ns since `start`, on the running loop's clock."""
-        return self._clock.now_ns()
+        return self.clock.now_ns()
+
+    @property
+    def plugged(self) -> Collection[str]:
+        """The buses whose port is there now."""
+        return self._open.keys()
 
     @asynccontextmanager
     async def serve(self, *, memory: bool = False) -> AsyncIterator[Self]:
@@ -164,35 +189,29 @@ class Fleet:
         Raises:
             OSError: no port can be opened.
         """
-        self._clock.start()
-        ports: dict[str, Port] = {}
-        if memory:
-            self.memory = {name: self._memory_port(name) for name in self._buses}
-            ports.update(self.memory)
-        else:
+        self.clock.start()
+        if not memory:
             self._folder = tempfile.TemporaryDirectory(prefix="manovac-")
-            ports.update({name: self._real_port(name, Path(self._folder.name)) for name in self._buses})
+        ports = _Ports(self._make_port)
         try:
-            for name, port in ports.items():
-                await port.open()
-                self._open[name] = port
-                self.ports[name] = port.address
+            for name in self._buses:
+                await self._open_port(name, ports, renamed=False)
         except BaseException:
             await self.stop()
             raise
-        for bus in self._buses.values():
-            if isinstance(bus, _LineBus):
-                bus.start()
-        self._minder = asyncio.create_task(self._mind_plugs(ports), name=f"fleet[{self._rig.station.id}].plugs")
+        self._set_alarms()
+        self._minder = asyncio.create_task(self._mind_plugs(ports), name=f"fleet[{self.rig.station.id}].plugs")
 
     async def stop(self) -> None:
         """Switch off and leave nothing behind."""
         if self._minder is not None:
             self._minder.cancel()
             await asyncio.wait({self._minder})
+        self._plug_alarm.set(None)
+        self.events.close()
         for bus in self._buses.values():
             bus.close()
-        for port in self._open.values():
+        for port, _ in self._open.values():
             port.close()
         self._open.clear()
         self.ports.clear()
@@ -204,23 +223,112 @@ class Fleet:
         if minder is not None and not minder.cancelled():
             minder.result()
 
-    def _bus(self, name: str, *, echo: bool) -> _LineBus | ModbusTcpUnits:
-        bus = self._rig.buses[name]
-        devices = {unit: self._device(name, unit, transducers) for unit, transducers in self._rig.units(name).items()}
+    def _serial_bus(self, name: str) -> None:
+        """Refuse a name that no serial bus has."""
+        known = [bus for bus, each in self.rig.buses.items() if each.kind is BusKind.SERIAL]
+        if name not in known:
+            raise FleetError(f"the rig has no serial bus '{name}' (serial buses: {', '.join(known) or 'none'})")
+
+    def reboot(self, transducer: str) -> tuple[str, int]:
+        """Cut the power of the unit that a transducer belongs to for a moment; return its bus and address.
+
+        Raises:
+            KeyError: the rig has no such transducer.
+        """
+        words = self.rig.transducers[transducer]
+        at_ns, talker, bus = self.now_ns(), f"unit {words.unit}", self._buses[words.bus]
+        if isinstance(bus, LineBus):
+            self.lines[words.bus].restart(talker, at_ns)
+            bus.set_alarm()
+        else:
+            self._devices[words.bus, words.unit].reboot(at_ns)
+        self._record(words.bus, at_ns, talker, b"", "reboot")
+        self.events.tell("rebooted", bus=words.bus, unit=words.unit)
+        return words.bus, words.unit
+
+    def mark(self, text: str) -> None:
+        """Leave a remark in the trace and among the events."""
+        self._record("", self.now_ns(), MARK, b"", text)
+        self.events.tell("mark", text=text)
+
+    def snapshot(self) -> State:
+        """Keep the state of air, sensing elements, devices, lines and faults, and the time.
+
+        Raises:
+            SnapshotError: a world or a device of somebody else's holds what cannot be kept.
+        """
+        roots = {
+            "world": self.world,
+            "faults": self.faults,
+            "agenda": self.events.agenda,
+            **{f"bus {name}": self.lines.get(name, bus) for name, bus in self._buses.items()},
+            **{f"unit {unit} of bus {bus}": device for (bus, unit), device in self._devices.items()},
+        }
+        return State(at_ns=self.now_ns(), kept=Snapshot(roots))
+
+    def restore(self, state: State) -> None:
+        """Let everything that a snapshot keeps be as it was, also the time; the same follows as followed then.
+
+        Ports, connections, speed and pause stay as they are, and so do the settings of the hosts' adapters.
+
+        Raises:
+            EmulatorError: in the middle of a step.
+        """
+        self.clock.put(state.at_ns)
+        hosts = {name: line.host for name, line in self.lines.items()}
+        state.kept.put_back()
+        for name, line in self.lines.items():
+            line.set_host(*hosts[name])
+        self._set_alarms()
+        self._changed.set()
+        self._record("", state.at_ns, MARK, b"", "restored")
+
+    def _set_alarms(self) -> None:
+        for bus in self._buses.values():
+            bus.set_alarm()
+        self.events.set_alarm()
+
+    def _fault_changed(self, what: str, armed: ArmedFault) -> None:
+        self.events.tell(what, number=armed.number, fault=str(armed.fault))
+        self._changed.set()
+        if self._minder is not None:
+            for bus in self._buses.values():
+                if isinstance(bus, LineBus):
+                    bus.look_again()
+
+    def _struck(self, bus: str, unit: int, at_ns: int, kinds: str) -> None:
+        self._record(bus, at_ns, f"unit {unit}", b"", kinds)
+        self.events.tell("struck", bus=bus, unit=unit, kinds=kinds.split(", "))
+
+    def _bus(self, name: str, *, echo: bool) -> LineBus | ModbusTcpUnits | DatagramUnits:
+        bus = self.rig.buses[name]
+        devices = {unit: self._device(name, unit, transducers) for unit, transducers in self.rig.units(name).items()}
+        listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
+        if bus.kind is BusKind.LINE_OVER_UDP:
+            return DatagramUnits({unit: faulty for unit, (_, faulty) in devices.items()}, self.clock, listener)
         if bus.kind is BusKind.MODBUS_TCP:
             units = {unit: (self._modbus(name, unit, device), faulty) for unit, (device, faulty) in devices.items()}
-            listener = None if self._trace is None else lambda t, who, data: self._record(name, t, who, data, "")
-            return ModbusTcpUnits(units, self._clock, listener)
+            return ModbusTcpUnits(units, self.clock, listener)
+        names = {name, EVERYTHING}
         line = Line(
             bus,
-            f"{self._rig.emulator.seed}:{name}",
+            f"{self.rig.emulator.seed}:{name}",
             echo=echo,
+            copper=name in self._serial,
+            wear=WornWires(names=names, faults=self.faults),
             listener=None if self._trace is None else lambda t, who, data, note: self._record(name, t, who, data, note),
         )
         for unit, (_, faulty) in devices.items():
-            line.add(f"unit {unit}", faulty)
+            line.add(f"unit {unit}", faulty, faulty.baud)
         self.lines[name] = line
-        return _LineBus(line, self._clock)
+        strangers = Strangers(
+            names=names,
+            faults=self.faults,
+            silence_framed=line.silence_framed,
+            unit=next(unit for unit in range(247, 0, -1) if unit not in devices),
+        )
+        line.add("stranger", strangers)
+        return LineBus(line, strangers, self.clock)
 
     def _device(self, bus: str, unit: int, transducers: Mapping[str, Transducer]) -> tuple[Firmware, FaultyFirmware]:
         first, *others = transducers
@@ -230,24 +338,38 @@ class Fleet:
                 raise FleetError(
                     f"unit {unit} of bus {bus} is a {model} for {first}, a {transducers[other].model} for {other}"
                 )
+        clock = DeviceClock(names={*transducers, bus, EVERYTHING}, faults=self.faults)
         sensors = {
-            name: FaultySensor(self._world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults)
+            name: FaultySensor(self.world.sensor(name), names={name, bus, EVERYTHING}, faults=self.faults, clock=clock)
             for name in transducers
         }
-        twin = _twin(model, first)
-        device = twin(unit=unit, bus=self._rig.buses[bus], transducers=transducers, sensors=sensors)
+        twin = self._twins[model] if model in self._twins else _twin(model, first)
+        device = twin(unit=unit, bus=self.rig.buses[bus], transducers=transducers, sensors=sensors)
         faulty = FaultyFirmware(
             device,
             unit=unit,
             names={*transducers, bus, EVERYTHING},
             faults=self.faults,
-            note=None if self._trace is None else lambda t, kinds: self._record(bus, t, f"unit {unit}", b"", kinds),
+            note=lambda t, kinds: self._struck(bus, unit, t, kinds),
+            clock=clock,
+            before=self._before(bus, unit),
+            character_ns=0 if self.rig.buses[bus].kind is BusKind.MODBUS_TCP else span_ns(self.rig.buses[bus], 1),
         )
+        self._devices[bus, unit] = faulty
         return device, faulty
+
+    def _before(self, bus: str, unit: int) -> set[str]:
+        """Return the transducers from the host's end of a bus up to a unit, in the rig file's order."""
+        before: set[str] = set()
+        for number, transducers in self.rig.units(bus).items():
+            before |= transducers.keys()
+            if number == unit:
+                break
+        return before
 
     def _modbus(self, bus: str, unit: int, device: Firmware) -> ModbusFirmware:
         if not hasattr(device, "serve"):
-            model = next(iter(self._rig.units(bus)[unit].values())).model
+            model = next(iter(self.rig.units(bus)[unit].values())).model
             raise FleetError(f"unit {unit} of bus {bus}: model '{model}' does not speak Modbus TCP")
         return device  # type: ignore[return-value] # serve is all that ModbusFirmware adds
 
@@ -255,38 +377,89 @@ class Fleet:
         if self._trace is not None:
             self._trace.add(Record(t_ns=t_ns, bus=bus, talker=talker, data=data, note=note))
 
-    def _session(self, name: str) -> tuple[Session, bool]:
-        return self._buses[name].session, self._rig.buses[name].kind is BusKind.MODBUS_TCP
+    def _session(self, name: str) -> Session:
+        """Return what begins a client's session on a bus."""
 
-    def _memory_port(self, name: str) -> MemoryPort:
-        session, several = self._session(name)
-        return MemoryPort(name, session, several=several)
+        def session(send: Receive) -> Receive:
+            take = self._buses[name].session(send)
+            waiting = 0
 
-    def _real_port(self, name: str, folder: Path) -> Port:
-        session, several = self._session(name)
-        bus = self._rig.buses[name]
-        if bus.kind is BusKind.SERIAL:
-            return PtyPort(folder / name, bus, session, self.lines[name].set_host)
+            def receive(data: bytes) -> None:
+                nonlocal waiting
+                waiting = waiting + len(data) if self.clock.paused else 0
+                if waiting > _WAITING:
+                    self.unheard[name] += len(data)
+                else:
+                    take(data)
+
+            return receive
+
+        return session
+
+    def _make_port(self, name: str, *, renamed: bool) -> Port:
+        """Make a bus' port, or the one that it has while it goes by another name."""
+        words, session = self.rig.buses[name], self._session(name)
+        several = not words.kind.has_line
+        called = f"{name}-renamed" if renamed else name
+        if self._folder is None:
+            self.memory[called] = port = MemoryPort(called, session, several=several)
+            return port
+        if name in self._serial and not renamed:
+            from firmware_sim.ports.serial_port import SerialPort  # noqa: PLC0415 - the emulator alone needs no pyserial
+
+            line, path = self.lines[name], self._serial[name]
+            return SerialPort(name, path, words, session, framed=line.silence_framed, tell=self._tell)
+        if words.kind is BusKind.SERIAL:
+            form = self._formats.get(name)
+            return PtyPort(Path(self._folder.name) / called, words, session, self.lines[name].set_host, form)
+        if words.kind is BusKind.LINE_OVER_UDP:
+            return UdpPort(session)
         return TcpPort(session, several=several)
 
-    async def _mind_plugs(self, ports: Mapping[str, Port]) -> None:
-        """Close and open ports when faults unplug buses."""
+    async def _open_port(self, name: str, ports: "_Ports", *, renamed: bool) -> None:
+        port = ports.port(name, renamed=renamed)
+        await port.open()
+        self._open[name] = port, renamed
+        self.ports[name] = port.address
+        if renamed:
+            self._tell(f"bus {name}: its port goes by {port.address} now")
+
+    async def _mind_plugs(self, ports: "_Ports") -> None:
+        """Close and open ports when faults unplug or rename buses."""
         while True:
             self._changed.clear()
             now_ns = self.now_ns()
             changes_ns: list[int] = []
-            for name, port in ports.items():
-                unplugs = list(self.faults.on({name, EVERYTHING}, {"unplug"}))
+            for name in self._buses:
+                faults = list(self.faults.on({name, EVERYTHING}, _PORT_KINDS))
                 changes_ns += [
-                    t for each in unplugs for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
+                    t for each in faults for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
                 ]
-                out = any(each.lasts(now_ns) for each in unplugs)
-                if out and name in self._open:
-                    self._open.pop(name).close()
-                elif not out and name not in self._open:
-                    await port.open()
-                    self._open[name] = port
-            timer = self._clock.call_at(min(changes_ns), self._changed.set) if changes_ns else None
+                lasting = {each.fault.kind for each in faults if each.lasts(now_ns)}
+                wanted = None if "unplug" in lasting else "rename" in lasting
+                if name in self._open and self._open[name][1] is not wanted:
+                    self._open.pop(name)[0].close()
+                    self.events.tell("unplugged", bus=name)
+                if wanted is not None and name not in self._open:
+                    await self._open_port(name, ports, renamed=wanted)
+                    self.events.tell("plugged", bus=name, port=self.ports[name])
+            self._plug_alarm.set(min(changes_ns, default=None))
             await self._changed.wait()
-            if timer is not None:
-                timer.cancel()
+
+
+class _MakePort(Protocol):
+    def __call__(self, name: str, *, renamed: bool) -> Port: ...
+
+
+class _Ports:
+    """The ports of a fleet by bus and name, made when they are first needed."""
+
+    def __init__(self, make: _MakePort) -> None:
+        self._make = make
+        self._made: dict[tuple[str, bool], Port] = {}
+
+    def port(self, name: str, *, renamed: bool) -> Port:
+        """Return a bus' port under that name."""
+        if (name, renamed) not in self._made:
+            self._made[name, renamed] = self._make(name, renamed=renamed)
+        return self._made[name, renamed]

@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter
 from random import Random
 from typing import Any, Final
 
 from drivers.rig import Bus
 from firmware_sim.firmware.firmware import Firmware, Reply
+from firmware_sim.line_time import LineStatistics, Speed, silence_ns
 
 HOST: Final = "host"
 
@@ -29,53 +31,11 @@ _RUNS: Final = 256
 Listener = Callable[[int, str, bytes, str], None]
 """Is told of each finished run: (start ns, talker, bytes as sent, note)."""
 
+Wear = Callable[[int, bytes], bytes]
+"""What the wires make of characters that set out at a time (ns)."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineStatistics:
-    """What happened on a line so far.
-
-    Attributes:
-        requests: transmissions of the host; what it adds before the last one is out belongs to that one.
-        answers: runs that stations sent.
-        violations: host transmissions that began before the line had been silent for T3.5 (0 on a line without
-            silence-framed stations).
-        gaps_ns: the silence before each of those, the last 4096; negative when the line was still in use.
-        collisions: times that several talked at once.
-        busy_ns: time in which characters were sent; where several talk at once, each counts.
-        host_bytes, station_bytes: characters sent.
-    """
-
-    requests: int
-    answers: int
-    violations: int
-    gaps_ns: tuple[int, ...]
-    collisions: int
-    busy_ns: int
-    host_bytes: int
-    station_bytes: int
-
-
-class _Speed:
-    """Character time of a bus, worked out once."""
-
-    __slots__ = ("baud", "per_character")
-
-    def __init__(self, bus: Bus) -> None:
-        self.per_character = bus.character_bits * _NS
-        self.baud = bus.baud
-
-    def span_ns(self, characters: int) -> int:
-        return (characters * self.per_character + self.baud // 2) // self.baud
-
-
-def span_ns(bus: Bus, characters: int) -> int:
-    """Return the time that characters take on a bus, ns."""
-    return _Speed(bus).span_ns(characters)
-
-
-def silence_ns(bus: Bus) -> int:
-    """Return T3.5 of a bus, ns (Modbus over serial line V1.02, 2.5.1.1)."""
-    return round(bus.silence_s * _NS)
+OwnBaud = Callable[[int], int | None]
+"""The speed of a station at a time (ns), None for the line's."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -84,6 +44,7 @@ class _Station:
     firmware: Firmware
     framed: bool
     addresses: frozenset[int] | None
+    own_baud: OwnBaud | None
     busy_until: int = -_NS
     wake_due: int | None = None
     inbox: deque[bytes] = field(default_factory=deque)
@@ -98,7 +59,7 @@ class _Run:
     """
 
     talker: _Station | None
-    speed: _Speed
+    speed: Speed
     start: int
     end: int
     data: bytes
@@ -117,20 +78,37 @@ class Line:
 
     Silence-framed stations hear a frame T3.5 after its last character; what follows sooner is glued to it. Terminator
     stations hear characters as they come. Everybody hears everybody but himself. A station answers one thing after
-    another: while it is busy, what it hears waits. Characters that overlap reach all hearers as garbage.
+    another: while it is busy, what it hears waits. Characters that overlap reach all hearers as garbage, and so do
+    those of another baud or format than the hearer's.
+
+    Attributes:
+        host: baud and format that the host has set.
 
     Args:
         bus: baud and format of the stations, and of the host until `set_host` says otherwise.
         seed: of the garbage.
         echo: the host's adapter hears what it sends.
+        copper: a real line carries the characters: the host's come when they are over, its answers go out at once.
+        wear: what the wires do to characters.
         listener: told of each run, for a trace.
     """
 
-    def __init__(self, bus: Bus, seed: int | str, *, echo: bool = False, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        seed: int | str,
+        *,
+        echo: bool = False,
+        copper: bool = False,
+        wear: Wear | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.host = (bus.baud, bus.format)
         self._bus = bus
-        self._speed = self._host_speed = _Speed(bus)
-        self._mismatch = False
+        self._speed = self._host_speed = Speed(bus)
         self._echo = echo
+        self._copper = copper
+        self._wear = wear
         self._listener = listener
         self._random = Random(f"line:{seed}")
         self._silence = silence_ns(bus)
@@ -146,21 +124,46 @@ class Line:
         self._requests = self._answers = self._violations = self._collisions = 0
         self._busy_ns = self._host_bytes = self._station_bytes = 0
 
-    def add(self, name: str, firmware: Firmware) -> None:
+    def add(self, name: str, firmware: Firmware, own_baud: OwnBaud | None = None) -> None:
         """Put a device on the line, switched on at time 0."""
-        station = _Station(name=name, firmware=firmware, framed=firmware.silence_framed, addresses=firmware.addresses)
+        station = _Station(
+            name=name,
+            firmware=firmware,
+            framed=firmware.silence_framed,
+            addresses=firmware.addresses,
+            own_baud=own_baud,
+        )
         (self._framed if station.framed else self._terminated).append(station)
         self._watch(0, station)
+
+    def restart(self, name: str, at_ns: int) -> None:
+        """Let a station lose its power and come back; what it has begun to answer still goes out."""
+        self._process(at_ns)
+        for station in (*self._framed, *self._terminated):
+            if station.name == name:
+                station.inbox.clear()
+                station.firmware.reboot(at_ns)
+                self._watch(at_ns, station)
+
+    @property
+    def silence_framed(self) -> bool:
+        """Whether frames end by silence on it: all but text devices are heard so."""
+        return bool(self._framed) or not self._terminated
 
     def set_host(self, baud: int, form: str) -> None:
         """Take the host's own baud and format from its next character on.
 
-        Where baud, data bits or parity differ from the stations', both sides hear garbage. A second stop bit only takes
-        time: receivers look at the first.
+        Where baud, data bits or parity differ from a station's, both hear garbage of each other.
         """
-        other = self._bus.model_copy(update={"baud": baud, "format": form})
-        self._host_speed = _Speed(other)
-        self._mismatch = (baud, form[:2]) != (self._bus.baud, self._bus.format[:2])
+        self._host_speed = Speed(self._bus.model_copy(update={"baud": baud, "format": form}))
+        self.host = (baud, form)
+
+    def look_again(self, at_ns: int) -> None:
+        """Ask every station anew what it listens to and when it wants to talk: something has changed."""
+        self._process(at_ns)
+        for station in (*self._framed, *self._terminated):
+            station.addresses = station.firmware.addresses
+            self._watch(at_ns, station)
 
     @property
     def statistics(self) -> LineStatistics:
@@ -188,15 +191,14 @@ class Line:
         self._process(at_ns)
         if not data:
             return
-        start = at_ns
-        if at_ns <= self._host_free:
+        start = at_ns - self._host_speed.span_ns(len(data)) if self._copper else at_ns
+        if at_ns <= self._host_free and not self._copper:
             start = self._host_free
         else:
             self._requests += 1
             self._check_silence(start)
         self._host_free = start + self._host_speed.span_ns(len(data))
-        heard = self._garbage(data) if self._mismatch else data
-        run = _Run(None, self._host_speed, start, self._host_free, data, heard, self._host_cuts(data))
+        run = _Run(None, self._host_speed, start, self._host_free, data, data, self._host_cuts(data))
         self._host_bytes += len(data)
         self._begin(at_ns, run)
 
@@ -234,35 +236,41 @@ class Line:
         return _fifo_cuts(len(data)) if self._echo or not self._framed else []
 
     def _begin(self, at: int, run: _Run) -> None:
+        if self._wear is not None:
+            run.heard = self._wear(run.start, run.data)
         self._runs.append(run)
         if len(self._runs) > _RUNS:
             self._overflow(at)
         if run.cuts:
-            self._at(run.start + run.speed.span_ns(run.cuts[-1]), self._hand_over, run)
+            self._at(self._over(run, run.cuts[-1]), self._hand_over, run)
         if self._framed:
             event: _Event = (run.end + self._silence, next(self._order), self._fall_silent, None)
             heapq.heappush(self._events if self._concerns_somebody(run) else self._idle_events, event)
 
+    def _over(self, run: _Run, characters: int) -> int:
+        """Return when so many characters of a run are handed over."""
+        if not self._copper:
+            return run.start + run.speed.span_ns(characters)
+        return run.end if run.talker is None else run.start
+
     def _concerns_somebody(self, run: _Run) -> bool:
         """Say whether a framed station may act on these characters: most answers concern the host alone."""
-        if run.talker is None or len(self._runs) > 2:
+        if run.talker is None or len(self._runs) > 2 or run.speed is not self._speed:
             return True  # a request, or a heap of characters of which nobody knows what they add up to
         others = (station.addresses for station in self._framed if station is not run.talker)
-        return any(addresses is None or run.data[0] in addresses for addresses in others)
+        return any(addresses is None or run.heard[0] in addresses for addresses in others)
 
     def _hand_over(self, at: int, run: _Run) -> None:
         first, upto = run.settled, run.cuts.pop()
         self._settle(run, upto)
         piece = run.heard[first:upto]
-        if run.talker is not None:
-            self._to_host.append((at, self._garbage(piece) if self._mismatch else piece))
-        elif self._echo:
-            self._to_host.append((at, run.data[first:upto] if self._mismatch else piece))
+        if run.talker is not None or self._echo:
+            self._to_host.append((at, self._understood(piece, run.speed, self._host_speed)))
         for station in self._terminated:
             if station is not run.talker:
-                self._offer(at, station, piece)
+                self._offer(at, station, self._understood(piece, run.speed, self._speed_of(station, at)))
         if run.cuts:
-            self._at(run.start + run.speed.span_ns(run.cuts[-1]), self._hand_over, run)
+            self._at(self._over(run, run.cuts[-1]), self._hand_over, run)
         else:
             self._finish(run)
             if not self._framed and all(each.finished or each.start >= at for each in self._runs):
@@ -278,19 +286,34 @@ class Line:
                 self._settle(run, len(run.data))
                 self._finish(run)
         self._forget(heard)
-        heard.sort(key=_start)
+        heard.sort(key=attrgetter("start"))
         whole = heard[0].heard if len(heard) == 1 else b"".join([run.heard for run in heard])
         talkers = {run.talker for run in heard}
+        alike = {run.speed.key for run in heard} == {self._speed.key}
         for station in self._framed:
-            frame = whole
-            if station in talkers:
-                frame = b"".join([run.heard for run in heard if run.talker is not station])
-                if not frame:
-                    continue
-            if station.addresses is None or frame[0] in station.addresses:
-                self._offer(at, station, frame)
+            if station in talkers or not alike:
+                self._offer(at, station, self._frame(at, station, heard))
+            elif station.addresses is None or whole[0] in station.addresses:
+                speed = self._speed_of(station, at)
+                self._offer(at, station, whole if speed is self._speed else self._frame(at, station, heard))
+
+    def _frame(self, at: int, station: _Station, runs: list[_Run]) -> bytes:
+        """Return what a station makes of these runs; nothing of its own and of what is not for it."""
+        speed = self._speed_of(station, at)
+        others = [run for run in runs if run.talker is not station]
+        frame = b"".join([self._understood(run.heard, run.speed, speed) for run in others])
+        return frame if frame and (station.addresses is None or frame[0] in station.addresses) else b""
+
+    def _speed_of(self, station: _Station, at: int) -> Speed:
+        baud = None if station.own_baud is None else station.own_baud(at)
+        return self._speed if baud in {None, self._bus.baud} else Speed(self._bus.model_copy(update={"baud": baud}))
+
+    def _understood(self, data: bytes, sent: Speed, heard: Speed) -> bytes:
+        return data if sent is heard or sent.key == heard.key else self._garbage(data)
 
     def _offer(self, at: int, station: _Station, data: bytes) -> None:
+        if not data:
+            return
         if station.busy_until <= at and not station.inbox:
             replies = station.firmware.hear(at, data)
             self._act(at, station, replies)
@@ -324,18 +347,11 @@ class Line:
         for reply in replies:
             if reply.data:
                 start = max(at + reply.delay_ns, station.busy_until)
-                size = len(reply.data)
-                run = _Run(
-                    station,
-                    self._speed,
-                    start,
-                    start + self._speed.span_ns(size),
-                    reply.data,
-                    reply.data,
-                    _fifo_cuts(size),
-                )
-                # Its next frame must be told from this one.
-                station.busy_until = run.end + (self._silence if station.framed else 0)
+                size, speed = len(reply.data), self._speed_of(station, at)
+                cuts = [size] if self._copper else _fifo_cuts(size)
+                over = start + speed.span_ns(size)
+                run = _Run(station, speed, start, start if self._copper else over, reply.data, reply.data, cuts)
+                station.busy_until = over + (self._silence if station.framed else 0)  # to tell its frames apart
                 self._answers += 1
                 self._station_bytes += size
                 self._begin(at, run)
@@ -347,13 +363,13 @@ class Line:
         if due is not None:
             due = max(due, at)
             if due != station.wake_due:
-                station.wake_due = due
                 self._at(due, self._wake, station)
+        station.wake_due = due
 
     def _settle(self, run: _Run, upto: int) -> None:
         """Decide what was heard of a run's characters that are over by now: all who disturbed them are known."""
         first, run.settled = run.settled, upto
-        if len(self._runs) == 1:
+        if len(self._runs) == 1 or self._copper:  # on copper those who talk at once meet out there
             return
         begin, end = run.start + run.speed.span_ns(first), run.start + run.speed.span_ns(upto)
         for other in self._runs:
@@ -374,9 +390,10 @@ class Line:
 
     def _finish(self, run: _Run) -> None:
         run.finished = True
-        self._busy_ns += run.end - run.start
+        self._busy_ns += run.speed.span_ns(len(run.data))
         if self._listener is not None:
-            garbled = run.clashed or (self._mismatch and run.talker is None)
+            other = self._speed if run.talker is None else self._host_speed
+            garbled = run.clashed or run.heard != run.data or run.speed.key != other.key
             talker = HOST if run.talker is None else run.talker.name
             self._listener(run.start, talker, run.data, "garbled" if garbled else "")
 
@@ -395,7 +412,3 @@ class Line:
 
 def _fifo_cuts(size: int) -> list[int]:
     return [size] if size <= _FIFO else [size, *range((size - 1) // _FIFO * _FIFO, 0, -_FIFO)]
-
-
-def _start(run: _Run) -> int:
-    return run.start

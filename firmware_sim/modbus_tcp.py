@@ -1,14 +1,16 @@
 """A Modbus TCP port with any number of emulated units behind it (Modbus Messaging on TCP/IP V1.0b)."""
 
-import heapq
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from firmware_sim.clock import Alarm, EmulatorClock
-from firmware_sim.faulty import MESSAGE_KINDS, FaultyFirmware
+from firmware_sim.clock import EmulatorClock
+from firmware_sim.fault_kinds import kinds_of
+from firmware_sim.faulty import FaultyFirmware
+from firmware_sim.faulty_answer import next_function
 from firmware_sim.firmware.firmware import ModbusFirmware, Reply
 from firmware_sim.line import HOST
+from firmware_sim.outbox import Listener, Outbox
 from firmware_sim.ports import Receive
 
 _HEADER: Final = 6
@@ -16,11 +18,6 @@ _HEADER: Final = 6
 _LONGEST: Final = 254
 _UNREACHABLE: Final = 0x0B
 """Exception "gateway target device failed to respond" (Modbus application protocol V1.1b3, section 7)."""
-_TURNAROUND_NS: Final = 200_000
-"""A device takes a moment. Without it virtual time would stand still under a client that asks as fast as it can."""
-
-Listener = Callable[[int, str, bytes], None]
-"""Is told of each message: (ns, talker, bytes)."""
 
 
 class ModbusTcpUnits:
@@ -40,11 +37,7 @@ class ModbusTcpUnits:
     ) -> None:
         self._units = units
         self._clock = clock
-        self._listener = listener
-        self._free_ns: dict[int, int] = {}
-        self._outbox: list[tuple[int, int, str, Receive, bytes]] = []
-        self._order = count()
-        self._alarm = Alarm(clock, self._send_due)
+        self._outbox = Outbox(clock, listener)
 
     def session(self, send: Receive) -> Receive:
         """Begin a client's session."""
@@ -59,21 +52,19 @@ class ModbusTcpUnits:
 
         return receive
 
+    def set_alarm(self) -> None:
+        """Wait until the next answer is due."""
+        self._outbox.set_alarm()
+
     def close(self) -> None:
         """Send nothing more."""
-        self._outbox.clear()
-        self._alarm.set(None)
+        self._outbox.close()
 
     def _serve(self, message: bytes, send: Receive) -> None:
         at_ns = self._clock.now_ns()
         number = message[_HEADER]
-        self._listen(at_ns, HOST, message)
-        replies = self._answers(at_ns, number, message)
-        for reply in replies:
-            due_ns = max(at_ns + _TURNAROUND_NS + reply.delay_ns, self._free_ns.get(number, 0))
-            self._free_ns[number] = due_ns
-            heapq.heappush(self._outbox, (due_ns, next(self._order), f"unit {number}", send, reply.data))
-        self._set_alarm()
+        self._outbox.listen(at_ns, HOST, message)
+        self._outbox.post(at_ns, number, self._answers(at_ns, number, message), send)
 
     def _answers(self, at_ns: int, number: int, message: bytes) -> Sequence[Reply]:
         pdu = message[_HEADER + 1 :]
@@ -82,25 +73,14 @@ class ModbusTcpUnits:
             return [Reply(data=_message(message, bytes([pdu[0] | 0x80, _UNREACHABLE])))]
         device, faulty = unit
 
-        def ask() -> Sequence[Reply]:
-            answer = device.serve(at_ns, pdu)
-            return [] if answer is None else [Reply(data=_message(message, answer))]
+        def ask(own_ns: int, _: bytes) -> Sequence[Reply]:
+            answer = device.serve(own_ns, pdu)
+            if answer is None:
+                return []
+            reply = answer if isinstance(answer, Reply) else Reply(data=answer)
+            return [replace(reply, data=_message(message, reply.data))]
 
-        return faulty.exchange(at_ns, message, ask, readdress=_readdress, kinds=MESSAGE_KINDS)
-
-    def _set_alarm(self) -> None:
-        self._alarm.set(self._outbox[0][0] if self._outbox else None)
-
-    def _send_due(self, now_ns: int) -> None:
-        while self._outbox and self._outbox[0][0] <= now_ns:
-            due_ns, _, talker, send, data = heapq.heappop(self._outbox)
-            self._listen(due_ns, talker, data)
-            send(data)
-        self._set_alarm()
-
-    def _listen(self, at_ns: int, talker: str, data: bytes) -> None:
-        if self._listener is not None:
-            self._listener(at_ns, talker, data)
+        return faulty.exchange(at_ns, message[_HEADER:], ask, FRAMING)
 
 
 def _message_size(buffer: bytearray) -> int:
@@ -118,5 +98,19 @@ def _message(request: bytes, pdu: bytes) -> bytes:
     return request[:4] + (len(pdu) + 1).to_bytes(2, "big") + request[_HEADER : _HEADER + 1] + pdu
 
 
-def _readdress(message: bytes, unit: int) -> bytes:
-    return message[:_HEADER] + bytes([unit]) + message[_HEADER + 1 :]
+class TcpFraming:
+    """Messages inside TCP, whose bytes no line disturbs. A request, to a fault, is unit and PDU."""
+
+    kinds = kinds_of("answer") - {"crc", "head", "split", "noise", "echo"}
+
+    def readdress(self, frame: bytes, old: int, unit: int) -> bytes:  # noqa: ARG002 - the seam's; its place is fixed
+        """Return the same message of another unit."""
+        return frame[:_HEADER] + bytes([unit]) + frame[_HEADER + 1 :]
+
+    def refunction(self, frame: bytes, code: int) -> bytes:
+        """Return the same message under another function code."""
+        at = _HEADER + 1
+        return frame[:at] + bytes([code or next_function(frame[at])]) + frame[at + 1 :]
+
+
+FRAMING: Final = TcpFraming()

@@ -1,7 +1,8 @@
 """Scenario files: what happens to the air of an emulated station, and when.
 
-TOML. `[[event]]` tables have `at`, `do` and the words of that deed; `[start]` and `[climate]` say how it begins. Every
-mistake is reported at once, with its place in the file, as those of a rig file are.
+TOML. `title` and `source` say what it is and who published it, `[start]` and `[climate]` how it begins; `[[event]]`
+tables have `at`, `do` and the words of that deed. Every mistake is reported at once, with its place in the file, as
+those of a rig file are.
 """
 
 import tomllib
@@ -16,13 +17,14 @@ from drivers.rig_problems import Findings, did_you_mean, report
 from drivers.toml_places import Path as KeyPath
 from drivers.toml_places import places
 from firmware_sim import EmulatorError
+from firmware_sim.deed_words import mistakes, no_such_deed
 from firmware_sim.deeds import DEEDS, Deed, Pressure, SmallTemperature, Time, Volume
 from firmware_sim.physics.climate import Climate
 from firmware_sim.physics.world import World
 
 _FOLDER: Final = Path(__file__).parent / "scenarios"
 _Model = TypeVar("_Model", bound=BaseModel)
-_TABLES: Final = ("title", "start", "climate", "event")
+_TABLES: Final = ("title", "source", "start", "climate", "event")
 
 
 class ScenarioError(EmulatorError, ValueError):
@@ -54,6 +56,7 @@ class Weather(_Words):
     wander_time: Time | None = None
     error: SmallTemperature | None = None
     error_time: Time | None = None
+    loop: SmallTemperature | None = None
     settle_time: Time | None = None
 
     def climate(self) -> Climate:
@@ -65,6 +68,7 @@ class Weather(_Words):
             "wander_s": self.wander_time,
             "error_k": self.error,
             "error_s": self.error_time,
+            "loop_k": self.loop,
             "settle_s": self.settle_time,
         }
         return Climate(**{name: value for name, value in words.items() if value is not None})
@@ -75,12 +79,14 @@ class Scenario(_Words):
 
     Attributes:
         file: what messages call it.
+        source: who published what it plays.
         start: segment -> how it begins.
         events: what happens, in the order of the file.
     """
 
     file: str
     title: str
+    source: str = ""
     start: Mapping[str, Start] = Field(default_factory=dict)
     climate: Weather = Weather()
     events: tuple[Deed, ...] = ()
@@ -163,9 +169,14 @@ def parse_scenario(text: str, file: str) -> Scenario:
     title = raw.get("title", "")
     if not isinstance(title, str) or not title:
         findings.error(("title",), 'the scenario needs a title: title = "Hole of Soyuz MS-09"', at="key")
+    source = raw.get("source", "")
+    if not isinstance(source, str):
+        findings.error(("source",), "source: must be a text in quotes")
     if findings.problems:
         raise ScenarioError(report(findings.problems))
-    return Scenario.model_construct(file=file, title=title, start=start, climate=weather, events=tuple(deeds))
+    return Scenario.model_construct(
+        file=file, title=title, source=source, start=start, climate=weather, events=tuple(deeds)
+    )
 
 
 def _table(raw: Mapping[str, Any], name: str, findings: Findings) -> dict[str, Any]:
@@ -178,13 +189,13 @@ def _table(raw: Mapping[str, Any], name: str, findings: Findings) -> dict[str, A
 
 def _deed(words: Any, path: KeyPath, findings: Findings) -> Deed | None:
     do = words.get("do") if isinstance(words, dict) else None
-    if not isinstance(do, str):
-        findings.error(path, f"an event needs `do`: one of {', '.join(DEEDS)}", at="key")
-        return None
-    if do not in DEEDS:
-        findings.error((*path, "do"), f"nothing is called '{do}'{did_you_mean(do, DEEDS)} (known: {', '.join(DEEDS)})")
-        return None
-    return _read(DEEDS[do], words, path, findings)
+    if isinstance(do, str) and do in DEEDS:
+        return _read(DEEDS[do], words, path, findings)
+    if isinstance(do, str):
+        findings.error((*path, "do"), no_such_deed(do))
+    else:
+        findings.error(path, no_such_deed(do), at="key")
+    return None
 
 
 def _read(model: type[_Model], words: Any, path: KeyPath, findings: Findings) -> _Model | None:
@@ -192,19 +203,6 @@ def _read(model: type[_Model], words: Any, path: KeyPath, findings: Findings) ->
     try:
         return model.model_validate(words)
     except ValidationError as error:
-        known = list(model.model_fields)
-        for each in error.errors(include_url=False):
-            key = next((part for part in each["loc"] if isinstance(part, str)), "")
-            if each["type"] == "missing":
-                findings.error(path, f"missing key '{key}'", at="key")
-            elif each["type"] == "extra_forbidden":
-                hint = did_you_mean(key, known) or f" (known: {', '.join(known)})"
-                findings.error((*path, key), f"unknown key '{key}'{hint}", at="key")
-            else:
-                findings.error((*path, key) if key else path, f"{key}: {_message(each)}".removeprefix(": "))
+        for key, message in mistakes(model, error):
+            findings.error((*path, key) if key else path, message, at="value" if key else "key")
     return None
-
-
-def _message(error: Any) -> str:
-    message: str = error["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:] if not message.startswith("'") else message

@@ -12,16 +12,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
 from drivers.precise_loop import precise_event_loop
 from drivers.rig import Rig
+from drivers.trace.records import Trace
+from firmware_sim.control.control import Control
 from firmware_sim.faults import Fault
 from firmware_sim.fleet import Fleet
 from firmware_sim.physics.world import World
-from firmware_sim.trace import Trace
 
 _T = TypeVar("_T")
 
@@ -63,6 +64,7 @@ class EmulatedRig:
         self.ports: Mapping[str, str] = dict(fleet.ports)
         self.rig = rig.with_ports(self.ports)
         self._fleet = fleet
+        self._control = Control(fleet)
         self._loop = loop
 
     def call(self, action: Callable[[Fleet], _T]) -> _T:
@@ -72,6 +74,10 @@ class EmulatedRig:
             return action(self._fleet)
 
         return asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+
+    def control(self, verb: str, **words: Any) -> Any:
+        """Do what a verb of live control does, with its words; see `firmware_sim.control.control.VERBS`."""
+        return asyncio.run_coroutine_threadsafe(self._control.call(verb, words), self._loop).result()
 
     def inject(self, fault: Fault | str) -> Fault:
         """Put a fault in force; see `Faults.inject`."""

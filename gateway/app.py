@@ -25,7 +25,7 @@ from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
-from gateway.poller import Poller
+from gateway.poller import Poller, periods
 from gateway.stamps import Stamps, kernel_sync
 
 _HEALTH_S: Final = 10.0
@@ -93,12 +93,11 @@ class Gateway:
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
         readers: dict[int, UnitReader] = {}
-        periods: dict[int, float] = {}
-        for unit, transducers in self._rig.units(name).items():
+        units = self._rig.units(name)
+        for unit, transducers in units.items():
             readers[unit] = reader(bus, unit, transducers)
-            periods[unit] = min(transducer.poll for transducer in transducers.values())
             self._normalisers[name, unit] = Normaliser(readers[unit].driver.channels, transducers)
-        return Poller(bus, readers, periods, lambda unit, raw: self._take(name, unit, raw))
+        return Poller(bus, readers, periods(units), lambda unit, raw: self._take(name, unit, raw))
 
     def _take(self, bus: str, unit: int, raw: RawPoll) -> None:
         """Carry one poll from the wire to everybody who wants it."""

@@ -9,6 +9,8 @@ from drivers.bus import Bus
 from drivers.reader import reader
 from drivers.reading import RawPoll, Readings, Reason
 from drivers.rig import Rig
+from drivers.transport.choose import transport_for
+from drivers.transport.transport import MakeTransport
 from gateway.normalise import Normaliser
 from gateway.stamps import Stamps
 
@@ -27,12 +29,14 @@ class PolledBus:
     polls: tuple[tuple[int, Readings], ...]
 
 
-async def poll_once(rig: Rig) -> AsyncIterator[PolledBus]:
+async def poll_once(rig: Rig, *, make_transport: MakeTransport = transport_for) -> AsyncIterator[PolledBus]:
     """Poll all buses side by side, each unit once, and yield bus by bus; one that cannot be opened has bad readings."""
     stamps = Stamps()
     async with AsyncExitStack() as stack:
         names = [name for name in rig.buses if rig.units(name)]
-        tasks = [asyncio.create_task(_poll_bus(rig, name, stamps), name=f"once {name}") for name in names]
+        tasks = [
+            asyncio.create_task(_poll_bus(rig, name, stamps, make_transport), name=f"once {name}") for name in names
+        ]
         stack.push_async_callback(_settle, tasks)
         for task in tasks:
             yield await task
@@ -44,8 +48,8 @@ async def _settle(tasks: list[asyncio.Task[PolledBus]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _poll_bus(rig: Rig, name: str, stamps: Stamps) -> PolledBus:
-    bus = Bus(name, rig.buses[name])
+async def _poll_bus(rig: Rig, name: str, stamps: Stamps, make_transport: MakeTransport) -> PolledBus:
+    bus = Bus(name, rig.buses[name], make_transport=make_transport)
     units = [(reader(bus, unit, words), words) for unit, words in rig.units(name).items()]
     polls: list[RawPoll] = []
     try:

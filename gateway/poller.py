@@ -9,6 +9,7 @@ from typing import Final
 from drivers.bus import Bus
 from drivers.reader import UnitReader
 from drivers.reading import RawPoll, Reason
+from drivers.rig import Transducer
 from gateway.schedule import Schedule
 
 _log = logging.getLogger(__name__)
@@ -108,3 +109,8 @@ class Poller:
                     "bus %s, unit %d: the driver failed; its readings are bad until it works", self.bus.name, unit
                 )
             return RawPoll.nothing(reader.driver.channels, Reason.CONFIG, self.bus.now_s())
+
+
+def periods(units: Mapping[int, Mapping[str, Transducer]]) -> dict[int, float]:
+    """Return how often each unit is polled, s: as often as the most frequent of its transducers asks for."""
+    return {unit: min(each.poll for each in transducers.values()) for unit, transducers in units.items()}

@@ -68,7 +68,7 @@ async def _demo(path: Path, rig: "Rig", *, duration_s: float | None, mqtt_port: 
     from gateway.process import emulator  # noqa: PLC0415
 
     started_s = time.monotonic()
-    measured = [transducer.segment for transducer in rig.transducers.values()]
+    measured = [each.segment for each in rig.transducers.values() if each.coolant is None]
     hole = "prk" if "prk" in measured else measured[0]
     options = ["--leak", f"{hole}@{_HOLE_AFTER_S:g}s,{_HOLE_PA_PER_S:g}Pa/s"]
     options += ["--seed", str(seed)] if seed is not None else []

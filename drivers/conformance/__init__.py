@@ -16,14 +16,14 @@ not well again some seconds after it. Checks wait on the running loop's clock: i
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from drivers.bus import Bus
 from drivers.conformance.line import TROUBLE_S, WIRE_FAULTS, Device, Direct, Line, Pieces, Strike, found
-from drivers.exchange import Request
+from drivers.exchange import Quiet, Request
 from drivers.model import Driver, Model
 from drivers.reader import UnitReader
 from drivers.reading import RawPoll, Reason
@@ -247,15 +247,9 @@ async def _restarts(subject: Subject) -> None:
 async def _grammar(subject: Subject) -> None:
     """Ask every question of the driver and look at the answer from all sides."""
     driver, device, _ = _made(subject)
-    fences = driver.fences
-    assert len(fences) >= 2, "a driver names at least two fences"
-    for fence in fences:
-        for other in (*driver.requests, *fences):
-            own = other is fence or not (fence.confusable(other) or other.confusable(fence))
-            assert own, f"the fence {fence.frame!r} has answers like those of {other.frame!r}"
-    assert len({request.frame for request in (*driver.requests, *fences)}) == len(driver.requests) + len(fences), (
-        "a bus tells questions apart by their bytes: two are equal"
-    )
+    fences = () if isinstance(driver.fences, Quiet) else driver.fences
+    if not isinstance(driver.fences, Quiet):
+        _look_at_fences(driver.requests, fences)
     ask = Direct(device)
     identity = await driver.identify(ask)
     assert identity.reason is Reason.NONE, f"the twin is not recognised: {identity}"
@@ -269,6 +263,17 @@ async def _grammar(subject: Subject) -> None:
     if family.hail is not None and family.recognise is not None:
         answer = (await ask(family.hail(subject.unit))).frame
         assert family.recognise(answer), f"{answer!r} is not recognised"
+
+
+def _look_at_fences(requests: Sequence[Request], fences: Sequence[Request]) -> None:
+    assert len(fences) >= 2, "a driver names at least two fences"
+    for fence in fences:
+        for other in (*requests, *fences):
+            own = other is fence or not (fence.confusable(other) or other.confusable(fence))
+            assert own, f"the fence {fence.frame!r} has answers like those of {other.frame!r}"
+    assert len({request.frame for request in (*requests, *fences)}) == len(requests) + len(fences), (
+        "a bus tells questions apart by their bytes: two are equal"
+    )
 
 
 def _look_at(request: Request, frame: bytes, *, checked: bool) -> None:

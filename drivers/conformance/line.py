@@ -207,8 +207,9 @@ class Line:
             due_s = self._loop.time() + reply.delay_ns / 1e9
             for after_s, data in pieces:
                 self._free_s = max(due_s + after_s, self._free_s)
-                for place in range(0, len(data), _FIFO):
-                    piece = data[place : place + _FIFO]
+                size = _FIFO if self._words.kind.has_line else max(len(data), 1)  # a datagram comes whole
+                for place in range(0, len(data), size):
+                    piece = data[place : place + size]
                     self._free_s += len(piece) * self._words.character_s
                     self._loop.call_at(self._free_s, self._deliver, piece)
         self._set_alarm()

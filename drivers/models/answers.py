@@ -22,6 +22,17 @@ def unanswered(channels: tuple[Channel, ...], attempt: Attempt) -> RawPoll:
     return RawPoll.nothing(channels, attempt.outcome.reason, attempt.time_s)
 
 
+def one_value(channels: tuple[Channel, ...], attempt: Attempt, value: float, reason: Reason) -> RawPoll:
+    """Return the poll of an attempt that brought the value of the one channel there is."""
+    return RawPoll(
+        channels=channels,
+        values=np.array([value]),
+        reasons=np.array([reason], dtype=np.uint8),
+        time_s=attempt.time_s,
+        uncertainty_s=attempt.uncertainty_s,
+    )
+
+
 def strike_non_finite(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the reasons of IEEE 754's non-numbers: NaN is a failed sensor, an infinity an exceeded range.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from drivers.exchange import Ask, Attempt, Outcome, Request
 from drivers.model import Identity, Model
-from drivers.models.answers import LINE_KINDS, USUAL_BAUDS, told, unanswered
+from drivers.models.answers import LINE_KINDS, USUAL_BAUDS, one_value, told, unanswered
 from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, Transducer
 from drivers.units import UNITS
@@ -60,13 +60,7 @@ class DruckTerps:
         if attempt.outcome is not Outcome.REPLY:
             return unanswered(self.channels, attempt)
         value, reason = _graded(attempt)
-        return RawPoll(
-            channels=self.channels,
-            values=np.array([value]),
-            reasons=np.array([reason], dtype=np.uint8),
-            time_s=attempt.time_s,
-            uncertainty_s=attempt.uncertainty_s,
-        )
+        return one_value(self.channels, attempt, value, reason)
 
 
 def _graded(attempt: Attempt) -> tuple[float, Reason]:
@@ -125,6 +119,10 @@ MODEL: Final = Model(
     units=range(33),
     quantities=("pressure",),
     span=None,
+    protocol="ASCII lines, streams until stopped",
+    faults="words in place of the number (`*Over Pressure*`, `**** NO RPT ****`), `ERROR nn`",
+    identity="address only",
+    unconfirmed="baud as delivered; form of an addressed answer; numbers of units; form of the identity",
     driver=_driver,
     hail=_hail,
     recognise=_recognise,

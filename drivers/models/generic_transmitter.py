@@ -174,6 +174,10 @@ def _model(name: str, title: str, profile: Profile, quantities: tuple[str, ...])
         units=range(1, 248),
         quantities=quantities,
         span=None,
+        protocol="Modbus RTU and TCP",
+        faults="none known; full scale, an end of the number range and an unknown unit code are suspect",
+        identity="none",
+        unconfirmed="line and address as delivered; that a given label on a given transmitter means this map",
         driver=driver,
         options=Options,
     )

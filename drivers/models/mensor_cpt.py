@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from drivers.exchange import Ask, Outcome, Request
 from drivers.model import Identity, Model
-from drivers.models.answers import LINE_KINDS, identity, told, unanswered
+from drivers.models.answers import LINE_KINDS, identity, one_value, told, unanswered
 from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, Transducer
 from drivers.units import unit as unit_of
@@ -75,13 +75,7 @@ class MensorCpt:
         value = _value(attempt.frame)
         low, high = self._range
         reason = Reason.SATURATED_HIGH if value >= high else Reason.SATURATED_LOW if value <= low else Reason.NONE
-        return RawPoll(
-            channels=self.channels,
-            values=np.array([value]),
-            reasons=np.array([reason], dtype=np.uint8),
-            time_s=attempt.time_s,
-            uncertainty_s=attempt.uncertainty_s,
-        )
+        return one_value(self.channels, attempt, value, reason)
 
 
 def _question(unit: int, name: bytes, pattern: bytes) -> LineRequest:
@@ -131,6 +125,10 @@ MODEL: Final = Model(
     units=range(len(_ADDRESSES)),
     quantities=("pressure",),
     span=None,
+    protocol="ASCII lines",
+    faults="none documented; an end of the range that it tells is suspect",
+    identity="model, serial number, version (`ID?`)",
+    unconfirmed="baud as delivered; form of an error",
     driver=_driver,
     takes=frozenset({"serial_number"}),
     options=Options,

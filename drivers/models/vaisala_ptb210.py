@@ -13,7 +13,7 @@ import numpy as np
 
 from drivers.exchange import Ask, Attempt, Outcome, Request
 from drivers.model import Identity, Model
-from drivers.models.answers import LINE_KINDS, identity, told, unanswered
+from drivers.models.answers import LINE_KINDS, identity, one_value, told, unanswered
 from drivers.reading import Channel, RawPoll, Reason
 from drivers.rig import Bus, Transducer
 from drivers.units import UNITS
@@ -93,13 +93,7 @@ class VaisalaPtb210:
         if attempt.outcome is not Outcome.REPLY:
             return unanswered(self.channels, attempt)
         value, reason = self._graded(attempt)
-        return RawPoll(
-            channels=self.channels,
-            values=np.array([value]),
-            reasons=np.array([reason], dtype=np.uint8),
-            time_s=attempt.time_s,
-            uncertainty_s=attempt.uncertainty_s,
-        )
+        return one_value(self.channels, attempt, value, reason)
 
     def _graded(self, attempt: Attempt) -> tuple[float, Reason]:
         match = _VALUE.fullmatch(attempt.frame)
@@ -149,6 +143,10 @@ MODEL: Final = Model(
     units=range(256),
     quantities=("pressure",),
     span=(5e3, 130e3),
+    protocol="ASCII lines",
+    faults="stars in place of the number",
+    identity="version, serial number (`.?`)",
+    unconfirmed="line as delivered; form of the answer to `.P` (as public programs take it)",
     driver=_driver,
     takes=frozenset({"serial_number"}),
     hail=_hail,

@@ -12,13 +12,21 @@ from drivers.wire.modbus import crc16
 
 READ_COEFFICIENT: Final = 30
 INITIALISE: Final = 48
+CHANGE_ADDRESS: Final = 66
 READ_SERIAL_NUMBER: Final = 69
 READ_FLOAT: Final = 73
 READ_INTEGER: Final = 74
 NOT_INITIALISED: Final = 32
 """Refusal code of everything but F48 after power-up; Modbus answers use the same number."""
 
-_ANSWER_DATA: Final = {READ_COEFFICIENT: 4, INITIALISE: 6, READ_SERIAL_NUMBER: 4, READ_FLOAT: 5, READ_INTEGER: 5}
+_ANSWER_DATA: Final = {
+    READ_COEFFICIENT: 4,
+    INITIALISE: 6,
+    CHANGE_ADDRESS: 1,
+    READ_SERIAL_NUMBER: 4,
+    READ_FLOAT: 5,
+    READ_INTEGER: 5,
+}
 _REFUSAL_BIT: Final = 0x80
 _REFUSAL_SIZE: Final = 5
 
@@ -61,8 +69,9 @@ def keller_request(unit: int, function: int, data: bytes = b"") -> KellerRequest
 
     Args:
         unit: address, 1 to 249 (250 reaches any device that is alone on its line).
-        function: 30, 48, 69, 73 or 74.
-        data: what the function takes: a channel (73, 74) or a coefficient's number (30).
+        function: 30, 48, 66, 69, 73 or 74.
+        data: what the function takes: a channel (73, 74), a coefficient's number (30), or an address (66; 0 asks for
+            the present one).
     """
     head = bytes((unit, function)) + data
     return KellerRequest(unit=unit, frame=head + crc16(head).to_bytes(2, "big"), answer_size=4 + _ANSWER_DATA[function])

@@ -21,6 +21,7 @@ DELAY_NS: Final = 2_000_000
 STREAM_NS: Final = 50_000_000
 REJECTED: Final = b"?\r"
 
+_LETTER: Final = "letter"
 _STREAMING: Final = "@"
 _STOP: Final = re.compile(r"@@[= ]([A-Z])")
 _RENAME: Final = re.compile(r"@[= ]([A-Z@])")
@@ -55,9 +56,8 @@ class Alicat(TextDevice):
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS)
+        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS, settings={_LETTER: chr(ord("A") - 1 + unit)})
         name, words, self._sensor = only(transducers, sensors)
-        self.letter = chr(ord("A") - 1 + unit)
         self.serial_number = str(words.serial_number or zlib.crc32(name.encode()) % 1_000_000)
         columns: Sequence[str] = words.options.get("columns", ())
         self._columns = tuple(columns) or _METER
@@ -66,6 +66,11 @@ class Alicat(TextDevice):
         low, high = words.range or tuple(map(_PSI.to_si, _USUAL_RANGE_PSI))
         self._limits_pa = (low, high)
         self._flags: frozenset[str] = frozenset()
+
+    @property
+    def letter(self) -> str:
+        """Its address."""
+        return self.settings[_LETTER]
 
     def fail(self, *flags: str) -> None:
         """Show these flags (ADC, and it has no values; LCK, HLD ...) until called without any."""
@@ -78,7 +83,7 @@ class Alicat(TextDevice):
         stop = _STOP.fullmatch(line)
         if stop is not None:
             self._stop()
-            self.letter = stop[1]
+            self.settings.put(_LETTER, stop[1])
             return b""
         if not line.startswith(self.letter) or self.state is State.STREAM:
             return b""
@@ -102,7 +107,7 @@ class Alicat(TextDevice):
             self._stream(at_ns, STREAM_NS)
             return b""
         frame = self._frame(at_ns, self.letter)
-        self.letter = letter
+        self.settings.put(_LETTER, letter)
         return frame
 
     def _description(self) -> Sequence[str]:

@@ -62,11 +62,22 @@ class Firmware(Protocol):
         ...
 
 
+class OwnSpeed(Protocol):
+    """Firmware that can be told to run its line at another speed; it counts from its next character on.
+
+    Attributes:
+        baud: the speed that it is set to.
+    """
+
+    @property
+    def baud(self) -> int: ...
+
+
 class ModbusFirmware(Firmware, Protocol):
     """Firmware that can also sit behind a Modbus TCP port."""
 
-    def serve(self, at_ns: int, pdu: bytes) -> bytes | None:
-        """Answer one PDU (function code and data), None for silence."""
+    def serve(self, at_ns: int, pdu: bytes) -> bytes | Reply | None:
+        """Answer one PDU (function code and data), None for silence; as a `Reply` to say when."""
         ...
 
 

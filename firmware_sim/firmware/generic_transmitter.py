@@ -12,10 +12,11 @@ from typing import Final
 from drivers.rig import Bus, Register, Transducer
 from firmware_sim.firmware.firmware import Sensor
 from firmware_sim.firmware.modbus_map import ModbusMap
+from firmware_sim.firmware.settings import Settings
 from firmware_sim.wire import modbus
 
 _BAUDS: Final = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
-_ADDRESS_AT: Final = 0
+_ADDRESS_AT, _BAUD_AT = 0, 1
 _MOST_DECIMALS: Final = 3
 
 
@@ -68,33 +69,37 @@ class GenericTransmitter(ModbusMap):
         self._name, self._words, self._sensors = name, words, sensors
         super().__init__(unit=unit, bus=bus, transducers={}, sensors={})
         baud = _BAUDS.index(bus.baud) if bus.baud in _BAUDS else 3
-        self.settings = {_ADDRESS_AT: unit, 1: baud, **self.layout.settings}
-        self._saved = dict(self.settings)
+        self.settings = Settings({_ADDRESS_AT: unit, _BAUD_AT: baud, **self.layout.settings})
         self._settle()
+
+    @property
+    def baud(self) -> int:
+        """The speed that it is set to."""
+        return _BAUDS[self.settings[_BAUD_AT]]
 
     def reboot(self, at_ns: int) -> None:
         """Lose power and come back with the settings that were saved."""
         super().reboot(at_ns)
-        self.settings = dict(self._saved)
+        self.settings.restore()
         self._settle()
 
     def store(self, request: modbus.Write) -> None:
         """Change one setting, or save all of them."""
         (value,) = request.values
         if request.address == self.layout.save_at:
-            self._saved = dict(self.settings)
+            self.settings.save()
             return
         if request.address not in self.settings:
             raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
         if not self._fits(request.address, value):
             raise modbus.Refusal(modbus.Code.ILLEGAL_VALUE)
-        self.settings[request.address] = value
+        self.settings.try_out(request.address, value)
         self._settle()
 
     def _fits(self, address: int, value: int) -> bool:
         limits = {
             _ADDRESS_AT: range(1, 248),
-            1: range(len(_BAUDS)),
+            _BAUD_AT: range(len(_BAUDS)),
             self.layout.unit_at: self.layout.units,
             self.layout.decimals_at: range(_MOST_DECIMALS + 1),
         }

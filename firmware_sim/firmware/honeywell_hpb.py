@@ -39,15 +39,13 @@ class HoneywellHpb(TextDevice):
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS)
+        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS, settings={"ID": f"{unit:02}", "I": "M2"})
         name, words, self._sensor = only(transducers, sensors)
         low, high = words.range or _USUAL_RANGE_PA
         margin = _MARGIN * (high - low)
         self._limits_pa = (low - margin, high + margin)
         self._full_scale = f"{round(_PSI.from_si(high)):04}psia"
         self.serial_number = str(words.serial_number or f"{zlib.crc32(name.encode()) % 10**8:08}")
-        self._stored = {"ID": f"{unit:02}", "I": "M2"}
-        self._settings = dict(self._stored)
         self._writable = False
         self._streamed = ""
         self._parity_error = False
@@ -61,15 +59,14 @@ class HoneywellHpb(TextDevice):
     @property
     def unit(self) -> int:
         """Its address, 0 when none was assigned."""
-        return int(self._settings["ID"])
+        return int(self.settings["ID"])
 
     def _forget(self) -> None:
         super()._forget()
-        self._settings = dict(self._stored)
         self._writable = False
 
     def _tell(self, at_ns: int) -> tuple[bytes, int]:
-        return self._line(*self._measured(at_ns, self._streamed)), _INTERVALS_NS[self._settings["I"]]
+        return self._line(*self._measured(at_ns, self._streamed)), _INTERVALS_NS[self.settings["I"]]
 
     def _answer(self, at_ns: int, line: str) -> bytes:
         match = _COMMAND.fullmatch(line)
@@ -93,12 +90,12 @@ class HoneywellHpb(TextDevice):
             case "RS":
                 return self._line("RS", "0000")
             case "P1" | "T1":
-                interval_ns = _INTERVALS_NS[self._settings["I"]]
+                interval_ns = _INTERVALS_NS[self.settings["I"]]
                 self._delay_ns = interval_ns - at_ns % interval_ns  # when its next measurement is there
                 return self._line(*self._measured(at_ns, name[0]))
             case "P2" | "T2":
                 self._streamed = name[0]
-                self._stream(at_ns, _INTERVALS_NS[self._settings["I"]])
+                self._stream(at_ns, _INTERVALS_NS[self.settings["I"]])
         return b""
 
     def _measured(self, at_ns: int, quantity: str) -> tuple[str, str]:
@@ -114,8 +111,8 @@ class HoneywellHpb(TextDevice):
 
     def _write(self, name: str, value: str) -> None:
         if name == "SP" and value == "ALL":
-            self._stored = dict(self._settings)
+            self.settings.save()
         elif (name == "ID" and len(value) == 2 and digits(value, 0, 89) is not None) or (
             name == "I" and value in _INTERVALS_NS
         ):
-            self._settings[name] = value
+            self.settings.try_out(name, value)

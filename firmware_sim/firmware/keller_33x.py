@@ -16,6 +16,7 @@ from typing import Final
 from drivers.rig import Bus, Transducer
 from drivers.units import unit as unit_of
 from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.firmware.settings import Settings
 from firmware_sim.wire import keller_bus, modbus
 from firmware_sim.wire.numbers import float32, integer
 
@@ -47,6 +48,8 @@ class IntegerMap(IntEnum):
 
 BOOT_NS: Final = 100_000_000
 """Silence after power-up; our choice, the manual's figure was not at hand."""
+WARM_UP_NS: Final = 200_000_000
+"""How long STAT says power-up mode after that; our choice too."""
 
 _MODBUS: Final = frozenset(
     {
@@ -58,6 +61,7 @@ _MODBUS: Final = frozenset(
 )
 _FIRMWARE: Final = bytes((5, 20, 12, 28))  # class, group, year, week: new enough for NaN and infinities (page 25)
 _BUFFER_LENGTH: Final = 10
+_POWER_UP: Final = 0x80  # in STAT
 _USUAL_RANGE_PA: Final = (0.0, 1e6)
 
 _BAR: Final = unit_of("bar", "pressure")
@@ -68,7 +72,8 @@ _IDENTITY: Final = range(0x0200, 0x0210)
 _IDENTITY_LIMIT: Final = 4
 _ADDRESS_AT: Final = 0x020D
 _COEFFICIENTS: Final = range(0x0300, 0x0500)  # two registers each
-_OFFSET, _GAIN, _MINIMUM, _MAXIMUM = 64, 65, 80, 81
+_OFFSET, _GAIN, _MINIMUM, _MAXIMUM = _KNOWN = 64, 65, 80, 81
+_ADDRESS: Final = -1  # no coefficient has that number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +104,6 @@ class Keller33x:
     ) -> None:
         ((name, words),) = transducers.items()
         number = words.serial_number
-        self.unit = unit
         self.serial_number = (number if isinstance(number, int) else zlib.crc32(name.encode())) & 0xFFFF_FFFF
         self.state = State.UNINITIALISED
         self.integer_map = IntegerMap.SERIES_30
@@ -107,15 +111,23 @@ class Keller33x:
         low, high = words.range or _USUAL_RANGE_PA
         margin = (high - low) / 10
         self._limits_pa = (low - margin, high + margin)
-        self._coefficients = {
-            _OFFSET: 0.0,
-            _GAIN: 1.0,
-            _MINIMUM: _BAR.from_si(low),
-            _MAXIMUM: _BAR.from_si(high),
-        }
+        self.settings: Settings[int, float] = Settings(
+            {
+                _ADDRESS: unit,
+                _OFFSET: 0.0,
+                _GAIN: 1.0,
+                _MINIMUM: _BAR.from_si(low),
+                _MAXIMUM: _BAR.from_si(high),
+            }
+        )
         self._failed: set[Channel] = set()
         self._refusal: int | None = None
-        self._boot_ends_ns = 0
+        self._boot_ends_ns = self._warm_ns = 0
+
+    @property
+    def unit(self) -> int:
+        """Its address."""
+        return int(self.settings[_ADDRESS])
 
     def fail(self, channel: Channel, *, failed: bool = True) -> None:
         """Break a channel (its value is NaN and its STAT bit set) or mend it."""
@@ -136,7 +148,9 @@ class Keller33x:
     def reboot(self, at_ns: int) -> None:
         """Lose power and come back uninitialised."""
         self.state = State.BOOT
+        self.settings.restore()
         self._boot_ends_ns = at_ns + BOOT_NS
+        self._warm_ns = self._boot_ends_ns + WARM_UP_NS
 
     def wake(self, at_ns: int) -> Sequence[Reply]:  # noqa: ARG002
         """Do nothing: it never talks on its own."""
@@ -216,13 +230,14 @@ class Keller33x:
         """Take another address after this answer, and return it; 0 asks which one it has."""
         if unit >= keller_bus.TRANSPARENT:
             raise keller_bus.Refusal(keller_bus.Code.ILLEGAL_CHANNEL)
-        self.unit = unit or self.unit
+        if unit:
+            self.settings.put(_ADDRESS, unit)
         return bytes((self.unit,))
 
     def _coefficient(self, number: int) -> bytes:
-        if number not in self._coefficients:
+        if number not in _KNOWN:
             raise keller_bus.Refusal(keller_bus.Code.ILLEGAL_CHANNEL)
-        return float32(self._coefficients[number])
+        return float32(self.settings[number])
 
     # Modbus
 
@@ -267,9 +282,9 @@ class Keller33x:
         if count % 2:
             raise modbus.Refusal(modbus.Code.ILLEGAL_VALUE)
         numbers = [_coefficient_at(address + at) for at in range(0, count, 2)]
-        if not all(number in self._coefficients for number in numbers):
+        if not all(number in _KNOWN for number in numbers):
             raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
-        return b"".join(float32(self._coefficients[number]) for number in numbers)
+        return b"".join(float32(self.settings[number]) for number in numbers)
 
     def _value_registers(self, at_ns: int, address: int, count: int) -> bytes:
         measured = self._measure(at_ns)
@@ -290,7 +305,7 @@ class Keller33x:
         if request.address == _ADDRESS_AT and len(request.values) == 1:
             if not 1 <= request.values[0] < keller_bus.TRANSPARENT:
                 raise modbus.Refusal(modbus.Code.ILLEGAL_VALUE)
-            self.unit = request.values[0]
+            self.settings.put(_ADDRESS, request.values[0])
             return
         if len(request.values) % 2:
             raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
@@ -301,7 +316,8 @@ class Keller33x:
             raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
         if not all(map(math.isfinite, values)):
             raise modbus.Refusal(modbus.Code.ILLEGAL_VALUE)
-        self._coefficients.update(zip(numbers, values, strict=True))
+        for number, value in zip(numbers, values, strict=True):
+            self.settings.put(number, value)
 
     # The measurement
 
@@ -310,6 +326,7 @@ class Keller33x:
         values = {Channel.P1: self._bar(pressure_pa), Channel.TOB1: _CELSIUS.from_si(temperature_k)}
         values |= dict.fromkeys(self._failed, math.nan)
         status = sum(1 << channel for channel, value in values.items() if not math.isfinite(value))
+        status |= _POWER_UP if at_ns < self._warm_ns else 0
         return _Measured(values=values, status=status)
 
     def _bar(self, pressure_pa: float) -> float:
@@ -318,7 +335,7 @@ class Keller33x:
             return -math.inf
         if pressure_pa > high:
             return math.inf
-        return _BAR.from_si(pressure_pa) * self._coefficients[_GAIN] + self._coefficients[_OFFSET]
+        return _BAR.from_si(pressure_pa) * self.settings[_GAIN] + self.settings[_OFFSET]
 
 
 def _channel(number: int) -> Channel:

@@ -33,22 +33,15 @@ class MensorCpt(TextDevice):
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS)
+        super().__init__(boot_ns=BOOT_NS, settings={"A": _ADDRESSES[unit], "FL": "80"})
         name, words, self._sensor = only(transducers, sensors)
         self.serial_number = str(words.serial_number or zlib.crc32(name.encode()) % 1_000_000)
         self._unit = unit_of(str(words.options.get("unit", "psi")), "pressure")
         self._range_pa = words.range or _RANGE_PA
-        self._stored = {"A": _ADDRESSES[unit], "FL": "80"}
-        self._settings = dict(self._stored)
-
-    def reboot(self, at_ns: int) -> None:
-        """Lose power and come back with what was saved."""
-        super().reboot(at_ns)
-        self._settings = dict(self._stored)
 
     def _answer(self, at_ns: int, line: str) -> bytes:
         match = _COMMAND.fullmatch(line.upper())
-        if match is None or match["to"] not in (self._settings["A"], "*") or self._refusal is not None:
+        if match is None or match["to"] not in (self.settings["A"], "*") or self._refusal is not None:
             return b""
         if match["ask"]:
             return self._tell_of(at_ns, match["name"])
@@ -64,18 +57,18 @@ class MensorCpt(TextDevice):
             case "ID":
                 text = f"ID MENSOR, CPT6010, {self.serial_number}, V1.20"
             case "FL":
-                text = f"FL {self._settings['FL']}"
+                text = f"FL {self.settings['FL']}"
             case _:
                 return b""
-        return f"{self._settings['A']} {text}\r\n".encode("ascii", "replace")
+        return f"{self.settings['A']} {text}\r\n".encode("ascii", "replace")
 
     def _set(self, name: str, value: str) -> bytes:
         if name == "SAVE" and not value:
-            self._stored = dict(self._settings)
+            self.settings.save()
         elif name == "A" and len(value) == 1 and value in _ADDRESSES:
-            self._settings["A"] = value
+            self.settings.try_out("A", value)
         elif name == "FL" and digits(value, 0, 99) is not None:
-            self._settings["FL"] = value
+            self.settings.try_out("FL", value)
         else:
             return b""
         return _READY

@@ -62,14 +62,14 @@ class _RefusalError(Exception):
 
 
 class Mks900(TextDevice):
-    """One transducer. All its settings are kept without power; the line does not follow a change of baud."""
+    """One transducer. All its settings are kept without power; a new address or speed counts after the answer."""
 
     def __init__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS)
+        settings = {"AD": f"{unit:03}", "U": "TORR", "RSD": "ON", "BR": str(bus.baud)}
+        super().__init__(boot_ns=BOOT_NS, settings=settings)
         name, words, self._sensor = only(transducers, sensors)
-        self.unit = unit
         self.serial_number = str(words.serial_number or f"{zlib.crc32(name.encode()) % 10**10:010}")
         self.status = Status.OK
         self._open = ""
@@ -81,15 +81,23 @@ class Mks900(TextDevice):
             "FV": "1.12",
             "HV": "A",
         }
-        self._settings = {"U": "TORR", "RSD": "ON", "BR": str(bus.baud)}
         self._measurements: dict[str, Callable[[int], str]] = {
             "PR1": lambda at_ns: f"{_exponential(self._pressure(at_ns), 2)}",
             "PR4": lambda at_ns: f"{_exponential(self._pressure(at_ns), 3)}",
             "TEM": lambda at_ns: f"{_exponential(_CELSIUS.from_si(self._sensor.read(at_ns)[1]), 2)}",
             "TIM": lambda at_ns: str(at_ns // 3_600_000_000_000),
             "T": lambda _at_ns: self.status,
-            "AD": lambda _at_ns: f"{self.unit:03}",
         }
+
+    @property
+    def unit(self) -> int:
+        """Its address."""
+        return int(self.settings["AD"])
+
+    @property
+    def baud(self) -> int:
+        """The speed that it is set to."""
+        return int(self.settings["BR"])
 
     def fail(self, status: Status) -> None:
         """Break a sensor, or mend all with OK; the pressure goes on to look like one."""
@@ -112,7 +120,7 @@ class Mks900(TextDevice):
         match = _COMMAND.fullmatch(line)
         if match is None or int(match[1]) not in (self.unit, EVERYBODY, NOBODY):
             return b""
-        unit, delayed = self.unit, self._settings["RSD"] == "ON"
+        unit, delayed = self.unit, self.settings["RSD"] == "ON"
         text = self._outcome(at_ns, match[2], None if match[3] else match[4])
         if int(match[1]) == NOBODY:
             return b""
@@ -131,10 +139,9 @@ class Mks900(TextDevice):
     def _read(self, at_ns: int, name: str) -> str:
         if name in self._measurements:
             return self._measurements[name](at_ns)
-        stored = self._settings.get(name) or self._constants.get(name)
-        if stored is None:
+        if name not in self.settings and name not in self._constants:
             raise _RefusalError(Nak.UNKNOWN)
-        return stored
+        return self.settings[name] if name in self.settings else self._constants[name]
 
     def _write(self, name: str, value: str) -> str:
         """Store a value; a new address counts from the next command on."""
@@ -143,17 +150,16 @@ class Mks900(TextDevice):
             unit = digits(value, 1, 253)
             if unit is None:
                 raise _RefusalError(Nak.OUT_OF_RANGE if value.isdigit() else Nak.BAD_ARGUMENT)
-            self.unit = unit
+            value = f"{unit:03}"
         elif choices is None:
             raise _RefusalError(Nak.LOCKED if name in self._constants | self._measurements else Nak.UNKNOWN)
         elif value not in choices:
             raise _RefusalError(Nak.BAD_ARGUMENT)
-        else:
-            self._settings[name] = value
+        self.settings.put(name, value)
         return value
 
     def _pressure(self, at_ns: int) -> float:
-        return _UNITS[self._settings["U"]].from_si(max(self._sensor.read(at_ns)[0], _LOWEST_PA))
+        return _UNITS[self.settings["U"]].from_si(max(self._sensor.read(at_ns)[0], _LOWEST_PA))
 
 
 def _exponential(value: float, decimals: int) -> str:

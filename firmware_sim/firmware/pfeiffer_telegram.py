@@ -60,12 +60,13 @@ class PfeifferTelegram(TextDevice):
         transducers: Mapping[str, Transducer],
         sensors: Mapping[str, Sensor],
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS, delay_ns=DELAY_NS)
+        super().__init__(
+            boot_ns=BOOT_NS, delay_ns=DELAY_NS, settings={str(_SETPOINT_AT): "001", str(_CORRECTION_AT): "000100"}
+        )
         _, _, self._sensor = only(transducers, sensors)
         self.unit = unit
         self.fault = Fault.NONE
         self._constants = {312: "010400", 349: "    A3"}
-        self._settings = {_SETPOINT_AT: "001", _CORRECTION_AT: "000100"}
 
     def fail(self, fault: Fault) -> None:
         """Break the gauge, or mend it with NONE; its pressure goes on to look like one."""
@@ -88,8 +89,10 @@ class PfeifferTelegram(TextDevice):
                 return pfeiffer.expo(_HPA.from_si(self._pressure_pa(at_ns)))
             case 303:
                 return self.fault
-        stored = self._settings | self._constants
-        return stored.get(telegram.parameter, Refusal.NO_PARAMETER)
+        at = telegram.parameter
+        if str(at) in self.settings:
+            return self.settings[str(at)]
+        return self._constants.get(at, Refusal.NO_PARAMETER)
 
     def _pressure_pa(self, at_ns: int) -> float:
         low, high = RANGE_PA
@@ -100,10 +103,10 @@ class PfeifferTelegram(TextDevice):
         at, data = telegram.parameter, telegram.data
         if at in self._constants or at in (_PRESSURE_AT, _FAULT_AT):
             return Refusal.NOT_ALLOWED
-        if at not in self._settings:
+        if str(at) not in self.settings:
             return Refusal.NO_PARAMETER
         fits = data in _SETPOINTS if at == _SETPOINT_AT else len(data) == 6 and digits(data, 20, 800) is not None
         if not fits:
             return Refusal.OUT_OF_RANGE
-        self._settings[at] = data
+        self.settings.put(str(at), data)
         return data

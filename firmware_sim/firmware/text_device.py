@@ -1,12 +1,14 @@
-"""What twins that are asked in lines of text have in common: booting, cutting, refusing, talking on their own."""
+"""What twins asked in lines of text have in common: booting, settings, cutting, refusing, talking on their own."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Final
 
 from drivers.rig import Transducer
 from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.firmware.settings import Settings
 from firmware_sim.wire.ascii import Lines
 
 _LINE_LIMIT: Final = 80
@@ -26,13 +28,15 @@ class TextDevice(ABC):
     Args:
         boot_ns: silence after power-up.
         delay_ns: from the end of a command to its answer.
+        settings: as they are when it leaves the factory or comes from the rig file.
     """
 
     silence_framed = False
     addresses: frozenset[int] | None = None
 
-    def __init__(self, *, boot_ns: int, delay_ns: int = 0) -> None:
+    def __init__(self, *, boot_ns: int, delay_ns: int = 0, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.state = State.RUN
+        self.settings = Settings(settings)
         self.wakes_at_ns: int | None = None
         self._boot_ns = boot_ns
         self._delay_ns = delay_ns
@@ -72,6 +76,7 @@ class TextDevice(ABC):
     def reboot(self, at_ns: int) -> None:
         """Lose power and come back; what is non-volatile stays."""
         self._forget()
+        self.settings.restore()
         self.state = State.BOOT
         self.wakes_at_ns = at_ns + self._boot_ns
 

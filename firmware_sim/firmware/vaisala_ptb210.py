@@ -31,23 +31,22 @@ class VaisalaPtb210(TextDevice):
     def __init__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
     ) -> None:
-        super().__init__(boot_ns=BOOT_NS)
         name, words, self._sensor = only(transducers, sensors)
         self.serial_number = str(words.serial_number or f"N{zlib.crc32(name.encode()) % 10_000_000:07}")
         low, high = words.range or RANGE_PA
         limits = {"PMIN": f"{_HPA.from_si(low):.0f}", "PMAX": f"{_HPA.from_si(high):.0f}"}
-        self._stored = {"ID": str(unit), "BAUD": str(bus.baud), "MPM": "60", "AVRG": "0", **limits}
-        self._active = dict(self._stored)
+        settings = {"ID": str(unit), "BAUD": str(bus.baud), "MPM": "60", "AVRG": "0", **limits}
+        super().__init__(boot_ns=BOOT_NS, settings=settings)
         self._failed = False
 
     def fail(self, *, failed: bool = True) -> None:
         """Break the sensing element (stars), or mend it."""
         self._failed = failed
 
-    def reboot(self, at_ns: int) -> None:
-        """Lose power and come back with the settings as they were stored last."""
-        super().reboot(at_ns)
-        self._active = dict(self._stored)
+    @property
+    def baud(self) -> int:
+        """The speed that it was set to when it started."""
+        return int(self.settings["BAUD"])
 
     def _cut(self, data: bytes) -> Iterator[str]:
         for _, line in self._lines.feed(data):
@@ -55,13 +54,13 @@ class VaisalaPtb210(TextDevice):
                 yield line
 
     def _tell(self, at_ns: int) -> tuple[bytes, int]:
-        return self._reading(at_ns), _MINUTE_NS // int(self._active["MPM"])
+        return self._reading(at_ns), _MINUTE_NS // int(self.settings["MPM"])
 
     def _answer(self, at_ns: int, line: str) -> bytes:
         if self.state is State.STREAM:
             self._stop()
         match = _COMMAND.fullmatch(line)
-        if match is None or match["id"] not in ("", self._active["ID"]) or self._refusal is not None:
+        if match is None or match["id"] not in ("", self.settings["ID"]) or self._refusal is not None:
             return b""
         match match["name"], match["value"]:
             case "P", None:
@@ -69,7 +68,7 @@ class VaisalaPtb210(TextDevice):
             case "?", None:
                 return self._page()
             case "BP", None:
-                self._stream(at_ns, _MINUTE_NS // int(self._active["MPM"]))
+                self._stream(at_ns, _MINUTE_NS // int(self.settings["MPM"]))
             case "RESET", None:
                 self.reboot(at_ns)
             case name, str(value):
@@ -78,24 +77,24 @@ class VaisalaPtb210(TextDevice):
 
     def _store(self, name: str, value: str) -> None:
         if (name == "ID" and 1 <= len(value) <= 15) or (name in _LIMITS and digits(value, *_LIMITS[name]) is not None):
-            self._stored[name] = value
+            self.settings.store(name, value)
 
     def _reading(self, at_ns: int) -> bytes:
         value = _HPA.from_si(self._sensor.read(at_ns)[0])
-        there = not self._failed and float(self._active["PMIN"]) <= value <= float(self._active["PMAX"])
+        there = not self._failed and float(self.settings["PMIN"]) <= value <= float(self.settings["PMAX"])
         return f"{value:7.2f}\r\n".encode() if there else f"{_STARS}\r\n".encode()
 
     def _page(self) -> bytes:
         lines = (
             "PTB210 Ver 2.0",
             "CAL DATE       :2017-08-15",
-            f"ID CODE        :{self._active['ID']}",
+            f"ID CODE        :{self.settings['ID']}",
             f"SERIAL NUMBER  :{self.serial_number}",
             "MULTIPOINT CORR:ON",
-            f"MEAS PER MINUTE:{self._active['MPM']:>6}",
-            f"AVERAGING      :{self._active['AVRG']:>6}",
+            f"MEAS PER MINUTE:{self.settings['MPM']:>6}",
+            f"AVERAGING      :{self.settings['AVRG']:>6}",
             "PRESSURE UNIT  : hPa",
-            f"Pressure Min...Max:{self._active['PMIN']:>6}{self._active['PMAX']:>6}",
+            f"Pressure Min...Max:{self.settings['PMIN']:>6}{self.settings['PMAX']:>6}",
             "LOW CURRENT MODE",
             "RS485 RESISTOR OFF",
         )

@@ -12,6 +12,7 @@ from typing import Final
 from drivers.rig import Bus, Transducer
 from drivers.units import unit as unit_of
 from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.firmware.settings import Settings
 from firmware_sim.wire import vaisala_form
 from firmware_sim.wire.ascii import Lines
 from firmware_sim.wire.vaisala_form import Quantity
@@ -58,15 +59,13 @@ class VaisalaPtb330:
         number = zlib.crc32(name.encode()) % 10_000_000
         self.serial_number = str(words.serial_number or f"A{number:07}")
         # A number other than 0 means RS-485 with several units, which works in POLL mode only (page 101).
-        self._start = Mode.POLL if unit else Mode.STOP
-        self.mode = self._start
+        start = Mode.POLL if unit else Mode.STOP
+        self.settings = Settings({"SMODE": start.value, "INTV": "1 s", "ADDR": str(unit), "SDELAY": "0"})
+        self.mode = start
         self.wakes_at_ns: int | None = None
         self._sensor = sensors[name]
         self._range_pa = words.range or RANGE_PA
         self._line_settings = f"{bus.baud} {bus.format[1]} {bus.format[0]} {bus.format[2]}"
-        self._address = unit
-        self._interval = (1, "s")
-        self._answer_delay = 0  # 10 ms
         self._lines = Lines(limit=_LINE_LIMIT)
         self._failed = False
         self._refused = False
@@ -112,6 +111,7 @@ class VaisalaPtb330:
     def reboot(self, at_ns: int) -> None:
         """Lose power and come back with echo on and the default format."""
         self._power_up(at_ns)
+        self.settings.restore()
         self.mode = Mode.BOOT
         self.wakes_at_ns = at_ns + BOOT_NS
 
@@ -122,7 +122,7 @@ class VaisalaPtb330:
         if self.mode is Mode.RUN:
             self.wakes_at_ns = at_ns + self._interval_ns()
             return (Reply(data=self._message(at_ns)),)
-        self.mode = self._start
+        self.mode = Mode(self.settings["SMODE"])
         self.wakes_at_ns = at_ns + self._interval_ns() if self.mode is Mode.RUN else None
         return (Reply(data=b"\r\n>"),) if self.mode is Mode.STOP else ()
 
@@ -137,7 +137,7 @@ class VaisalaPtb330:
                 replies.append(Reply(data=piece.replace(b"\r", b"\r\n")))
             answer = b"" if line is None else self._answer(at_ns, line)
             if answer:
-                replies.append(Reply(data=answer, delay_ns=self._answer_delay * 10_000_000))
+                replies.append(Reply(data=answer, delay_ns=int(self.settings["SDELAY"]) * 10_000_000))
         return replies
 
     def _answer(self, at_ns: int, line: str) -> bytes:
@@ -154,7 +154,7 @@ class VaisalaPtb330:
     def _listens(self, name: str, argument: str) -> bool:
         if self.mode is Mode.RUN:
             return name == "S"
-        addressed = argument == str(self._address)
+        addressed = argument == self.settings["ADDR"]
         if self.mode is Mode.POLL:
             return name == "??" or (name in {"SEND", "OPEN"} and addressed)
         return name != "SEND" or not argument or addressed
@@ -185,7 +185,7 @@ class VaisalaPtb330:
         pressure, temperature = self._measure(at_ns)
         average = Quantity(value=pressure, unit="hPa", length=(4, 2))
         fields = {
-            "ADDR": f"{self._address:>3}",
+            "ADDR": f"{self.settings['ADDR']:>3}",
             "ERR": f"{pressure is None:<3d}",  # a digit for each of up to three transducers, filled with spaces
             "MCTR": str(self._counter),
             "PSTAB": "OK",
@@ -210,8 +210,8 @@ class VaisalaPtb330:
     # Settings
 
     def _interval_ns(self) -> int:
-        number, unit = self._interval
-        return max(number * _INTERVALS_S[unit], 1) * _SECOND_NS  # 0 is as fast as it measures
+        number, unit = self.settings["INTV"].split()
+        return max(int(number) * _INTERVALS_S[unit], 1) * _SECOND_NS  # 0 is as fast as it measures
 
     def _set_form(self, _at_ns: int, argument: str) -> bytes:
         if not argument:
@@ -231,34 +231,34 @@ class VaisalaPtb330:
 
     def _set_start(self, _at_ns: int, argument: str) -> bytes:
         if argument:
-            self._start = Mode(_choice(argument.upper(), (Mode.STOP, Mode.RUN, Mode.POLL)))
+            self.settings.put("SMODE", _choice(argument.upper(), (Mode.STOP, Mode.RUN, Mode.POLL)))
         return _line(self._start_line())
 
     def _set_interval(self, _at_ns: int, argument: str) -> bytes:
         number, _, unit = argument.partition(" ")
         if number:
-            chosen = _choice(unit.strip().lower(), tuple(_INTERVALS_S)) if unit else self._interval[1]
-            self._interval = (_number(number, 255), chosen)
+            chosen = _choice(unit.strip().lower(), tuple(_INTERVALS_S)) if unit else self.settings["INTV"].split()[1]
+            self.settings.put("INTV", f"{_number(number, 255)} {chosen}")
         return _line(self._interval_line())
 
     def _set_address(self, _at_ns: int, argument: str) -> bytes:
         if argument:
-            self._address = _number(argument, 255)
+            self.settings.put("ADDR", str(_number(argument, 255)))
         return _line(self._address_line())
 
     def _set_delay(self, _at_ns: int, argument: str) -> bytes:
         if argument:
-            self._answer_delay = _number(argument, 254)
-        return _line(_setting("Serial delay", self._answer_delay))  # label: our words
+            self.settings.put("SDELAY", str(_number(argument, 254)))
+        return _line(_setting("Serial delay", self.settings["SDELAY"]))  # label: our words
 
     def _open(self, _at_ns: int, argument: str) -> bytes:
-        if argument != str(self._address):
+        if argument != self.settings["ADDR"]:
             return b""
         self.mode = Mode.STOP
-        return _line(f"PTB330: {self._address} line opened for operator commands")
+        return _line(f"PTB330: {self.settings['ADDR']} line opened for operator commands")
 
     def _close(self, _at_ns: int, _argument: str) -> bytes:
-        if self._start is Mode.POLL:
+        if self.settings["SMODE"] == Mode.POLL:
             self.mode = Mode.POLL
         return _line("line closed")
 
@@ -291,13 +291,13 @@ class VaisalaPtb330:
         return _setting("Output format", self._form_text)
 
     def _start_line(self) -> str:
-        return _setting("Start mode", self._start)
+        return _setting("Start mode", self.settings["SMODE"])
 
     def _interval_line(self) -> str:
-        return _setting("Output interval", "{} {}".format(*self._interval))
+        return _setting("Output interval", self.settings["INTV"])
 
     def _address_line(self) -> str:
-        return _setting("Address", self._address)
+        return _setting("Address", self.settings["ADDR"])
 
     def _echo_line(self) -> str:
         return _setting("Echo", "ON" if self._echo else "OFF")

@@ -11,6 +11,7 @@ from typing import Final
 from drivers.rig import Bus, Transducer
 from firmware_sim.firmware.current_loop import Loop, LoopFailure
 from firmware_sim.firmware.firmware import Reply, Sensor
+from firmware_sim.firmware.settings import Settings
 from firmware_sim.wire import modbus
 
 
@@ -47,7 +48,7 @@ _FUNCTIONS: Final = frozenset(
 
 
 class Waveshare8ch:
-    """One module. Address, input types and serial settings are kept without power; the line does not follow them."""
+    """One module. Address, input types and serial settings are kept without power, and count after the answer."""
 
     silence_framed = True
     wakes_at_ns: int | None = None
@@ -55,16 +56,26 @@ class Waveshare8ch:
     def __init__(
         self, *, unit: int, bus: Bus, transducers: Mapping[str, Transducer], sensors: Mapping[str, Sensor]
     ) -> None:
-        self.unit = unit
         self._loops = {words.channel: Loop(name, words, sensors[name], CHANNELS) for name, words in transducers.items()}
         if len(self._loops) != len(transducers):
             raise ValueError(f"unit {unit}: two of {', '.join(transducers)} are on the same channel")
         baud = _BAUDS.index(bus.baud) if bus.baud in _BAUDS else _BAUDS.index(9600)
-        self._settings = {_TYPES_AT + at: int(InputType.MA_0_20) for at in range(8)}
-        self._settings |= {_SERIAL_AT: _PARITIES.index(bus.format[1]) << 8 | baud, _VERSION_AT: _VERSION}
+        serial = _PARITIES.index(bus.format[1]) << 8 | baud
+        types = {_TYPES_AT + at: int(InputType.MA_0_20) for at in range(8)}
+        self.settings = Settings({**types, _SERIAL_AT: serial, _ADDRESS_AT: unit, _VERSION_AT: _VERSION})
         self._failures: dict[int, LoopFailure] = {}
         self._refusal: int | None = None
         self._ready_ns = 0
+
+    @property
+    def unit(self) -> int:
+        """Its address."""
+        return self.settings[_ADDRESS_AT]
+
+    @property
+    def baud(self) -> int:
+        """The speed that it is set to."""
+        return _BAUDS[self.settings[_SERIAL_AT] & 0xFF]
 
     @property
     def addresses(self) -> frozenset[int]:
@@ -129,7 +140,7 @@ class Waveshare8ch:
         """
         counts = round(self._current_a(at_ns, channel) * 1e6 / _FULL_SCALE_UA * _FULL_SCALE_COUNTS)
         current_ua = round(counts * _FULL_SCALE_UA / _FULL_SCALE_COUNTS)
-        match InputType(self._settings[_TYPES_AT + channel - 1]):
+        match InputType(self.settings[_TYPES_AT + channel - 1]):
             case InputType.MA_0_20:
                 return current_ua
             case InputType.MA_4_20:  # hides everything below 4 mA
@@ -145,18 +156,17 @@ class Waveshare8ch:
         return self._loops[channel].current_a(at_ns) if channel in self._loops else 0.0
 
     def _stored(self, request: modbus.Read) -> bytes:
-        stored = self._settings | {_ADDRESS_AT: self.unit}
         addresses = range(request.address, request.address + request.count)
-        if not all(address in stored for address in addresses):
+        if not all(address in self.settings for address in addresses):
             raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
-        return b"".join(stored[address].to_bytes(2, "big") for address in addresses)
+        return b"".join(self.settings[address].to_bytes(2, "big") for address in addresses)
 
     def _store(self, request: modbus.Write) -> None:
         stores = dict(enumerate(request.values, request.address))
         for address, value in stores.items():
             _check(address, value)
-        self.unit = stores.pop(_ADDRESS_AT, self.unit)
-        self._settings |= stores
+        for address, value in stores.items():
+            self.settings.put(address, value)
 
 
 def _check(address: int, value: int) -> None:

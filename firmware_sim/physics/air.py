@@ -1,29 +1,24 @@
 """The station's air in time: moles of each gas and temperature of each segment, advanced from event to event.
 
-Steps end on a fixed grid, at events, and where something moves fast; they never depend on when anybody looks. So any
-moment can be asked, in any order, and the same seed and events give the same answer.
+Steps end on a fixed grid, at events, and as soon as their error would be more than is tolerated; they never depend on
+when anybody looks. So any moment can be asked, in any order, and the same seed and events give the same answer.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from firmware_sim.physics.climate import Climate, Temperatures
+from firmware_sim.physics.climate import KNOT_S, Climate, Temperatures
 from firmware_sim.physics.gas import GAS_CONSTANT, GASES, Array
-from firmware_sim.physics.network import Arrangement, Network, Rates
-from firmware_sim.physics.setting import Passage, Setting
-
-SECOND_NS: Final = 1_000_000_000
+from firmware_sim.physics.network import Arrangement, Network
+from firmware_sim.physics.setting import Setting
+from firmware_sim.physics.stride import LANDED, SECOND_NS, Start, Stride, stride
 
 _CABIN_SHARES: Final = (0.778, 0.209, 0.004, 0.009)  # of GASES in cabin air; the water is a dew point of 6 C
-_FINE: Final = 0.05  # a step is at most so much of the time in which something decays
-_MIXED: Final = 0.7  # and at most so much of the time in which ventilation mixes the smallest segment
-_LONGEST_NS: Final = 60 * SECOND_NS
-_SHORTEST_NS: Final = 1_000_000
-_EQUAL_PA: Final = 1.0  # what an equalisation valve leaves is gone in seconds; see `_valves_done`
+_KNOT_NS: Final = round(KNOT_S) * SECOND_NS
 _KEPT: Final = 1024
 _CHECKPOINT_NS: Final = 3600 * SECOND_NS
 
@@ -39,11 +34,27 @@ class Refill:
     pressure_pa: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alter:
+    """An event that changes a segment's air by decree; where open hatches join it to others, they share at once.
+
+    Attributes:
+        temperature_k: of its air, which then settles to its surroundings again; None for as it is.
+        pressure_pa: by more or less of the same mixture; None for what temperature and partial pressures make it.
+        partial_pa: gas -> its partial pressure, for those of `GASES` that change.
+    """
+
+    segment: str
+    temperature_k: float | None = None
+    pressure_pa: float | None = None
+    partial_pa: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Event:
     at_ns: int
     number: int
-    happens: Change | Refill = field(compare=False)
+    happens: Change | Refill | Alter = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +62,19 @@ class _Moment:
     """Everything that the future depends on, before the events of that very moment. Nothing in it changes any more.
 
     Attributes:
-        state: moles of each gas, then K above what the air settles to, [segments, gases + 1].
+        state: moles of each gas, then moles times temperature in mol K, [segments, gases + 1].
+        equal: hatches that are shut, but let air past and have nothing left to equalise.
         lost, added: since the start, mol [gases].
+        pace_s: how long the next step may be for its error, as far as the last one tells.
     """
 
     at_ns: int
     state: Array
     setting: Setting
+    equal: frozenset[str]
     lost: Array
     added: Array
+    pace_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +106,7 @@ class Air:
         temperature_k: of all segments at time 0.
         climate: how temperatures move.
         seed: of the course of the temperatures.
-        step_s: the grid.
+        step_s: the grid; no step is longer.
     """
 
     def __init__(
@@ -103,7 +118,7 @@ class Air:
         temperature_k: float,
         climate: Climate,
         seed: int,
-        step_s: float = 20.0,
+        step_s: float = 300.0,
     ) -> None:
         self._network = network
         self._setting = setting
@@ -114,12 +129,11 @@ class Air:
         self._events: list[_Event] = []
         self._spans: list[_Span] = []
         self._ends_ns: list[int] = []
-        self._arranged: tuple[Setting, tuple[bool, ...], Arrangement] | None = None
-        self._rates: tuple[Array, Arrangement, Rates] | None = None
+        self._arranged: tuple[Setting, frozenset[str], tuple[bool, ...], Arrangement] | None = None
         self._checkpoints = [self._begin(0)]
         self._front = self._checkpoints[0]
 
-    def happen(self, at_ns: int, event: Change | Refill) -> None:
+    def happen(self, at_ns: int, event: Change | Refill | Alter) -> None:
         """Let something happen at a moment, which may be past, and even before time 0."""
         insort(self._events, _Event(at_ns, len(self._events), event))
         if at_ns < self._checkpoints[0].at_ns:
@@ -145,6 +159,14 @@ class Air:
         span, u = self._span(at_ns)
         moles: Array = ((1 - u) * span.first + u * span.last)[:, : len(GASES)]
         return moles
+
+    def setting(self, at_ns: int) -> Setting:
+        """Return how the station is set up to and including a moment, without the events of that very moment."""
+        span, _ = self._span(at_ns)
+        setting = span.before.setting
+        for event in self._events_of(span.start_ns):
+            setting = setting if isinstance(event, Refill | Alter) else event(setting)
+        return setting
 
     def balance(self, at_ns: int) -> tuple[Array, Array, Array]:
         """Return the whole station's (content, lost since the start, added since the start), mol [gases].
@@ -200,90 +222,128 @@ class Air:
         moles = self._pressure_pa * self._network.volume_m3 / (GAS_CONSTANT * temperature)
         state = np.zeros((len(moles), len(GASES) + 1))
         state[:, : len(GASES)] = moles[:, None] * np.array(_CABIN_SHARES)
+        state[:, len(GASES)] = moles * temperature
         none = np.zeros(len(GASES))
-        return _Moment(at_ns=at_ns, state=state, setting=self._setting, lost=none, added=none)
+        return _Moment(
+            at_ns=at_ns,
+            state=state,
+            setting=self._setting,
+            equal=frozenset(),
+            lost=none,
+            added=none,
+            pace_s=self._step_ns / SECOND_NS,
+        )
 
     def _advance(self) -> None:
         """Do the next step."""
         before = self._front
-        start_ns = before.at_ns
-        surroundings = self._temperatures.at(start_ns / SECOND_NS)
-        state, setting, added = self._happened(before, surroundings)
-        arrangement = self._arrangement(setting, start_ns)
-        rates = self._known_rates(state, arrangement, surroundings)
-        span_ns = self._span_ns(start_ns, setting, max(rates.speed / _FINE, arrangement.exchange_per_s / _MIXED))
-        end_ns = start_ns + span_ns
-        span_s = span_ns / SECOND_NS
-        halfway = self._temperatures.at((start_ns + span_ns / 2) / SECOND_NS)
-        then = self._temperatures.at(end_ns / SECOND_NS)
-        second = arrangement.rates(state + span_s / 2 * rates.change, halfway)
-        third = arrangement.rates(state + span_s / 2 * second.change, halfway)
-        fourth = arrangement.rates(state + span_s * third.change, then)
-        sixth = span_s / 6
-        last = state + sixth * (rates.change + 2 * (second.change + third.change) + fourth.change)
-        lost = before.lost + sixth * (rates.lost + 2 * (second.lost + third.lost) + fourth.lost)
-        arrangement.level(last, then)
-        after = arrangement.rates(last, then)
-        per_s = (then - surroundings) / span_s
-        ends = (arrangement.slope(rates, per_s), arrangement.slope(after, per_s))
-        rows = self._rows(rates, after, ends, (start_ns, end_ns))
-        self._rates = (last, arrangement, after)
-        self._spans.append(_Span(before=before, start_ns=start_ns, end_ns=end_ns, first=state, last=last, rows=rows))
+        start, setting, equal, added = self._start(before)
+        done = stride(start, pace_s=before.pace_s, longest_ns=self._longest_ns(before.at_ns, setting))
+        end_ns = before.at_ns + done.span_ns
+        rows = self._rows(start, done, end_ns)
+        self._spans.append(
+            _Span(before=before, start_ns=before.at_ns, end_ns=end_ns, first=start.state, last=done.state, rows=rows)
+        )
         self._ends_ns.append(end_ns)
-        setting, settled = self._valves_done(setting, after.pressure_pa, last, end_ns)
-        added = added + span_s * rates.added
-        self._front = _Moment(at_ns=end_ns, state=settled, setting=setting, lost=lost, added=added)
+        self._front = _Moment(
+            at_ns=end_ns,
+            state=done.state,
+            setting=setting,
+            equal=equal,
+            lost=done.lost,
+            added=added + done.span_ns / SECOND_NS * start.arrangement.added,
+            pace_s=done.pace_s,
+        )
         if end_ns // _CHECKPOINT_NS > self._checkpoints[-1].at_ns // _CHECKPOINT_NS:
             self._checkpoints.append(self._front)
         if len(self._spans) > 2 * _KEPT:
             del self._spans[:_KEPT], self._ends_ns[:_KEPT]
 
-    def _happened(self, before: _Moment, surroundings: Array) -> tuple[Array, Setting, Array]:
-        """Return (state, setting, added) after the events of a moment."""
+    def _start(self, before: _Moment) -> tuple[Start, Setting, frozenset[str], Array]:
+        """Let happen what happens at a moment, then join and part what its passages no longer hold apart or even."""
+        course = self._temperatures.course(before.at_ns / SECOND_NS)
+        surroundings = course(before.at_ns / SECOND_NS)
+        state, setting, equal, added = self._happened(before, surroundings[0])
+        arrangement = self._arrangement(setting, equal, before.at_ns)
+        rates = arrangement.rates(state, *surroundings)
+        while arrangement.passages:
+            slack = arrangement.slack(state, rates)
+            turned = {name for name, left in zip(arrangement.passages, slack, strict=True) if left <= LANDED}
+            if not turned:
+                break
+            equal = equal ^ turned
+            arrangement = self._arrangement(setting, equal, before.at_ns)
+            state = state.copy()
+            arrangement.equalise(state)
+            rates = arrangement.rates(state, *surroundings)
+        start = Start(
+            at_ns=before.at_ns, state=state, lost=before.lost, arrangement=arrangement, rates=rates, course=course
+        )
+        return start, setting, equal, added
+
+    def _happened(self, before: _Moment, surroundings: Array) -> tuple[Array, Setting, frozenset[str], Array]:
+        """Return (state, setting, equal, added) after the events of a moment."""
         state, setting, added = before.state, before.setting, before.added
-        place = bisect_left(self._events, before.at_ns, key=lambda event: event.at_ns)
-        events = [event.happens for event in self._events[place:] if event.at_ns == before.at_ns]
+        events = self._events_of(before.at_ns)
         if not events:
-            return state, setting, added
+            return state, setting, before.equal, added
         state = state.copy()
-        if before.at_ns > self._checkpoints[0].at_ns:
-            # Within a body pressures are uneven by what the last step's warmth did; no closing hatch may catch that.
-            self._arrangement(setting, before.at_ns).equalise(state, surroundings)
         for event in events:
             if isinstance(event, Refill):
                 added = added + self._refill(state, event, surroundings)
+            elif isinstance(event, Alter):
+                added = added + self._alter(state, event)
             else:
                 setting = event(setting)
-        self._arrangement(setting, before.at_ns).equalise(state, surroundings)
-        return state, setting, added
+        equal = frozenset(
+            name
+            for name in before.equal
+            if setting.passages.get(name) is before.setting.passages.get(name)
+            and setting.area_m2(name) == before.setting.area_m2(name)
+        )
+        self._arrangement(setting, equal, before.at_ns).equalise(state)
+        return state, setting, equal, added
+
+    def _events_of(self, at_ns: int) -> list[Change | Refill | Alter]:
+        place = bisect_left(self._events, at_ns, key=lambda event: event.at_ns)
+        return [event.happens for event in self._events[place:] if event.at_ns == at_ns]
 
     def _refill(self, state: Array, refill: Refill, surroundings: Array) -> Array:
         place = self._network.segments.index(refill.segment)
         moles = refill.pressure_pa * self._network.volume_m3[place] / (GAS_CONSTANT * surroundings[place])
         there = state[place, : len(GASES)].copy()
         state[place, : len(GASES)] = moles * np.array(_CABIN_SHARES)
-        state[place, len(GASES)] = 0.0
+        state[place, len(GASES)] = moles * surroundings[place]
         more: Array = state[place, : len(GASES)] - there
         return more
 
-    def _arrangement(self, setting: Setting, at_ns: int) -> Arrangement:
+    def _alter(self, state: Array, alter: Alter) -> Array:
+        place = self._network.segments.index(alter.segment)
+        gas = state[place, : len(GASES)]
+        there = gas.copy()
+        temperature_k = alter.temperature_k or state[place, len(GASES)] / gas.sum()
+        moles_per_pa = self._network.volume_m3[place] / (GAS_CONSTANT * temperature_k)
+        for name, partial_pa in alter.partial_pa.items():
+            gas[GASES.index(name)] = partial_pa * moles_per_pa
+        if alter.pressure_pa is not None:
+            gas *= alter.pressure_pa * moles_per_pa / gas.sum()
+        state[place, len(GASES)] = gas.sum() * temperature_k
+        more: Array = gas - there
+        return more
+
+    def _arrangement(self, setting: Setting, equal: frozenset[str], at_ns: int) -> Arrangement:
         on = tuple(machine.on(at_ns) for machine in setting.machines.values())
         known = self._arranged
-        if known is None or known[0] is not setting or known[1] != on:
-            known = self._arranged = setting, on, Arrangement(self._network, setting, at_ns, self._settle_s)
-        return known[2]
+        if known is None or known[0] is not setting or known[1:3] != (equal, on):
+            arrangement = Arrangement(self._network, setting, equal, at_ns, self._settle_s)
+            known = self._arranged = setting, equal, on, arrangement
+        return known[3]
 
-    def _known_rates(self, state: Array, arrangement: Arrangement, surroundings: Array) -> Rates:
-        if self._rates is not None and self._rates[0] is state and self._rates[1] is arrangement:
-            return self._rates[2]
-        return arrangement.rates(state, surroundings)
-
-    def _span_ns(self, at_ns: int, setting: Setting, speed: float) -> int:
-        """Return how long the next step is, of which there must be at least `speed` in a second."""
-        longest_ns = min(_LONGEST_NS, self._step_ns)
-        if speed * longest_ns > SECOND_NS:
-            longest_ns = max(int(SECOND_NS / speed), _SHORTEST_NS)
-        next_ns = min(at_ns + longest_ns, (at_ns // self._step_ns + 1) * self._step_ns)
+    def _longest_ns(self, at_ns: int, setting: Setting) -> int:
+        """Return how long the next step may be at most: to the grid, to a turn of the weather, to what happens next."""
+        next_ns = (at_ns // self._step_ns + 1) * self._step_ns
+        if self._temperatures.turning:
+            next_ns = min(next_ns, (at_ns // _KNOT_NS + 1) * _KNOT_NS)
         place = bisect_right(self._events, at_ns, key=lambda event: event.at_ns)
         if place < len(self._events):
             next_ns = min(next_ns, self._events[place].at_ns)
@@ -293,40 +353,20 @@ class Air:
                 next_ns = min(next_ns, switch_ns)
         return next_ns - at_ns
 
-    def _rows(
-        self,
-        start: Rates,
-        end: Rates,
-        slopes: tuple[tuple[Array, Array], tuple[Array, Array]],
-        times_ns: tuple[int, int],
-    ) -> list[list[float]]:
-        error, error_then = (self._temperatures.error_at(at_ns / SECOND_NS) for at_ns in times_ns)
-        span_s = (times_ns[1] - times_ns[0]) / SECOND_NS
-        (pressure_slope, warming), (pressure_slope_then, warming_then) = slopes
+    def _rows(self, start: Start, done: Stride, end_ns: int) -> list[list[float]]:
+        error, error_then = (self._temperatures.error_at(at_ns / SECOND_NS) for at_ns in (start.at_ns, end_ns))
+        span_s = done.span_ns / SECOND_NS
+        rates, after = start.rates, done.rates
+        rise, warming = start.arrangement.slope(start.state, rates)
+        rise_then, warming_then = start.arrangement.slope(done.state, after)
         columns = (
-            *_cubic(start.pressure_pa, end.pressure_pa, pressure_slope * span_s, pressure_slope_then * span_s),
-            *_cubic(start.temperature_k, end.temperature_k, warming * span_s, warming_then * span_s),
+            *_cubic(rates.pressure_pa, after.pressure_pa, rise * span_s, rise_then * span_s),
+            *_cubic(rates.temperature_k, after.temperature_k, warming * span_s, warming_then * span_s),
             error,
             error_then - error,
         )
         rows: list[list[float]] = np.array(columns).T.tolist()
         return rows
-
-    def _valves_done(self, setting: Setting, pressure: Array, state: Array, at_ns: int) -> tuple[Setting, Array]:
-        """Join what equalisation valves have equalised; the small rest would need very small steps for nothing."""
-        hatches = self._network.hatches
-        done = [
-            name
-            for name, passage in setting.passages.items()
-            if passage is Passage.VALVE and abs(pressure[hatches[name][0]] - pressure[hatches[name][1]]) < _EQUAL_PA
-        ]
-        if not done:
-            return setting, state
-        for name in done:
-            setting = setting.with_passage(name, Passage.EQUAL)
-        state = state.copy()
-        self._arrangement(setting, at_ns).equalise(state, self._temperatures.at(at_ns / SECOND_NS))
-        return setting, state
 
 
 def _cubic(first: Array, last: Array, slope: Array, slope_then: Array) -> tuple[Array, Array, Array, Array]:

@@ -1,7 +1,7 @@
 """The temperature that each segment's air settles to: orbit, day, and slow wandering, each closed in time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,8 @@ import numpy as np
 from firmware_sim.physics.gas import DAY_S, Array
 
 ORBIT_S: Final = 92 * 60.0
-_KNOT_S: Final = 60.0
+KNOT_S: Final = 60.0
+"""What wanders turns at whole multiples of it, and goes straight between them."""
 _BLOCK: Final = 1024
 
 
@@ -26,6 +27,7 @@ class Climate:
         error_k: standard deviation between a segment's mean temperature and the one at its transducers; all of them
             share it.
         error_s: correlation time of that.
+        loop_k: amplitude of the swing of each coolant loop in 92 minutes, with a phase of its own.
         settle_s: in this time air at 101325 Pa that was compressed or expanded takes on its surroundings' temperature
             again, thinner air sooner; 0 for isothermal air.
     """
@@ -36,15 +38,19 @@ class Climate:
     wander_s: float = 2700.0
     error_k: float = 0.0
     error_s: float = 2700.0
+    loop_k: float = 3.0
     settle_s: float = 900.0
 
 
-STILL: Final = Climate(orbit_k=0.0, day_k=0.0, wander_k=0.0, settle_s=0.0)
+STILL: Final = Climate(orbit_k=0.0, day_k=0.0, wander_k=0.0, loop_k=0.0, settle_s=0.0)
 """One constant temperature everywhere, whatever happens."""
 
 
 class Temperatures:
     """The course of all segments' temperatures; any moment can be asked, in any order.
+
+    Attributes:
+        turning: whether it turns at knots.
 
     Args:
         names: of the segments; the course of one depends on seed and name alone.
@@ -64,19 +70,38 @@ class Temperatures:
         )
         self._wander = _Wander(names, "wander", climate.wander_k, climate.wander_s, seed)
         self._error = _Wander(names, "error", climate.error_k, climate.error_s, seed)
+        self.turning = bool(climate.wander_k or climate.error_k)
         self._base: Array = np.zeros(len(names))
         self._base = start_k - self.at(0.0)
 
     def at(self, t_s: float) -> Array:
         """Return what each segment's air settles to, K [segments]."""
-        total = self._base + self._wander.at(t_s)
-        for rate, amplitudes, phases in self._swings:
-            total += amplitudes * np.sin(rate * t_s + phases)
-        return total
+        return self.course(t_s)(t_s)[0]
+
+    def course(self, from_s: float) -> Callable[[float], tuple[Array, Array]]:
+        """Return the course from a moment to the next knot: t_s -> (K, K/s), both [segments]."""
+        start, slope = self._base + self._wander.at(from_s), self._wander.slope(from_s)
+
+        def at(t_s: float) -> tuple[Array, Array]:
+            total, per_s = start + (t_s - from_s) * slope, slope.copy()
+            for rate, amplitudes, phases in self._swings:
+                angles = rate * t_s + phases
+                total += amplitudes * np.sin(angles)
+                per_s += (rate * amplitudes) * np.cos(angles)
+            return total, per_s
+
+        return at
 
     def error_at(self, t_s: float) -> Array:
         """Return by how much it is warmer at the transducers than in the segment's mean, K [segments]."""
         return self._error.at(t_s)
+
+
+def loop_temperature(name: str, climate: Climate, *, seed: int, start_k: float) -> Callable[[int], float]:
+    """Return the course of a coolant loop's temperature: at_ns -> K, `start_k` at time 0."""
+    phase = math.tau * float(np.random.default_rng([seed, *f"{name}.loop".encode()]).uniform())
+    per_ns = math.tau / ORBIT_S * 1e-9
+    return lambda at_ns: start_k + climate.loop_k * (math.sin(per_ns * at_ns + phase) - math.sin(phase))
 
 
 class _Wander:
@@ -85,7 +110,7 @@ class _Wander:
     def __init__(self, names: Sequence[str], kind: str, deviation: float, time_s: float, seed: int) -> None:
         self._generators = [np.random.default_rng([seed, *f"{name}.{kind}".encode()]) for name in names]
         self._deviation = deviation
-        self._keep = math.exp(-_KNOT_S / time_s)
+        self._keep = math.exp(-KNOT_S / time_s)
         self._blocks: list[Array] = []
         self._still: Array = np.zeros(len(names))
 
@@ -93,10 +118,17 @@ class _Wander:
         """Return the values, [segments]; before time 0 those of time 0."""
         if not self._deviation:
             return self._still.copy()
-        place = max(t_s, 0.0) / _KNOT_S
+        place = max(t_s, 0.0) / KNOT_S
         knot = int(place)
         low, high = self._knot(knot), self._knot(knot + 1)
         return low + (place - knot) * (high - low)
+
+    def slope(self, t_s: float) -> Array:
+        """Return how fast the values change from a moment to the next knot, per s [segments]."""
+        if not self._deviation or t_s < 0:
+            return self._still.copy()
+        knot = int(t_s / KNOT_S)
+        return (self._knot(knot + 1) - self._knot(knot)) / KNOT_S
 
     def _knot(self, knot: int) -> Array:
         block, row = divmod(knot, _BLOCK)

@@ -105,6 +105,14 @@ class SensingElement:
         """Let something go wrong, now, later or in the past."""
         insort(self._upsets, upset)
 
+    def upset_at(self, at_ns: int) -> Upset | None:
+        """Return what is wrong with it at a moment, None when nothing ever was."""
+        latest = None
+        for upset in self._upsets:
+            if upset.at_ns <= at_ns:
+                latest = upset
+        return latest
+
     def read(self, at_ns: int) -> tuple[float, float]:
         """Return (pressure in Pa, temperature in K)."""
         true_pa, temperature_k = self._truth(at_ns)
@@ -136,10 +144,7 @@ class SensingElement:
         return (self._felt_pa if grade.lag_s else true_pa) + self._creeping_pa
 
     def _upset(self, at_ns: int, pressure_pa: float) -> float:
-        latest = None
-        for upset in self._upsets:
-            if upset.at_ns <= at_ns:
-                latest = upset
+        latest = self.upset_at(at_ns)
         if latest is None:
             return pressure_pa
         if latest.stuck:

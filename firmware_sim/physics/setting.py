@@ -24,16 +24,11 @@ _T = TypeVar("_T")
 
 
 class Passage(StrEnum):
-    """What a hatch lets through.
-
-    An `equal` hatch is shut, with its equalisation valve open and nothing left to equalise: one pressure on both
-    sides, but no ventilation.
-    """
+    """What a hatch lets through; `valve` is shut with its equalisation valve open."""
 
     OPEN = "open"
     CLOSED = "closed"
     VALVE = "valve"
-    EQUAL = "equal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +102,10 @@ class Setting:
     ventilation_m3_s: Mapping[str, float] = field(default_factory=dict)
     openings: Mapping[str, Opening] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
+
+    def area_m2(self, hatch: str) -> float:
+        """Return the effective area past a hatch while it is shut: its seal's leak, and its valve if that is open."""
+        return self.seals_m2.get(hatch, 0.0) + (VALVE_M2 if self.passages.get(hatch) is Passage.VALVE else 0.0)
 
     def with_passage(self, hatch: str, passage: Passage) -> Self:
         """Return the same with a hatch moved."""

@@ -1,14 +1,16 @@
-"""The emulated station as a rig file describes it: the truth in each segment, and what each transducer feels of it."""
+"""The emulated station as a rig file describes it: the truth in segments and loops, and what each transducer feels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import numpy as np
 
-from drivers.rig import HatchState, Rig
+from drivers.rig import Coolant, HatchState, Rig
+from drivers.rig_problems import did_you_mean
 from firmware_sim.firmware.firmware import Sensor
-from firmware_sim.physics.air import Air, Change, Refill
-from firmware_sim.physics.climate import Climate
+from firmware_sim.physics.air import Air, Alter, Change, Refill
+from firmware_sim.physics.climate import Climate, loop_temperature
+from firmware_sim.physics.coolant import Breach, Filling, Loop
 from firmware_sim.physics.gas import GASES
 from firmware_sim.physics.network import Network
 from firmware_sim.physics.sensor import GRADES, SensingElement, Upset
@@ -18,7 +20,7 @@ _UNKNOWN_VOLUME_M3: Final = 10.0
 
 
 class World:
-    """Air and sensing elements of one rig. Times are ns of the emulator's clock.
+    """Air, coolant loops and sensing elements of one rig. Times are ns of the emulator's clock.
 
     What happens can be told before or while it runs, in any order; the past may be asked at any time.
 
@@ -40,7 +42,7 @@ class World:
         climate: Climate | None = None,
         volumes_m3: Mapping[str, float] | None = None,
         pressures_pa: Mapping[str, float] | None = None,
-        step_s: float = 20.0,
+        step_s: float = 300.0,
     ) -> None:
         self._rig = rig
         names = tuple(rig.segments)
@@ -63,6 +65,14 @@ class World:
             seed=rig.emulator.seed,
             step_s=step_s,
         )
+        self._settles = (climate or Climate()).settle_s > 0
+        self._loops = {
+            name: Loop(
+                filling(coolant),
+                loop_temperature(name, climate or Climate(), seed=rig.emulator.seed, start_k=rig.emulator.temperature),
+            )
+            for name, coolant in rig.coolants.items()
+        }
         self._sensors: dict[str, SensingElement] = {}
 
     def sensor(self, transducer_id: str) -> Sensor:
@@ -163,6 +173,81 @@ class World:
         self._place(segment)
         self._air.happen(at_ns, Refill(segment=segment, pressure_pa=pressure_pa))
 
+    def alter(
+        self,
+        segment: str,
+        at_ns: int,
+        *,
+        temperature_k: float | None = None,
+        pressure_pa: float | None = None,
+        partial_pa: Mapping[str, float] | None = None,
+    ) -> None:
+        """Change a segment's air by decree; see `Alter` for what is kept.
+
+        Raises:
+            LookupError: no such segment in the rig.
+            ValueError: a temperature in a climate whose air always has that of its surroundings.
+        """
+        self._place(segment)
+        if temperature_k is not None and not self._settles:
+            raise ValueError("air that settles at once (settle_time 0) keeps the temperature of its surroundings")
+        self._air.happen(
+            at_ns,
+            Alter(
+                segment=segment, temperature_k=temperature_k, pressure_pa=pressure_pa, partial_pa=dict(partial_pa or {})
+            ),
+        )
+
+    def setting(self, at_ns: int) -> Setting:
+        """Return how hatches, openings and machines are at a moment, before what happens at that very moment."""
+        return self._air.setting(at_ns)
+
+    def volume_m3(self, segment: str) -> float:
+        """Return the volume of a segment, m3.
+
+        Raises:
+            LookupError: no such segment in the rig.
+        """
+        self._place(segment)
+        return self._volumes[segment]
+
+    def upset_of(self, transducer_id: str, at_ns: int) -> Upset:
+        """Return what is wrong with a sensing element at a moment; an empty upset when nothing is.
+
+        Raises:
+            LookupError: no such transducer in the rig.
+        """
+        return self._element(transducer_id).upset_at(at_ns) or Upset(at_ns=at_ns)
+
+    def loop(self, coolant: str) -> Loop:
+        """Return a coolant loop, to be asked or breached.
+
+        Raises:
+            LookupError: no such loop in the rig.
+        """
+        _known("coolant", coolant, self._loops)
+        return self._loops[coolant]
+
+    def breach(self, name: str, coolant: str, make: Callable[[Filling], Breach], at_ns: int) -> None:
+        """Breach a loop, or change the breach of that name.
+
+        Args:
+            name: of the breach.
+            coolant: the loop.
+            make: what it is in a loop of that filling.
+            at_ns: when.
+
+        Raises:
+            LookupError: no such loop in the rig.
+        """
+        self.loop(coolant).breach(name, make(filling(self._rig.coolants[coolant])), at_ns)
+
+    def shut(self, name: str, at_ns: int) -> None:
+        """End the openings and breaches of that name."""
+        self.open(name, None, at_ns)
+        for loop in self._loops.values():
+            loop.breach(name, None, at_ns)
+
     def upset(self, transducer_id: str, upset: Upset) -> None:
         """Let a sensing element go wrong.
 
@@ -192,15 +277,20 @@ class World:
     def _element(self, transducer_id: str) -> SensingElement:
         _known("transducer", transducer_id, self._rig.transducers)
         if transducer_id not in self._sensors:
-            place = self._place(self._rig.transducers[transducer_id].segment)
-            feel = self._air.feel
             self._sensors[transducer_id] = SensingElement(
                 grade=GRADES[self._rig.emulator.grade],
                 seed=self._rig.emulator.seed,
                 name=transducer_id,
-                truth=lambda at_ns: feel(place, at_ns),
+                truth=self._truth(transducer_id),
             )
         return self._sensors[transducer_id]
+
+    def _truth(self, transducer_id: str) -> Callable[[int], tuple[float, float]]:
+        words = self._rig.transducers[transducer_id]
+        if words.coolant is not None:
+            return self.loop(words.coolant).feel
+        place, feel = self._place(words.segment), self._air.feel
+        return lambda at_ns: feel(place, at_ns)
 
     def _hatch_happens(self, hatch: str, at_ns: int, change: Change) -> None:
         _known("hatch", hatch, self._hatches)
@@ -211,6 +301,22 @@ class World:
         return self._places[segment]
 
 
+def filling(coolant: Coolant) -> Filling:
+    """Return what a loop of the rig file is filled with."""
+    return Filling(
+        volume_m3=coolant.volume,
+        gas_m3=coolant.gas_volume,
+        stroke_m3=coolant.gas_volume if coolant.stroke is None else coolant.stroke,
+        pressure_pa=coolant.pressure,
+        temperature_k=coolant.temperature,
+        expansion_per_k=coolant.expansion,
+        density_kg_m3=coolant.density,
+        vapour_pa=coolant.vapour_pressure,
+    )
+
+
 def _known(kind: str, name: str, names: Iterable[str]) -> None:
     if name not in names:
-        raise LookupError(f"no {kind} '{name}' in the rig (known: {', '.join(names)})")
+        raise LookupError(
+            f"no {kind} '{name}' in the rig{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})"
+        )

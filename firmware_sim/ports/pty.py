@@ -2,7 +2,7 @@
 
 A pty carries bytes, not a line: it has no speed, echo or parity. So the emulator keeps the time, and looks up the speed
 that the client has set whenever it writes, to garble what would be garbage on copper. Data bits and parity cannot be
-looked up: the kernel forces 8 and none on every pty.
+looked up: the kernel forces 8 and none on every pty. Whoever starts the emulator can say what they are.
 """
 
 import asyncio
@@ -36,16 +36,26 @@ class PtyPort:
         bus: the line's speed, which a new pty has until its client sets another.
         session: begins the client's session; one for the port's whole life, as nobody can tell clients of a pty apart.
         set_host: takes the client's baud and format whenever they change.
+        form: the client's format, None for the line's.
     """
 
-    def __init__(self, link: Path, bus: Bus, session: Session, set_host: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        link: Path,
+        bus: Bus,
+        session: Session,
+        set_host: Callable[[int, str], None],
+        form: str | None = None,
+    ) -> None:
         self._link = link
         self._bus = bus
         self._set_host = set_host
-        self._take: Receive = session(self._send)
+        self._session = session
+        self._form = form or bus.format
+        self._take: Receive
         self._fds: tuple[int, int] | None = None
         self._device = ""
-        self._settings = (bus.baud, bus.format)
+        self._settings = (bus.baud, self._form)
         self.overruns = 0
 
     @property
@@ -55,6 +65,7 @@ class PtyPort:
 
     async def open(self) -> None:
         """Make the pty and point the link at it; never the same device as before."""
+        self._take = self._session(self._send)
         former, terminal, other = self._device, *os.openpty()
         self._device = os.ttyname(other)
         if self._device == former:
@@ -98,9 +109,9 @@ class PtyPort:
 
     def _look_at_settings(self, terminal: int) -> None:
         _, _, control, _, _, _, baud = _termios2(terminal)
-        settings = (self._bus.baud, self._bus.format)
-        if baud not in {0, self._bus.baud}:
-            settings = (baud, "8N2" if control & termios.CSTOPB else "8N1")
+        # One stop bit says nothing: clients set it on a pty whatever the line has.
+        form = self._form[:2] + ("2" if control & termios.CSTOPB else self._form[2])
+        settings = (baud or self._bus.baud, form)
         if settings != self._settings:
             self._settings = settings
             self._set_host(*settings)

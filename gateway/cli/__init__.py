@@ -1,8 +1,8 @@
 """The command `manovac`: finds its sub-commands, loads only the one that is called, and turns errors into exit codes.
 
 Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed. Data goes to stdout, talk to stderr.
-A sub-command is a plain function with typer's annotations. A built-in one takes a line in `_BUILT_IN` and a module of
-`gateway.cli`; any other package offers one by an entry point of the group `manovac.commands`.
+A sub-command is a plain function with typer's annotations, or a `typer.Typer` with several. A built-in one takes a line
+in `_BUILT_IN` and a module of `gateway.cli`; any other package offers one by an entry point of `manovac.commands`.
 """
 
 import os
@@ -29,15 +29,24 @@ _BUILT_IN: Final = {
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
     "check": ("gateway.cli.check:check", "Check a rig file: every mistake at once, with its place."),
     "schema": ("gateway.cli.check:schema", "Print the JSON Schema of the rig file, for editors."),
+    "models": ("gateway.cli.models:models", "List the transducer families that a rig file can name."),
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
+    "leak": ("gateway.cli.leak:app", "What to do about a leak: which hatch to close next."),
+    "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
+    "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
 }
 _OTHERS: Final = {
     "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
+    "sim": "Control an emulated rig while it runs.",
+    "replay": "Serve a recorded line as devices, with its timing.",
 }
-_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read")
+_ORDER: Final = (
+    *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak"),
+    *("record", "replay", "trace"),
+)
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
 
@@ -110,6 +119,16 @@ def _app() -> typer.Typer:
     return app
 
 
+def group() -> typer.Typer:
+    """Make an empty command, to be given functions: one is the command itself, several are its sub-commands."""
+    return typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
 def _commands() -> dict[str, _Command]:
     commands = {
         name: _Command(entry=EntryPoint(name=name, value=value, group=GROUP), summary=summary)
@@ -124,13 +143,12 @@ def _commands() -> dict[str, _Command]:
 
 def _stand_in(command: _Command) -> Callable[[typer.Context], None]:
     def call(context: typer.Context) -> None:
-        real = typer.Typer(
-            rich_markup_mode=None,
-            pretty_exceptions_enable=False,
-            add_completion=False,
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )
-        real.command(command.entry.name)(command.load())
+        loaded = command.load()
+        if isinstance(loaded, typer.Typer):
+            real = loaded
+        else:
+            real = group()
+            real.command(command.entry.name)(loaded)
         try:
             real(args=context.args, prog_name=context.command_path)
         except KeyboardInterrupt:

@@ -56,6 +56,7 @@ def _counts(rig: "Rig", checked: "Checked") -> str:
         [
             counted(len(rig.segments), "segment"),
             counted(len(rig.hatches), "hatch"),
+            *([counted(len(rig.coolants), "coolant loop")] if rig.coolants else []),
             buses,
             counted(len(rig.transducers), "transducer"),
         ]
@@ -69,6 +70,7 @@ def _json(path: Path, checked: "Checked") -> str:
     counts = rig and {
         "segments": len(rig.segments),
         "hatches": len(rig.hatches),
+        "coolant_loops": len(rig.coolants),
         "buses": len(rig.buses),
         "transducers": len(rig.transducers),
     }

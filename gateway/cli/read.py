@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from drivers.model import Identity
     from drivers.reading import Reading
     from drivers.rig import Rig
-    from drivers.transport.transport import Receiver, Transport
+    from drivers.transport.transport import MakeTransport
 
 _USUAL_RIG: Final = Path("rig.toml")
 
@@ -27,6 +27,9 @@ def read(
         str, typer.Option(help='Time between polls, such as "200 ms"; the rig\'s own if not given.')
     ] = "",
     emulated: Annotated[bool, typer.Option("--emulated", help="Start the emulator for the same rig.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write every byte of the bus to this trace file.", metavar="FILE")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines: one object a poll.")] = False,
 ) -> None:
     """Show live values of one transducer, with raw frames and final statistics.
@@ -41,6 +44,7 @@ def read(
     from gateway.cli import INTERRUPTED, RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
     from gateway.process import EmulatorError, log_to_terminal  # noqa: PLC0415
     from gateway.process import run as run_process  # noqa: PLC0415
+    from gateway.recorded import RecordError  # noqa: PLC0415
 
     if rig == _USUAL_RIG and not rig.exists():
         raise CommandError(f"which rig file? write `manovac read {transducer} RIG`; there is no {rig} here", USAGE)
@@ -55,40 +59,66 @@ def read(
     log_to_terminal(logging.WARNING)
     try:
         complete = run_process(
-            _read(rig, words, transducer, number=number, interval_s=interval_s, emulated=emulated, as_json=as_json)
+            _read(
+                rig,
+                words,
+                transducer,
+                record,
+                number=number,
+                interval_s=interval_s,
+                emulated=emulated,
+                as_json=as_json,
+            )
         )
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
-    except ConnectionError as error:
+    except (ConnectionError, RecordError) as error:
         raise CommandError(str(error)) from error
     if not complete:
         raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
 
 async def _read(
-    path: Path, rig: "Rig", name: str, *, number: int, interval_s: float, emulated: bool, as_json: bool
+    path: Path,
+    rig: "Rig",
+    name: str,
+    record: Path | None,
+    *,
+    number: int,
+    interval_s: float,
+    emulated: bool,
+    as_json: bool,
 ) -> bool:
+    from gateway.app import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
+    from gateway.recorded import recorded_transports  # noqa: PLC0415
 
     if emulated:
         async with emulator(path) as ports:
-            return await _polls(rig.with_ports(ports), name, number=number, interval_s=interval_s, as_json=as_json)
-    return await _polls(rig, name, number=number, interval_s=interval_s, as_json=as_json)
+            words = rig.with_ports(ports)
+            return await _read(
+                path, words, name, record, number=number, interval_s=interval_s, emulated=False, as_json=as_json
+            )
+    bus = rig.transducers[name].bus
+    with recorded_transports(record, {bus: rig.buses[bus]}, rig_hash=rig_hash(path)) as make_transport:
+        return await _polls(rig, name, make_transport, number=number, interval_s=interval_s, as_json=as_json)
 
 
-async def _polls(rig: "Rig", name: str, *, number: int, interval_s: float, as_json: bool) -> bool:
+async def _polls(
+    rig: "Rig", name: str, make_transport: "MakeTransport", *, number: int, interval_s: float, as_json: bool
+) -> bool:
     """Poll and show; say whether no reading was bad. The statistics are shown also when it is interrupted."""
     from drivers.bus import Bus  # noqa: PLC0415
     from drivers.reader import reader  # noqa: PLC0415
     from drivers.reading import Quality  # noqa: PLC0415
-    from drivers.transport.choose import transport_for  # noqa: PLC0415
+    from drivers.transport.tap import Tapped  # noqa: PLC0415
     from gateway.normalise import Normaliser  # noqa: PLC0415
     from gateway.stamps import Stamps  # noqa: PLC0415
 
     words = rig.transducers[name]
     unit = rig.units(words.bus)[words.unit]
     tap = _Tap()
-    bus = Bus(words.bus, rig.buses[words.bus], make_transport=lambda bus: tap.on(transport_for(bus)))
+    bus = Bus(words.bus, rig.buses[words.bus], make_transport=lambda bus: Tapped(make_transport(bus), tap))
     each = reader(bus, words.unit, unit)
     normalise = Normaliser(each.driver.channels, unit)
     stamps = Stamps()
@@ -202,11 +232,18 @@ class _Tap:
     def __init__(self) -> None:
         self._frames: list[tuple[str, bytes]] = []
 
-    def on(self, transport: "Transport") -> "Transport":
-        """Return the transport with this tap on it."""
-        return _Tapped(transport, self)
+    def sent(self, data: bytes) -> None:
+        """Keep bytes that go out."""
+        self._note("->", data)
 
-    def note(self, direction: str, data: bytes) -> None:
+    def came(self, data: bytes) -> None:
+        """Keep bytes that came in."""
+        self._note("<-", data)
+
+    def lost(self, why: str) -> None:
+        """Nothing to keep: the bus says why it is down."""
+
+    def _note(self, direction: str, data: bytes) -> None:
         """Keep bytes, joined to those before of the same direction."""
         if self._frames and self._frames[-1][0] == direction:
             data = self._frames.pop()[1] + data
@@ -216,37 +253,3 @@ class _Tap:
         """Return what was kept and forget it."""
         frames, self._frames = self._frames, []
         return frames
-
-
-class _Tapped:
-    """A transport that lets a tap see its bytes."""
-
-    def __init__(self, transport: "Transport", tap: _Tap) -> None:
-        self._transport = transport
-        self._tap = tap
-        self._receiver: Receiver | None = None
-
-    async def connect(self, receiver: "Receiver") -> None:
-        """Connect, as `Transport`."""
-        self._receiver = receiver
-        await self._transport.connect(self)
-
-    def write(self, data: bytes) -> None:
-        """Send, as `Transport`."""
-        self._tap.note("->", data)
-        self._transport.write(data)
-
-    def close(self) -> None:
-        """Close, as `Transport`."""
-        self._transport.close()
-
-    def received(self, data: bytes) -> None:
-        """Hand bytes on, as `Receiver`."""
-        self._tap.note("<-", data)
-        if self._receiver is not None:
-            self._receiver.received(data)
-
-    def lost(self, why: str) -> None:
-        """Report the loss, as `Receiver`."""
-        if self._receiver is not None:
-            self._receiver.lost(why)

@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from drivers.reading import Reading
     from drivers.rig import Rig
+    from drivers.transport.transport import MakeTransport
 
 
 def run(
@@ -16,6 +17,9 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Poll each transducer once, print the readings, exit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the load of each bus, exit.")] = False,
     emulated: Annotated[bool, typer.Option("--emulated", help="Start the emulator for the same rig.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write every byte of every bus to this trace file.", metavar="FILE")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --once or --dry-run: for machines.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
@@ -32,6 +36,8 @@ def run(
         raise CommandError("--once and --dry-run exclude each other", USAGE)
     if as_json and not (once or dry_run):
         raise CommandError("--json goes with --once or --dry-run", USAGE)
+    if record and dry_run:
+        raise CommandError("--record and --dry-run exclude each other: nothing is said then", USAGE)
     words = load_rig(rig)
     if not words.transducers:
         raise CommandError(f"{rig} has no transducer: there is nothing to poll", USAGE)
@@ -40,29 +46,37 @@ def run(
         return
     from gateway.process import EmulatorError, log_to_terminal  # noqa: PLC0415
     from gateway.process import run as run_process  # noqa: PLC0415
+    from gateway.recorded import RecordError  # noqa: PLC0415
 
     log_to_terminal(logging.DEBUG if verbose else logging.INFO)
     try:
-        complete = run_process(_with_ports(rig, words, once=once, emulated=emulated, as_json=as_json))
+        complete = run_process(_with_ports(rig, words, record, once=once, emulated=emulated, as_json=as_json))
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
+    except RecordError as error:
+        raise CommandError(str(error)) from error
     if once and not complete:
         raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
 
-async def _with_ports(path: Path, rig: "Rig", *, once: bool, emulated: bool, as_json: bool) -> bool:
+async def _with_ports(
+    path: Path, rig: "Rig", record: Path | None, *, once: bool, emulated: bool, as_json: bool
+) -> bool:
+    from gateway.app import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
+    from gateway.recorded import recorded_transports  # noqa: PLC0415
 
     if emulated:
         async with emulator(path) as ports:
-            return await _run(path, rig.with_ports(ports), once=once, as_json=as_json)
-    return await _run(path, rig, once=once, as_json=as_json)
+            return await _with_ports(path, rig.with_ports(ports), record, once=once, emulated=False, as_json=as_json)
+    with recorded_transports(record, rig.buses, rig_hash=rig_hash(path)) as make_transport:
+        return await _run(path, rig, make_transport, once=once, as_json=as_json)
 
 
-async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> bool:
+async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once: bool, as_json: bool) -> bool:
     """Run until cancelled, or once; say whether no reading was bad."""
     if once:
-        return await _once(rig, as_json=as_json)
+        return await _once(rig, make_transport, as_json=as_json)
     from drivers.rig_problems import counted  # noqa: PLC0415
     from gateway.app import Gateway, rig_hash  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
@@ -74,6 +88,7 @@ async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> bool:
             rig,
             rig_hash=rig_hash(path),
             make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
+            make_transport=make_transport,
         )
     except MqttSettingsError as error:
         raise CommandError(str(error), USAGE) from error
@@ -86,7 +101,7 @@ async def _run(path: Path, rig: "Rig", *, once: bool, as_json: bool) -> bool:
     return True
 
 
-async def _once(rig: "Rig", *, as_json: bool) -> bool:
+async def _once(rig: "Rig", make_transport: "MakeTransport", *, as_json: bool) -> bool:
     """Print one poll of everything; say whether no reading was bad."""
     from drivers.reading import Quality  # noqa: PLC0415
     from drivers.rig_problems import counted  # noqa: PLC0415
@@ -95,7 +110,7 @@ async def _once(rig: "Rig", *, as_json: bool) -> bool:
     if not as_json:
         typer.echo(f"{'segment':<12} {'channel':<26} {'value':>14}  {'quality':<9} reason", err=True)
     readings = bad = 0
-    async for bus in poll_once(rig):
+    async for bus in poll_once(rig, make_transport=make_transport):
         for t_ms, poll in bus.polls:
             for reading in poll:
                 readings += 1

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
 
 _USUAL_BAUDS: Final = (9600, 19200, 115200, 4800, 38400, 57600)
 _USUAL_FORMATS: Final = ("8N1", "8E1", "7E1")  # most devices, the Modbus standard, instruments that speak text
-_TCP_KINDS: Final = ("modbus-tcp", "rtu-over-tcp", "line-over-tcp")
+_NETWORK_KINDS: Final = ("modbus-tcp", "rtu-over-tcp", "line-over-tcp", "line-over-udp")
 
 
 def scan(
@@ -23,7 +23,7 @@ def scan(
     baud: Annotated[str, typer.Option(help="Line speeds to try, by comma.")] = "",
     data_format: Annotated[str, typer.Option("--format", help="Line formats to try, such as 8N1,8E1.")] = "",
     kind: Annotated[
-        str, typer.Option(help=f"How HOST:PORT is framed: {', '.join(_TCP_KINDS)}; the first when not given.")
+        str, typer.Option(help=f"How HOST:PORT is framed: {', '.join(_NETWORK_KINDS)}; the first when not given.")
     ] = "",
     timeout: Annotated[str, typer.Option(help="How long to wait for each answer.")] = "100 ms",
     as_json: Annotated[bool, typer.Option("--json", help="For machines: one object a finding.")] = False,
@@ -85,17 +85,17 @@ def _line(name: str, path: Path | None, kind: str) -> tuple["Bus", list[int], li
         raise ValueError(f"'{name}' is no port: write /dev/..., HOST:PORT, or a bus and the rig file that it stands in")
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise ValueError(f"'{name}': write HOST:PORT with a port between 1 and 65535")
-    if kind and kind not in _TCP_KINDS:
-        raise ValueError(f"--kind {kind}: must be one of {', '.join(_TCP_KINDS)}")
-    return Bus.model_validate({"kind": kind or _TCP_KINDS[0], "port": name}), [9600], ["8N1"]
+    if kind and kind not in _NETWORK_KINDS:
+        raise ValueError(f"--kind {kind}: must be one of {', '.join(_NETWORK_KINDS)}")
+    return Bus.model_validate({"kind": kind or _NETWORK_KINDS[0], "port": name}), [9600], ["8N1"]
 
 
 def _refuse_idle(line: "Bus", kind: str, setting: str) -> None:
     """Refuse options that would change nothing."""
     if kind and line.kind == "serial":
         raise ValueError("--kind goes with HOST:PORT")
-    if setting and line.kind == "modbus-tcp":
-        raise ValueError("--baud and --format mean nothing on modbus-tcp; --kind says how HOST:PORT is framed")
+    if setting and not line.kind.has_line:
+        raise ValueError(f"--baud and --format mean nothing on {line.kind}; --kind says how HOST:PORT is framed")
 
 
 def _numbers(option: str, text: str, lowest: int, highest: int) -> list[int]:
@@ -144,20 +144,20 @@ async def _scan(line: "Bus", bauds: list[int], formats: list[str], units: list[i
 def _plan(line: "Bus", bauds: list[int], formats: list[str], units: list[int]) -> str:
     from drivers.rig_problems import counted  # noqa: PLC0415
 
-    settings = "" if line.kind == "modbus-tcp" else f" at {', '.join(map(str, bauds))} baud, {', '.join(formats)}"
+    settings = "" if not line.kind.has_line else f" at {', '.join(map(str, bauds))} baud, {', '.join(formats)}"
     return f"asking {counted(len(units), 'unit')}{settings}"
 
 
 def _at(line: "Bus", at: "Found | Setting") -> str:
-    """Return the line setting, which Modbus TCP has not."""
-    return "" if line.kind == "modbus-tcp" else f"{at.baud} {at.format}  "
+    """Return the line setting, where there is a line."""
+    return "" if not line.kind.has_line else f"{at.baud} {at.format}  "
 
 
 def _found(line: "Bus", found: "Found") -> dict[str, object]:
     from dataclasses import asdict  # noqa: PLC0415
 
     row = asdict(found)
-    return row | {"baud": None, "format": None} if line.kind == "modbus-tcp" else row
+    return row | {"baud": None, "format": None} if not line.kind.has_line else row
 
 
 def _row(found: "Found", at: str) -> str:

@@ -9,11 +9,11 @@ from gateway.mqtt.payloads import SI_UNITS
 
 
 def value_text(rig: Rig, reading: Reading, digits: int) -> str:
-    """Return a value with its unit, dashes when there is none: pressure as its segment shows it, temperature in C."""
+    """Return a value with its unit, dashes when there is none: pressure as its segment or loop has it."""
     if reading.value is None:
         return "----"
-    segment = rig.segments[rig.transducers[reading.channel.transducer].segment]
-    unit = UNITS[segment.display_unit if reading.channel.quantity == "pressure" else "C"]
+    place = rig.place(reading.channel.transducer)
+    unit = UNITS[place.display_unit if reading.channel.quantity == "pressure" else "C"]
     return f"{unit.from_si(reading.value):.{digits}f} {unit.symbol}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import codec_fuzz, dead_unit, fleet_scale, rtu_line, simulated_hour, start
+from tests.benchmarks import codec_fuzz, dead_unit, fleet_scale, rtu_line, simulated_day, simulated_hour, start
 from tests.benchmarks.harness import Table, machine, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -15,6 +15,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "rtu-line": rtu_line.measure,
     "dead-unit": dead_unit.measure,
     "simulated-hour": simulated_hour.measure,
+    "simulated-day": simulated_day.measure,
     "fleet-scale": fleet_scale.measure,
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, Final, TypeVar
 
 from drivers import registry
-from drivers.exchange import Attempt, Request
+from drivers.exchange import Attempt, Quiet, Request
 from drivers.wire.modbus import ProtocolError, foreign_frame, split_tcp
 from firmware_sim.wire.crc import crc16
 from tests.benchmarks.harness import Check, Table
@@ -122,7 +122,8 @@ def fuzz_twin(name: str, inputs: int, seed: int = 1) -> int:
     driver, firmware, _ = pair(name, *FAMILIES[name])
     random = Random(f"twin {name}{seed}")
     mutate = Mutator(random, _SEALS.get(name, _seal_crc))
-    questions = [request.frame for request in (*driver.requests, *driver.fences)]
+    fences = () if isinstance(driver.fences, Quiet) else driver.fences
+    questions = [request.frame for request in (*driver.requests, *fences)]
     now_ns = 0
     for number in range(inputs):
         now_ns += random.randrange(1, 50_000_000)

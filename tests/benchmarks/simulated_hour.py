@@ -12,10 +12,10 @@ import numpy as np
 from drivers.reading import Readings
 from drivers.rig import Rig
 from drivers.rig_source import load_rig
+from drivers.trace.records import Trace
 from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
-from firmware_sim.trace import Trace
 from gateway.app import Gateway
 from gateway.mqtt.memory import MemoryLink
 from tests.benchmarks.harness import Check, Table, spread

@@ -21,6 +21,11 @@ TEXT: Final = {"kind": "line-over-tcp"}
 UNCHECKED: Final = {"line": TEXT, "checked": False}
 PSI: Final = 6895.0
 MORE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "adam-6017": {
+        "line": {"kind": "line-over-udp"},
+        "checked": False,
+        "resolution": {"pressure": 10.0},
+    },
     "adam-4117": {**UNCHECKED, "resolution": {"pressure": 10.0}},
     "alicat": {**UNCHECKED, "resolution": {"pressure": 0.001 * PSI, "temperature": 0.01}},
     "druck-terps": {**UNCHECKED},
@@ -36,6 +41,7 @@ MORE: Final[Mapping[str, Mapping[str, Any]]] = {
     "paroscientific-6000": {**UNCHECKED, "later_s": 1.5},
     "pfeiffer-telegram": {"line": TEXT, "resolution": {"pressure": 100.0}},
     "pfeiffer-tpg26x": {**UNCHECKED, "resolution": {"pressure": 10.0}},
+    "setra-470": {"line": {"kind": "serial", "baud": 2400}, "checked": False, "refuses": False},
     "vaisala-ptb210": {**UNCHECKED, "repeats_told": False},
     "vaisala-ptb330": {"line": TEXT, "old_s": 1.0},
     "waveshare-8ch": {"resolution": {"pressure": 62.0}},

@@ -171,14 +171,16 @@ def test_a_unit_that_is_silent_for_days_owes_two_questions() -> None:
     assert len(list(ledger.owed)) <= 3
 
 
-def test_a_unit_that_refuses_everything_for_days_in_the_same_words_owes_a_handful() -> None:
+def test_a_unit_that_refuses_everything_in_the_same_words_owes_few_and_is_asked_each_fence_again_and_again() -> None:
     ledger = Ledger()
     refusal = refuse(F.frame)
+    asked = []
     for _ in range(10_000):
-        fence = ledger.fence((F, G))
-        ledger.asked(fence)
-        ledger.heard(refusal, fence)
-    assert len(list(ledger.owed)) <= 8
+        asked.append(ledger.fence((F, G, A)))
+        ledger.asked(asked[-1])
+        ledger.heard(refusal, asked[-1])
+    assert len(list(ledger.owed)) <= 300
+    assert Counter(fence.frame for fence in asked[-1000:]).keys() == {F.frame, G.frame, A.frame}
 
 
 def test_a_question_made_anew_each_time_is_the_same_question() -> None:
@@ -186,3 +188,43 @@ def test_a_question_made_anew_each_time_is_the_same_question() -> None:
     for _ in range(100):
         ledger.asked(question(count=7))
     assert len(list(ledger.owed)) == 1
+
+
+def proven() -> Ledger:
+    ledger = Ledger()
+    ledger.asked(F)
+    assert ledger.heard(FRAMES["f"], F) is Verdict.PROVEN
+    return ledger
+
+
+def test_a_unit_that_others_asked_needs_a_fence_put_after_that() -> None:
+    ledger = proven()
+    ledger.overheard()
+    assert not ledger.settled(A)
+    ledger.asked(G)
+    assert ledger.heard(FRAMES["g"], G) is Verdict.PROVEN
+    assert ledger.settled(A)
+
+
+def test_what_comes_after_somebody_elses_question_proves_nothing_and_still_a_fence_is_needed() -> None:
+    ledger = proven()
+    ledger.asked(A)
+    ledger.overheard()
+    assert ledger.heard(FRAMES["v"], A) is Verdict.LATE
+    assert not ledger.settled(A)
+
+
+def test_the_answer_to_a_question_that_others_repeat_is_the_wanted_value_but_one_more_may_come() -> None:
+    ledger = proven()
+    ledger.asked(A)
+    ledger.overheard(alike=True)
+    assert ledger.heard(FRAMES["v"], A) is Verdict.PROVEN
+    assert not ledger.settled(B)
+
+
+def test_others_who_asked_something_else_too_make_the_repeated_question_doubtful() -> None:
+    ledger = proven()
+    ledger.overheard()
+    ledger.asked(A)
+    ledger.overheard(alike=True)
+    assert ledger.heard(FRAMES["v"], A) is Verdict.LATE

@@ -10,6 +10,7 @@ from drivers.line_use import exchange_s, line_use
 from drivers.model import Model
 from drivers.rig import Bus, BusKind, Rig
 from drivers.rig_problems import Severity
+from drivers.rig_schema import rig_schema
 from drivers.rig_source import Checked, check_file, check_rig
 
 TODAY = dt.date(2026, 6, 1)
@@ -63,6 +64,7 @@ MODELS = {
         fake_model("text", kinds=frozenset({BusKind.LINE_OVER_TCP, BusKind.SERIAL}), formats=frozenset({"7E1"})),
         fake_model("quick", bauds=frozenset({19200})),
         fake_model("odd", driver=refuse),
+        fake_model("lone", alone=True),
     )
 }
 
@@ -100,6 +102,20 @@ def test_a_rig_that_fits_has_no_problem():
     assert check(BUS, transducer()).problems == ()
 
 
+def test_a_device_without_an_address_shares_its_line_with_nobody():
+    said = only(check(BUS, transducer(model="lone"), transducer("p2", unit=2)))
+    assert said.endswith("lone has no address, but 'p2' (line 12) is on bus 'b' too")
+    assert check(BUS, transducer(model="lone")).problems == ()
+
+
+def test_an_instrument_in_datagrams_has_a_port_number_and_neither_baud_nor_format():
+    bus = '[bus.b]\nkind = "line-over-udp"\nport = "adam"\nbaud = 300\nformat = "7E1"\n'
+    words = transducer(model="inputs", channel=1, range="0..100 kPa")
+    (problem,) = check(bus, words).problems
+    assert (problem.message, problem.advice) == ("port: needs a port number", 'write "adam:1025"')
+    assert check(bus.replace('"adam"', '"adam:1025"'), words).problems == ()
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -129,7 +145,10 @@ def test_a_rig_that_fits_has_no_problem():
             (BUS.replace("serial", "modbus-tcp").replace("/dev/b", "192.0.2.1:502"), transducer()),
             '"b": digital cannot be on bus \'b\' of kind "modbus-tcp": it needs "serial" or "rtu-over-tcp"',
         ),
-        ((BUS.replace("/dev/b", "192.0.2.1:502"), transducer()), "\"192.0.2.1:502\": '192.0.2.1:502' is a TCP address"),
+        (
+            (BUS.replace("/dev/b", "192.0.2.1:502"), transducer()),
+            "\"192.0.2.1:502\": '192.0.2.1:502' is a network address",
+        ),
         (
             (BUS.replace("serial", "rtu-over-tcp").replace("/dev/b", "pi"), transducer()),
             '"pi": port: needs a port number',
@@ -290,3 +309,54 @@ def test_a_line_that_is_nearly_full_is_a_warning():
     assert only(checked).startswith("[bus.b]: the polls need 88% of bus 'b', which leaves little for repeats")
     assert isinstance(checked.rig, Rig)
     assert checked.lines["b"].headroom_per_s == 0.0
+
+
+LOOP = '[coolant.radiator]\nvolume = "44 L"\ngas_volume = "6 L"\npressure = "304 kPa"\n'
+
+
+def on_loop(**words: object) -> str:
+    return transducer("c1", unit=2, coolant="radiator", **words).replace('segment = "a"\n', "")
+
+
+def test_a_transducer_may_measure_a_coolant_loop():
+    checked = check(BUS, transducer(), LOOP, on_loop())
+    assert checked.problems == ()
+    words = checked.rig.transducers["c1"]
+    assert (words.segment, words.coolant) == ("radiator", "radiator")  # a loop is a level of topics like a segment
+    assert checked.rig.place("c1") is checked.rig.coolants["radiator"]
+    assert checked.rig.place("p1") is checked.rig.segments["a"]
+    assert checked.rig.coolants["radiator"].expansion == pytest.approx(0.0012)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((LOOP, on_loop().replace("radiator", "radiatr")), "no coolant named 'radiatr', did you mean 'radiator'?"),
+        ((LOOP, on_loop().replace('"radiator"', "3")), "coolant: must be a text"),
+        ((LOOP, on_loop() + 'segment = "a"\n'), "c1: give either segment or coolant"),
+        ((LOOP, on_loop().replace('coolant = "radiator"\n', "")), "missing key 'segment'"),
+        ((LOOP.replace("gas_volume", "gas_volum"), on_loop()), "unknown key 'gas_volum', did you mean 'gas_volume'?"),
+        ((LOOP.replace('gas_volume = "6 L"\n', ""), on_loop()), "missing key 'gas_volume'"),
+        ((LOOP.replace("44 L", "44"), on_loop()), 'volume: needs a unit: write "44 m3"'),
+        ((LOOP + 'stroke = "50 L"\n', on_loop()), "stroke: the spring cannot press out more liquid than there is"),
+        (
+            (LOOP.replace("radiator", "a"), on_loop().replace("radiator", "a")),
+            "a segment is called 'a' already (line 4)",
+        ),
+        ((LOOP,), "coolant 'radiator' has no transducer"),
+    ],
+)
+def test_what_is_wrong_with_a_loop_is_said_once_where_it_is(parts, message):
+    said = [
+        problem for problem in check(BUS, transducer(), *parts).problems if "has no transducer" not in problem.message
+    ]
+    (problem,) = said or check(BUS, transducer(), *parts).problems
+    assert message in problem.message
+    assert problem.line > 7
+
+
+def test_an_editor_is_told_that_a_transducer_has_one_of_the_two():
+    schema = rig_schema()
+    assert schema["$defs"]["Transducer"]["oneOf"] == [{"required": ["segment"]}, {"required": ["coolant"]}]
+    assert schema["$defs"]["Coolant"]["required"] == ["volume", "gas_volume", "pressure"]
+    assert schema["$defs"]["Coolant"]["properties"]["expansion"]["default"] == "0.0012 1/K"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.exchange import Attempt, Outcome, Request
-from drivers.unit_record import ROUND_TRIP_BOUNDS_S, Patience, RoundTrips, UnitRecord
+from drivers.unit_record import ROUND_TRIP_BOUNDS_S, Patience, Rest, RoundTrips, UnitRecord
 from tests.drivers.scripted_line import fences, question, reply
 
 Q = question()
@@ -171,3 +171,12 @@ def test_round_trips_are_sorted_into_steps_none_lost(seconds: list[float]) -> No
     assert sum(trips.counts) == len(seconds)
     assert trips.longest_s == max(seconds)
     assert trips.total_s == pytest.approx(sum(seconds))
+
+
+def test_who_is_alone_on_its_line_rests_for_a_second_at_most_and_pays_for_no_line_time() -> None:
+    rest = Rest(alone=True)
+    for _ in range(6):
+        rest.failed(Outcome.TIMEOUT, 10.0, 0.2)
+    assert rest.until_s == 11.0
+    rest.failed(Outcome.LATE, 20.0, 0.2)
+    assert rest.until_s == 20.0

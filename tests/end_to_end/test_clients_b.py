@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 import serial
@@ -11,6 +12,8 @@ from pfeiffer_vacuum_protocol import pfeiffer_vacuum_protocol as pfeiffer
 from firmware_sim.testing import EmulatedRig, emulated_in_thread
 from tests.end_to_end.virtual_station import FALLING, rig
 
+ACCEPTS: Final = {"alicat": ("alicat",), "pfeiffer-vacuum-protocol": ("pfeiffer-telegram",)}
+"""Program -> models whose twins it reads here; docs/devices.md lists them."""
 PRESSURE: dict[str, object] = {"emulator": {"seed": 1, "pressure": "100 kPa", "temperature": "21 C"}}
 ALICAT = rig({"kind": "serial", "baud": 19200}, {"p1": {"model": "alicat", "segment": FALLING}}, **PRESSURE)
 PFEIFFER = rig(

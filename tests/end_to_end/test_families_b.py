@@ -42,6 +42,7 @@ class Family:
 
     model: str
     units: tuple[int, int]
+    kind: str = "serial"
     baud: int = 9600
     words: dict[str, Any] = field(default_factory=dict)
     breaks: Callable[[Any], None]
@@ -60,7 +61,7 @@ class Family:
         if self.gauges is not None:
             for words, gauge in zip(transducers.values(), self.gauges, strict=True):
                 words["channel"] = gauge
-        return rig({"kind": "serial", "baud": self.baud}, transducers)
+        return rig({"kind": self.kind, "baud": self.baud}, transducers)
 
 
 FAMILIES: Final = {
@@ -96,6 +97,15 @@ FAMILIES: Final = {
         breaks=lambda twin: twin.fail(1, LoopFailure.LOW),
         step_pa=10.0,
     ),
+    "adam in datagrams": Family(
+        model="adam-6017",
+        units=(1, 1),
+        kind="line-over-udp",
+        gauges=(1, 2),
+        words={"range": "0..160 kPa"},
+        breaks=lambda twin: twin.fail(1, LoopFailure.HIGH),
+        step_pa=10.0,
+    ),
     "tpg26x": Family(
         model="pfeiffer-tpg26x", units=(1, 1), gauges=(1, 2), breaks=lambda twin: twin.fail(1), step_pa=10.0
     ),
@@ -116,16 +126,20 @@ FAULTS: Final = (
     "exception",
     "reboot,deaf=700ms",
 )
+DATAGRAM_FAULTS: Final = ("silence", "late,delay=180ms", "late,delay=1500ms", "duplicate,delay=3s", "exception")
 CASES: Final = [
     (name, fault)
     for name, family in FAMILIES.items()
     for fault in (*FAULTS, "crc")
     if (family.checksum or fault != "crc") and (family.refuses_aloud or fault != "exception")
+    if family.kind == "serial" or fault in DATAGRAM_FAULTS
 ]
 
 
 def twin(fleet: Fleet, unit: int) -> Any:
     """Return the device at one address."""
+    if "b" not in fleet.lines:
+        return fleet._buses["b"]._units[unit].firmware
     line = fleet.lines["b"]
     stations = {station.name: station for station in (*line._framed, *line._terminated)}
     return stations[f"unit {unit}"].firmware.firmware

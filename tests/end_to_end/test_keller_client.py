@@ -11,6 +11,8 @@ from drivers.rig import Rig
 from firmware_sim.testing import emulated
 
 _T = TypeVar("_T")
+ACCEPTS: Final = {"keller-protocol": ("keller-33x", "keller-bus")}
+"""Program -> models whose twins it reads here; docs/devices.md lists them."""
 RIG: Final = Rig.model_validate(
     {
         "station": {"id": "iss", "gateway": "pi1"},
@@ -57,7 +59,12 @@ async def test_it_changes_the_address() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("crc:p1", "CRC16"), ("silence:p1", "did not respond"), ("exception:p1,code=4", "Error number")],
+    [
+        ("crc:p1", "CRC16"),
+        ("silence:p1", "did not respond"),
+        ("exception:p1,code=4", "Error number"),
+        ("truncate:p1,bytes=4", "CRC16|respond|length"),
+    ],
 )
 async def test_it_fails_on_a_planted_fault(fault: str, message: str) -> None:
     with pytest.raises(Exception, match=message):  # the client raises plain exceptions

@@ -104,7 +104,9 @@ def test_no_wrong_value_is_reported_as_good_after(station: str, fault: str, targ
 
 @pytest.mark.parametrize("station", STATIONS)
 def test_no_wrong_value_is_reported_as_good_while_everything_goes_wrong_at_once(station: str) -> None:
-    left_out = (*LEFT_OUT.get(station, ()), "reboot")
+    # late and under another unit's address: without a checksum or a label nobody can tell it from that unit's answer
+    untold = ("foreign",) if station == "paroscientific" else ()
+    left_out = (*LEFT_OUT.get(station, ()), *untold, "reboot")
     faults = [spec(fault, "*", "@2%").replace("+10s", "+36s") for fault in FAULTS if not fault.startswith(left_out)]
     seen = observe(STATIONS[station], 58.0, faults=faults)
     assert len(seen.struck()) >= 4

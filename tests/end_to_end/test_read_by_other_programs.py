@@ -19,6 +19,13 @@ from firmware_sim.testing import EmulatedRig, StartEmulator, emulator
 
 __all__ = ["emulator"]
 
+_MODBUS: Final = ("keller-33x", "modbus-map", "waveshare-8ch")
+ACCEPTS: Final = {
+    "mbpoll": _MODBUS,
+    "minimalmodbus": (*_MODBUS, "generic-float", "generic-int"),
+    "pymodbus": _MODBUS,
+}
+"""Program -> models whose twins it reads here; docs/devices.md lists them."""
 AMBIENT_BAR: Final = pytest.approx(1.01325, abs=1e-3)
 AMBIENT_PA: Final = pytest.approx(101_325, abs=100)
 AMBIENT_C: Final = pytest.approx(22.0, abs=0.5)
@@ -147,6 +154,27 @@ def test_minimalmodbus_reads_all_models(line: EmulatedRig) -> None:
             instruments[2].read_register(99)
     finally:
         instruments[1].serial.close()  # all of them share one
+
+
+def test_minimalmodbus_reads_cheap_transmitters_and_sees_when_their_words_are_swapped(emulator: StartEmulator) -> None:
+    swapped = MAPPED["map"] | {"pressure": MAPPED["map"]["pressure"] | {"order": "CDAB"}}
+    bench = emulator(
+        station({"model": "generic-int", "unit": 3}, {"model": "generic-float", "unit": 4}, MAPPED | {"map": swapped})
+    )
+    integers, floats_, other = (minimalmodbus.Instrument(bench.ports["b"], unit) for unit in (3, 4, 2))
+    for each in (integers, floats_, other):
+        each.serial.baudrate = BAUD
+        each.serial.timeout = TIMEOUT_S
+    try:
+        assert integers.read_registers(2, 3) == [1, 1, pytest.approx(1013, abs=1)]
+        integers.write_register(2, 2, functioncode=6)
+        assert integers.read_register(2) == 2, "the unit's code is now that of Pa"
+        assert floats_.read_float(0x16) == pytest.approx(101.325, abs=0.1)
+        assert floats_.read_float(0x26) == AMBIENT_C
+        assert other.read_float(0) != pytest.approx(101_325, rel=0.1)
+        assert other.read_float(0, byteorder=minimalmodbus.BYTEORDER_LITTLE_SWAP) == AMBIENT_PA
+    finally:
+        integers.serial.close()  # all of them share one
 
 
 # pymodbus

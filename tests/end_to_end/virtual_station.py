@@ -14,12 +14,12 @@ import orjson
 
 from drivers.reading import Quality, Reading, Readings
 from drivers.rig import Rig
+from drivers.trace.records import Trace
 from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.firmware.firmware import Sensor
 from firmware_sim.fleet import Fleet, Sensors
-from firmware_sim.line import LineStatistics
-from firmware_sim.trace import Trace
+from firmware_sim.line_time import LineStatistics
 from gateway.app import Gateway
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.outbox import Message

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from firmware_sim.faults import KINDS
-from firmware_sim.trace import read_trace
+from drivers.trace.records import read_trace
+from firmware_sim.fault_kinds import KINDS
 from tests.firmware_sim.devices import rtu
 
 RIG = """
@@ -76,6 +77,8 @@ def test_it_prints_ports_serves_them_records_and_ends_on_sigterm(rig_file, tmp_p
     trace = read_trace(record)
     assert [each.talker for each in trace.records][:2] == ["host", "unit 1"]
     assert trace.hash() in talk
+    assert (trace.header.view, trace.header.seed, list(trace.header.buses)) == ("line", 1, ["b", "net"])
+    assert trace.header.rig == hashlib.sha256(rig_file.read_bytes()).hexdigest()
     assert not os.path.lexists(ports["b"])
 
 
@@ -172,3 +175,24 @@ def test_ctrl_c_and_a_lost_terminal_leave_nothing_behind(rig_file, number):
         process.communicate(timeout=10)
     assert process.returncode == 0
     assert not Path(port).parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--serial", "b"), '--serial "b": write BUS=VALUE; example: aft=/dev/serial/by-id/usb-FTDI_...'),
+        (("--serial", "b=/a", "--serial", "b=/b"), "bus b is already given as /a"),
+    ],
+)
+def test_a_wrong_option_of_the_line_is_explained(rig_file, words, complaint):
+    with start(rig_file, *words) as process:
+        _, talk = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert complaint in talk
+
+
+def test_an_adapter_that_is_not_there_ends_it(rig_file, tmp_path):
+    with start(rig_file, "--serial", f"b={tmp_path / 'none'}") as process:
+        _, talk = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "none: no such port; `manovac ports` lists those that exist" in talk

@@ -13,6 +13,7 @@ from firmware_sim.clock import (
     now_ns,
     run_virtual,
 )
+from tests.firmware_sim.devices import S
 
 
 def test_a_virtual_day_starts_at_zero_and_ends_to_the_nanosecond():
@@ -139,3 +140,129 @@ def test_the_emulators_clock_counts_from_its_start():
 def test_a_clock_that_was_not_started_says_what_to_do():
     with pytest.raises(EmulatorError, match=r"fleet\.start"):
         EmulatorClock().call_at(0, lambda: None)
+
+
+async def started():
+    clock = EmulatorClock()
+    await asyncio.sleep(3)
+    clock.start()
+    return clock
+
+
+def test_a_paused_clock_stands_and_its_alarms_wait():
+    async def main():
+        clock, rung = await started(), []
+        alarm = Alarm(clock, rung.append)
+        alarm.set(5 * S)
+        await asyncio.sleep(2)
+        clock.pause()
+        await asyncio.sleep(100)
+        stood = clock.now_ns(), clock.paused, list(rung)
+        clock.resume()
+        await asyncio.sleep(2.9)
+        early = list(rung)
+        await asyncio.sleep(0.2)
+        return stood, early, rung, clock.now_ns()
+
+    assert run_virtual(main()) == ((2 * S, True, []), [], [5 * S], 5_100_000_000)
+
+
+def test_an_alarm_that_is_set_while_time_stands_rings_later():
+    async def main():
+        clock, rung = await started(), []
+        clock.pause()
+        Alarm(clock, rung.append).set(1 * S)
+        await asyncio.sleep(9)
+        clock.resume()
+        await asyncio.sleep(1)
+        return rung
+
+    assert run_virtual(main()) == [1 * S]
+
+
+@pytest.mark.parametrize("speed", [0.001, 0.25, 3.0, 1000.0])
+def test_alarms_follow_the_speed(speed):
+    async def main():
+        clock, rung = await started(), []
+        await asyncio.sleep(1)
+        Alarm(clock, rung.append).set(4 * S)
+        clock.set_speed(speed)
+        await asyncio.sleep(3 / speed * 0.999)
+        early = list(rung)
+        await asyncio.sleep(3 / speed * 0.002)
+        return early, rung, clock.now_ns() - 4 * S
+
+    early, rung, over_ns = run_virtual(main())
+    assert early == []
+    assert rung[0] == pytest.approx(4 * S, abs=2 * speed + 1)
+    assert 0 < over_ns < 4_000_000
+
+
+def test_a_paused_clock_keeps_a_new_speed_for_later():
+    async def main():
+        clock = await started()
+        clock.pause()
+        clock.set_speed(10.0)
+        await asyncio.sleep(5)
+        stood = clock.now_ns(), clock.paused
+        clock.resume()
+        await asyncio.sleep(5)
+        return stood, clock.now_ns()
+
+    assert run_virtual(main()) == ((0, True), 50 * S)
+
+
+def test_a_step_rings_each_alarm_at_its_time_while_the_loop_stands():
+    async def main():
+        clock, rung = await started(), []
+
+        def again(now_ns):
+            rung.append(("again", now_ns))
+            often.set(now_ns + 2 * S)
+
+        often, once = Alarm(clock, again), Alarm(clock, lambda now_ns: rung.append(("once", now_ns)))
+        often.set(2 * S)
+        once.set(5 * S)
+        await asyncio.sleep(1)
+        before_s = asyncio.get_running_loop().time()
+        await clock.step(5 * S)
+        passed_s = asyncio.get_running_loop().time() - before_s
+        await asyncio.sleep(60)
+        return rung, clock.now_ns(), clock.paused, passed_s
+
+    rung, now_ns, paused, passed_s = run_virtual(main())
+    assert rung == [("again", 2 * S), ("again", 4 * S), ("once", 5 * S), ("again", 6 * S)]
+    assert (now_ns, paused, passed_s) == (6 * S, True, 0)
+
+
+def test_nothing_interferes_with_a_step():
+    async def main():
+        clock = await started()
+        complaints = []
+
+        def interfere(now_ns):
+            for act in (clock.pause, clock.resume, lambda: clock.set_speed(2.0), lambda: clock.put(0)):
+                with pytest.raises(EmulatorError, match="a step is under way"):
+                    act()
+                complaints.append(now_ns)
+
+        Alarm(clock, interfere).set(1 * S)
+        await clock.step(2 * S)
+        clock.resume()
+        return complaints, clock.now_ns()
+
+    assert run_virtual(main()) == ([1 * S] * 4, 2 * S)
+
+
+def test_put_elsewhere_an_alarm_waits_for_its_own_time():
+    async def main():
+        clock, rung = await started(), []
+        Alarm(clock, rung.append).set(10 * S)
+        await asyncio.sleep(9)
+        clock.put(4 * S)
+        await asyncio.sleep(5)
+        early = list(rung)
+        await asyncio.sleep(1)
+        return early, rung
+
+    assert run_virtual(main()) == ([], [10 * S])

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.faults import KINDS, ArmedFault, Fault, FaultError, Faults, parse_fault
+from firmware_sim.fault_kinds import KINDS, FaultError
+from firmware_sim.faults import ArmedFault, Fault, Faults, parse_fault
 from tests.firmware_sim.devices import MS, S
 
 
@@ -21,6 +22,9 @@ def faults(now_ns=lambda: 0, seed=1):
         ("crc:*@+1.5s", {"kind": "crc", "target": "*", "for_ns": 1500 * MS}),
         ("crc:aft@#3", {"kind": "crc", "target": "aft", "nth": 3}),
         ("crc:aft@/10,count=2", {"kind": "crc", "target": "aft", "every": 10, "count": 2}),
+        ("crc:aft@=01 04..0a@#2", {"kind": "crc", "target": "aft", "nth": 2, "request": "0104..0a"}),
+        ("offset:aft,by=-2kPa", {"kind": "offset", "target": "aft", "parameters": {"by": -2000.0}}),
+        ("intruder:aft,request=0A0b", {"kind": "intruder", "target": "aft", "parameters": {"request": b"\x0a\x0b"}}),
         ("crc:aft@2min@5%", {"kind": "crc", "target": "aft", "after_ns": 120 * S, "probability": 0.05}),
         (" noise : aft @ 1 s , before = 0 , after = 7 ", None),
     ],
@@ -55,6 +59,15 @@ def test_specs_say_what_the_grammar_says(spec, words):
         ("stuck:p1@#3", "lasts for a time"),
         ("unplug:aft@5%", "lasts for a time"),
         ("reboot:p1@1s+2s", "at a moment"),
+        ("silence:p1@=", "in hexadecimal"),
+        ("silence:p1@=010", "in hexadecimal"),
+        ("spike:p1@=01", "leave @=01 out"),
+        ("babble:p1@=01", "lasts for a time"),
+        ("babble:p1,every=0s", "is below 1.0ms"),
+        ("baud:p1,baud=200", "not within 300..4000000"),
+        ("skew:p1,speed=0%", "not within 1%..10000%"),
+        ("offset:p1,by=20", "needs a unit"),
+        ("intruder:aft,request=01x", "in hexadecimal"),
     ],
 )
 def test_a_wrong_spec_is_explained_with_an_example(spec, complaint):
@@ -71,19 +84,32 @@ def _some_fault(kind):
         "target": st.sampled_from(["*", "aft", "sm_p1"]),
         "after_ns": st.integers(0, 10**15),
     }
-    if KINDS[kind].strikes == "requests":
+    if KINDS[kind].when in {"requests", "measurements"}:
         words["for_ns"] = st.none() | st.integers(0, 10**15)
         words["count"] = st.none() | st.integers(1, 9)
-    if KINDS[kind].strikes != "times":
+    if KINDS[kind].when != "times":
         words["nth"] = st.none() | st.integers(1, 10**6)
         words["every"] = st.none() | st.integers(1, 10**6)
-    words["parameters"] = st.fixed_dictionaries(
-        {},
-        optional={
-            name: st.integers(0, 10**12 if each.time else each.highest) for name, each in KINDS[kind].parameters.items()
-        },
-    )
+        words["probability"] = st.none() | st.sampled_from([0.05, 0.4, 1.0])
+    if KINDS[kind].when in {"requests", "both"}:
+        words["request"] = st.none() | st.lists(st.sampled_from(["..", "00", "a7"]), min_size=1).map("".join)
+    numbers = {name: _some_value(each) for name, each in KINDS[kind].parameters.items()}
+    words["parameters"] = st.fixed_dictionaries({}, optional=numbers)
     return st.builds(Fault, **words)
+
+
+def percent(number):
+    return number * 0.01
+
+
+def _some_value(parameter):
+    if isinstance(parameter.default, bytes):
+        return st.binary(min_size=1, max_size=8)
+    if parameter.dimension == "fraction":
+        return st.integers(max(1, round(parameter.lowest * 100)), round(parameter.highest * 100)).map(percent)
+    if parameter.dimension in {"", "time"}:
+        return st.integers(parameter.lowest, int(min(parameter.highest, 10**12)))
+    return st.floats(parameter.lowest, parameter.highest)
 
 
 @given(fault=st.sampled_from(sorted(KINDS)).flatmap(_some_fault))
@@ -100,15 +126,21 @@ def test_an_unknown_target_is_refused_with_the_nearest_one():
         faults().inject("silence:sm_p")
 
 
-def test_only_a_bus_can_be_unplugged():
+@pytest.mark.parametrize("kind", ["unplug", "rename", "bits", "intruder", "traffic"])
+def test_what_strikes_line_or_port_has_a_bus_as_target(kind):
     with pytest.raises(FaultError, match="no bus 'sm_p1'"):
-        faults().inject("unplug:sm_p1")
+        faults().inject(f"{kind}:sm_p1")
+
+
+def test_a_cable_is_cut_before_a_transducer():
+    with pytest.raises(FaultError, match="no transducer 'aft'"):
+        faults().inject("cut:aft")
 
 
 def test_inject_list_clear():
     active = faults()
     changes = []
-    active.changed = lambda: changes.append(len(list(active)))
+    active.changed = lambda what, armed: changes.append((what, armed.number, len(active.armed)))
     silence, late = active.inject("silence:sm_p1"), active.inject(Fault(kind="late", target="aft"))
     assert list(active) == [silence, late]
     assert len(active.armed) == 2
@@ -116,7 +148,21 @@ def test_inject_list_clear():
     assert list(active) == [late]
     active.clear()
     assert active.armed == []
-    assert changes == [1, 2, 1, 0]
+    assert changes == [("injected", 1, 1), ("injected", 2, 2), ("cleared", 1, 1), ("cleared", 2, 0)]
+
+
+def test_a_fault_is_taken_back_by_its_number_also_one_of_two_that_are_alike():
+    active = faults()
+    for _ in range(2):
+        active.inject("silence:sm_p1")
+    assert [armed.number for armed in active.armed] == [1, 2]
+    assert active.clear_number(2) == parse_fault("silence:sm_p1")
+    assert [armed.number for armed in active.armed] == [1]
+    with pytest.raises(FaultError, match=r"no fault in force has the number 2 \(known: 1\)"):
+        active.clear_number(2)
+    active.clear_number(1)
+    active.inject("silence:sm_p1")
+    assert [armed.number for armed in active.armed] == [3]
 
 
 def test_a_time_that_is_over_counts_as_now():

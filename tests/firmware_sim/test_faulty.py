@@ -1,8 +1,15 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from firmware_sim.device_clock import DeviceClock
 from firmware_sim.faults import Faults
-from firmware_sim.faulty import FaultyFirmware, FaultySensor, readdress_frame, readdress_text
-from firmware_sim.line import Line, silence_ns, span_ns
+from firmware_sim.faulty import FaultyFirmware
+from firmware_sim.faulty_answer import SILENCE, TEXT
+from firmware_sim.faulty_sensor import FaultySensor
+from firmware_sim.firmware.firmware import Reply
+from firmware_sim.line import Line
+from firmware_sim.line_time import silence_ns, span_ns
 from tests.firmware_sim.devices import MS, FrameDevice, S, Steady, TextDevice, bus, framed, question
 
 
@@ -19,16 +26,16 @@ class Bench:
         self.device = device or FrameDevice(1)
         self.other = FrameDevice(2)
         for unit, each in ((1, self.device), (2, self.other)):
-            self.line.add(
-                f"unit {unit}",
-                FaultyFirmware(
-                    each,
-                    unit=unit,
-                    names={f"p{unit}", "b", "*"},
-                    faults=self.faults,
-                    note=lambda at, kinds, unit=unit: self.notes.append((unit, kinds)),
-                ),
+            faulty = FaultyFirmware(
+                each,
+                unit=unit,
+                names={f"p{unit}", "b", "*"},
+                faults=self.faults,
+                note=lambda at, kinds, unit=unit: self.notes.append((unit, kinds)),
+                before={f"p{number}" for number in range(1, unit + 1)},
+                character_ns=span_ns(bus(), 1),
             )
+            self.line.add(f"unit {unit}", faulty, faulty.baud)
 
     def ask(self, request=None, wait_ns=50 * MS):
         """Send a question, return what the host hears until `wait_ns` later as (ns after the question, bytes)."""
@@ -98,12 +105,12 @@ def test_foreign_has_another_address_and_a_right_checksum():
 
 def test_a_keller_frame_keeps_its_high_byte_first():
     frame = framed(b"\x01\x49\x3f\x6d\xb1\x53\x00", "big")
-    assert readdress_frame(frame, 7) == framed(b"\x07\x49\x3f\x6d\xb1\x53\x00", "big")
+    assert SILENCE.readdress(frame, 1, 7) == framed(b"\x07\x49\x3f\x6d\xb1\x53\x00", "big")
 
 
 def test_a_text_answer_is_foreign_by_its_sender_only():
-    assert readdress_text(b"*00011013.2500\r\n", 1, 7) == b"*00071013.2500\r\n"
-    assert readdress_text(b"1013.25\r\n", 1, 7) == b"1013.25\r\n"
+    assert TEXT.readdress(b"*00011013.2500\r\n", 1, 7) == b"*00071013.2500\r\n"
+    assert TEXT.readdress(b"1013.25\r\n", 1, 7) == b"1013.25\r\n"
 
 
 def test_echo_before_or_in_place_of_the_answer():
@@ -228,3 +235,181 @@ def test_a_sensor_that_gets_stuck_again_keeps_its_new_value():
     faults.inject("stuck:p1")
     second = sensor.read(1)
     assert second == sensor.read(2) != first
+
+
+def test_the_head_of_an_answer_is_lost_only_when_it_comes_too_soon():
+    assert Bench("head:p1,bytes=2,within=2ms").answers() == GOOD[2:]
+    slow = FrameDevice(1, delay_ns=2 * MS)
+    assert Bench("head:p1,bytes=2,within=2ms", device=slow).answers() == GOOD
+
+
+def test_a_split_answer_pauses_and_is_whole():
+    heard = Bench("split:p1,bytes=4,pause=20ms").ask()
+    assert b"".join(data for _, data in heard) == GOOD
+    assert [data for _, data in heard] == [GOOD[:4], GOOD[4:]]
+    assert heard[1][0] - heard[0][0] == pytest.approx(span_ns(bus(), 5) + 20 * MS, abs=2)
+    assert Bench("split:p1,bytes=9").answers() == GOOD
+
+
+def test_another_function_comes_with_a_right_checksum():
+    assert Bench("function:p1").answers() == framed([1, 4, *GOOD[2:-2]])
+    assert Bench("function:p1,code=16").answers() == framed([1, 16, *GOOD[2:-2]])
+    assert TEXT.refunction(b"*0001\r\n", 4) == b"*0001\r\n"
+
+
+def test_a_fault_waits_for_the_request_that_it_is_meant_for():
+    bench = Bench("silence:p1@=0103..@#2")
+    assert bench.answers(question(1, 7)) == bench.device.answer(7)
+    assert bench.answers(question(2, 7)) == bench.other.answer(7)
+    assert bench.answers(question(1, 7)) == b""
+    exact = Bench("silence:p1@=010307")
+    assert [exact.answers(question(1, number)) == b"" for number in (6, 7, 8, 7)] == [False, True, False, True]
+
+
+def test_a_moved_device_answers_at_its_new_address_and_no_longer_at_its_old():
+    bench = Bench("address:p1@1s+1s,unit=9")
+    assert bench.answers(question(1)) == GOOD
+    bench.now = S
+    assert bench.answers(question(1)) == b""
+    assert bench.answers(question(9)) == framed([9, *GOOD[1:-2]])
+    broken = question(9)[:-1] + bytes([question(9)[-1] ^ 1])
+    assert bench.answers(broken) == b""
+    bench.now = 2 * S
+    assert bench.answers(question(1)) == GOOD
+
+
+def test_two_at_one_address_garble_each_other():
+    bench = Bench("address:p1,unit=2")
+    bench.answers(question(2))
+    assert bench.line.statistics.collisions == 1
+
+
+def test_a_device_at_another_speed_is_heard_by_who_takes_that_speed():
+    bench = Bench("baud:p1@0s+1s,baud=4800")
+    assert bench.answers(question(1)) == b""
+    bench.line.set_host(4800, "8N1")
+    assert bench.answers(question(1)) == GOOD
+    assert bench.answers(question(2)) == b""
+    bench.line.set_host(19200, "8N1")
+    bench.now = S
+    assert bench.answers(question(1)) == GOOD
+
+
+def test_a_cut_cable_takes_those_beyond_it():
+    bench = Bench("cut:p2@1s+1s")
+    bench.now = S
+    assert (bench.answers(question(1)), bench.answers(question(2))) == (GOOD, b"")
+    bench.faults.clear()
+    bench.faults.inject("cut:p1")
+    assert (bench.answers(question(1)), bench.answers(question(2))) == (b"", b"")
+
+
+class Stream(FrameDevice):
+    """Says its time each second of its own clock."""
+
+    def __init__(self, unit):
+        super().__init__(unit)
+        self.wakes_at_ns = S
+        self.own_times = []
+
+    def wake(self, at_ns):
+        self.own_times.append(at_ns)
+        self.wakes_at_ns += S
+        return [Reply(data=b"tick")]
+
+
+def test_a_device_whose_clock_runs_fast_talks_more_often_and_stays_ahead_afterwards():
+    bench = Bench("skew:p1@0s+4s,speed=200%", device=Stream(1))
+    heard = [at // MS for at, data in bench.ask(b"", wait_ns=7_100 * MS) if data]
+    assert heard == [502, 1002, 1502, 2002, 2502, 3002, 3502, 4002, 5002, 6002, 7002]
+    assert bench.device.own_times == [S * number for number in range(1, 12)]
+
+
+def test_delays_follow_the_devices_clock_and_its_sensor_is_read_at_the_true_time():
+    slow = FrameDevice(1, delay_ns=10 * MS)
+    assert Bench("skew:p1,speed=50%", device=slow).ask()[-1][0] == USUAL_NS + 20 * MS
+    faults = Faults(seed=1, transducers=("p1",), buses=(), now_ns=lambda: 0)
+    faults.inject("skew:p1,speed=50%")
+    clock = DeviceClock(names={"p1"}, faults=faults)
+    clock.keep_up(10 * S)
+    assert clock.own_ns(10 * S) == 5 * S
+    read = []
+
+    class Watch:
+        def read(self, at_ns):
+            read.append(at_ns)
+            return 0.0, 0.0
+
+    FaultySensor(Watch(), names={"p1"}, faults=faults, clock=clock).read(5 * S)
+    assert read == [10 * S]
+
+
+@given(
+    skews=st.lists(
+        st.tuples(st.integers(0, 20), st.integers(1, 20), st.integers(20, 500)), min_size=1, max_size=3, unique=True
+    ),
+    steps=st.lists(st.integers(1, 9_999_999_999), min_size=1, max_size=9),
+)
+def test_a_devices_clock_never_goes_back_and_true_time_is_its_inverse(skews, steps):
+    faults = Faults(seed=1, transducers=("p1",), buses=(), now_ns=lambda: 0)
+    for begin, length, percent in skews:
+        faults.inject(f"skew:p1@{begin}s+{length}s,speed={percent}%")
+    clock = DeviceClock(names={"p1"}, faults=faults)
+    at = shown = 0
+    for step in steps:
+        at += step
+        clock.keep_up(at)
+        before, shown = shown, clock.own_ns(at)
+        assert shown >= before
+        assert clock.true_ns(shown) <= at
+        assert clock.own_ns(clock.true_ns(shown + S)) >= shown + S
+
+
+def test_a_babbling_device_talks_for_its_time_and_answers_too():
+    bench = Bench("babble:p1@1s+300ms,every=100ms,bytes=5")
+    assert bench.answers() == GOOD
+    heard = bench.ask(b"", wait_ns=2 * S)
+    assert [len(data) for _, data in heard] == [5, 5, 5]
+    assert [kinds for _, kinds in bench.notes] == ["babble"] * 3
+
+
+def test_a_device_can_babble_its_last_answer():
+    bench = Bench("babble:p1@0s+10s,every=1s,bytes=0")
+    assert bench.answers(question(1, 5)) == bench.device.answer(5)
+    assert bench.answers(b"", wait_ns=S) == bench.device.answer(5)
+
+
+def test_low_supply_restarts_again_and_again_and_once_more_at_the_end():
+    bench = Bench("brownout:p1@1s+4s,every=2s,deaf=500ms,garbage=0%")
+    for now in (0, 1.2, 1.6, 2.9, 3.2, 3.6, 5.2, 5.6):
+        bench.now = round(now * S)
+        assert bench.answers() == (GOOD if now not in {1.2, 3.2, 5.2} else b""), now
+    assert bench.device.reboots == [1_500 * MS, 3_500 * MS, 5_500 * MS]
+
+
+def test_low_supply_garbles_a_share_of_the_answers():
+    bench = Bench("brownout:p1,every=1h,deaf=0s,garbage=50%")
+    answers = [bench.answers() for _ in range(100)]
+    assert all(len(answer) == len(GOOD) for answer in answers)
+    assert 30 < sum(answer == GOOD for answer in answers) < 70
+
+
+@pytest.mark.parametrize(
+    ("spec", "errors"),
+    [
+        ("offset:p1@1s+2s,by=-20Pa", [0, -20, -20, 0]),
+        ("drift:p1@1s+2s,rate=3Pa/s", [0, 0, 3, 0]),
+        ("spike:p1@#2,by=5kPa", [0, 5000, 0, 0]),
+        ("spike:p1,count=1,by=1Pa", [1, 0, 0, 0]),
+    ],
+)
+def test_sensors_that_lie(spec, errors):
+    faults = Faults(seed=1, transducers=("p1",), buses=(), now_ns=lambda: 0)
+    faults.inject(spec)
+    sensor = FaultySensor(Still(), names={"p1"}, faults=faults)
+    assert [sensor.read(at * S)[0] - 100_000.0 for at in range(4)] == errors
+
+
+class Still:
+    def read(self, at_ns):
+        return 100_000.0, 295.0

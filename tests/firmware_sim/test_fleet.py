@@ -4,13 +4,13 @@ import struct
 import pytest
 
 from drivers.rig import Rig
+from drivers.trace.records import Trace
 from firmware_sim.clock import run_virtual
-from firmware_sim.faults import FaultError
+from firmware_sim.fault_kinds import FaultError
 from firmware_sim.fleet import Fleet, FleetError
-from firmware_sim.line import silence_ns, span_ns
+from firmware_sim.line_time import silence_ns, span_ns
 from firmware_sim.physics.world import World
-from firmware_sim.trace import Trace
-from tests.firmware_sim.devices import Client, bus, crc, fleet, mbap, rig, rtu
+from tests.firmware_sim.devices import Client, bus, crc, fleet, framed, mbap, rig, rtu
 
 
 def pressure(answer):
@@ -291,3 +291,107 @@ def test_modbus_tcp_is_traced():
     trace = Trace()
     in_memory(tcp(), act, trace=trace)
     assert [(record.talker, len(record.data)) for record in trace.records] == [("host", 12), ("unit 1", 13)]
+
+
+def test_a_renamed_port_is_dead_under_its_own_name_until_the_time_is_over():
+    told = []
+
+    async def act(served):
+        client = Client(served)
+        await asyncio.sleep(1.5)
+        with pytest.raises(ConnectionError, match="unplugged"):
+            Client(served)
+        address = served.ports["b"]
+        other = len(await Client(served, "b-renamed").ask(rtu(1)))
+        await asyncio.sleep(2)
+        return client.losses, address, other, len(await Client(served).ask(rtu(1))), served.ports["b"]
+
+    result = in_memory(rig(faults=["rename:b@1s+2s"]), act, tell=told.append)
+    assert result == (1, "memory:b-renamed", 9, 9, "memory:b")
+    assert told == ["bus b: its port goes by memory:b-renamed now"]
+
+
+def test_a_renamed_pty_and_tcp_port_answer_under_another_address():
+    async def main(kind):
+        async with fleet(rig(kind=kind)).serve() as served:
+            own = served.ports["b"]
+            served.faults.inject("rename:b")
+            async with asyncio.timeout(5):
+                while served.ports["b"] == own:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+            return own, served.ports["b"]
+
+    own, other = asyncio.run(main("serial"))
+    assert other == f"{own}-renamed"
+    own, other = asyncio.run(main("modbus-tcp"))
+    assert own != other
+
+
+def test_the_clients_format_can_be_said_where_no_port_carries_it():
+    async def act(served):
+        return await Client(served).ask(rtu(1))
+
+    assert len(in_memory(rig(format="8E1"), act)) == 9
+    assert in_memory(rig(format="8E1"), act, formats={"b": "8N1"}) == b""
+    assert len(in_memory(rig(format="8N2"), act, formats={"b": "8N1"})) == 9
+    assert len(in_memory(rig(format="8N1"), act, formats={"b": "8N2"})) == 9
+    with pytest.raises(FleetError, match="'9E1' is no format"):
+        fleet(rig(), formats={"b": "9E1"})
+
+
+def test_a_fault_that_talks_begins_at_once_when_it_is_injected_on_a_quiet_line():
+    async def act(served):
+        client = Client(served)
+        await asyncio.sleep(1)
+        served.faults.inject("babble:p1@+250ms,every=100ms,bytes=4")
+        await asyncio.sleep(1)
+        babble = [len(data) for _, data in client.received]
+        client.received.clear()
+        served.faults.inject("traffic:b@+250ms,every=100ms")
+        await asyncio.sleep(1)
+        return babble, client.bytes
+
+    babble, traffic = in_memory(rig(), act)
+    assert babble == [4, 4, 4]
+    assert traffic[:8] == framed(b"\xf7\x03\x00\x00\x00\x02")
+    assert len(traffic) == 3 * (8 + 9)
+    assert framed(traffic[8:15]) == traffic[8:17]
+
+
+def test_an_intruder_repeats_the_last_question_and_its_answer_is_heard():
+    async def act(served):
+        client = Client(served)
+        await client.ask(rtu(1))
+        client.received.clear()
+        served.faults.inject("intruder:b@+1s,every=400ms")
+        await asyncio.sleep(2)
+        return client.bytes
+
+    heard = in_memory(rig(), act)
+    assert heard.count(rtu(1)) == 3
+    assert len(heard) == 3 * (8 + 9)
+
+
+def test_worn_wires_flip_bits_of_questions_and_answers_at_the_asked_rate():
+    async def act(served):
+        client = Client(served)
+        answers = [await client.ask(rtu(1)) for _ in range(400)]
+        return answers, served.lines["b"].statistics
+
+    answers, statistics = in_memory(rig(), act, faults=["bits:b,rate=0.2%"])
+    silent = sum(answer == b"" for answer in answers)
+    garbled = sum(answer != b"" and framed(answer[:-2]) != answer for answer in answers)
+    assert statistics.answers == 400 - silent
+    assert 400 * 8 * 8 * 0.002 * 0.6 < silent < 400 * 8 * 8 * 0.002 * 1.2
+    assert 400 * 8 * 9 * 0.002 * 0.5 < garbled < 400 * 8 * 9 * 0.002 * 1.2
+
+
+def test_a_device_on_modbus_tcp_can_be_cut_off_and_can_have_another_function():
+    async def act(served):
+        return await Client(served).ask(mbap(1, 7))
+
+    words = rig(kind="modbus-tcp")
+    assert in_memory(words, act, faults=["cut:p1"]) == in_memory(words, act, faults=["address:p1"]) == b""
+    assert in_memory(words, act, faults=["function:p1"])[6:9] == b"\x01\x04\x04"
+    assert in_memory(words, act, faults=["silence:p1@=0103"]) == b""
+    assert len(in_memory(words, act, faults=["silence:p1@=0104"])) == 13

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_sim.firmware.firmware import Reply
-from firmware_sim.line import Line, silence_ns, span_ns
+from firmware_sim.line import Line
+from firmware_sim.line_time import silence_ns, span_ns
 from tests.firmware_sim.devices import MS, FrameDevice, S, TextDevice, bus, question
 
 FOREVER = 1000 * S

@@ -38,6 +38,17 @@ def test_a_blocking_program_beside_the_emulator(emulator):
     assert bench.call(lambda fleet: fleet.lines["b"].statistics.answers) == 2
 
 
+def test_live_control_beside_a_blocking_test(emulator):
+    bench = emulator(rig())
+    with serial.Serial(bench.ports["b"], 19200, timeout=0.1) as port:
+        bench.control("pause")
+        port.write(rtu(1))
+        silent = port.read(9)
+        told = bench.control("step", span="1 s")
+        port.timeout = 2
+        assert (silent, len(port.read(9)), told["span_s"]) == (b"", 9, 1.0)
+
+
 def test_it_loads_neither_the_gateways_codecs_nor_its_mqtt_client():
     code = "import sys, firmware_sim.testing; print([m for m in ('pymodbus', 'aiomqtt', 'paho') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,6 +11,8 @@ import pytest
 from hil.demo import _next_free
 from tests.commands import BENCH, call, ended_by, of_folder, started
 
+pytestmark = pytest.mark.xdist_group("demo")  # each takes the next free port above 1883
+
 
 @pytest.fixture
 def broker_installed():
@@ -41,7 +43,7 @@ def test_it_shows_what_runs_where_and_ends_with_nothing_left(tmp_path, number):
     assert code == 0
     told = [line for line in err.splitlines() if "undelivered" not in line]  # it may not have been connected yet
     assert told == ["demo ended; nothing is left running"], "a newcomer sees no protocol talk and no warning"
-    assert lines[0] == "International Space Station, emulated: 22 segments, 51 transducers on 8 buses"
+    assert lines[0] == "International Space Station, emulated: 22 segments, 53 transducers on 8 buses"
     assert [line.split()[:2] for line in lines if line.startswith("  ")][8] == ["broker", "mqtt"]
     assert any("/seg/+/pressure/+'" in line for line in lines)
     assert "Ctrl-C ends everything." in lines

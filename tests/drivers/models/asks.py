@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from drivers.conformance import Direct as Emulated
 from drivers.conformance import found as attempt
-from drivers.exchange import Attempt, Outcome, Request
+from drivers.exchange import Attempt, Outcome, Quiet, Request
 from drivers.model import Driver
 from drivers.rig import Bus, BusKind, Transducer
 
@@ -42,6 +42,7 @@ class Script:
 
 def assert_fences_are_of_their_own_kind(driver: Driver) -> None:
     """Check what `Driver.fences` promises."""
+    assert not isinstance(driver.fences, Quiet)
     assert len(driver.fences) >= 2
     for fence in driver.fences:
         others = [other for other in (*driver.requests, *driver.fences) if other is not fence]

@@ -6,11 +6,22 @@ from importlib.metadata import entry_points
 import numpy as np
 import pytest
 
-from drivers.exchange import Outcome
+from drivers.exchange import Outcome, Quiet
 from drivers.model import Driver
 from drivers.reading import Reason
 from drivers.registry import model
+from drivers.wire.keller_bus import (
+    CHANGE_ADDRESS,
+    INITIALISE,
+    READ_COEFFICIENT,
+    READ_FLOAT,
+    READ_INTEGER,
+    READ_SERIAL_NUMBER,
+    data_of,
+    keller_request,
+)
 from firmware_sim.firmware.firmware import Firmware
+from firmware_sim.firmware.keller_33x import IntegerMap
 from tests.drivers.models.asks import Emulated, bus, transducer
 
 PRESSURE_PA, TEMPERATURE_K = 101_325.0, 295.15
@@ -20,6 +31,7 @@ MAP = {
 }
 FAMILIES = {
     "adam-4117": (1, {"channel": 3, "range": "0..160 kPa"}),
+    "adam-6017": (1, {"channel": 3, "range": "0..160 kPa"}),
     "alicat": (1, {"serial_number": 77}),
     "druck-terps": (1, {}),
     "generic-float": (1, {}),
@@ -33,6 +45,7 @@ FAMILIES = {
     "paroscientific-6000": (98, {"serial_number": 77}),
     "pfeiffer-telegram": (1, {}),
     "pfeiffer-tpg26x": (1, {}),
+    "setra-470": (1, {}),
     "vaisala-ptb210": (7, {"serial_number": "N0000077"}),
     "vaisala-ptb330": (0, {"serial_number": "A0000077"}),
     "waveshare-8ch": (1, {"channel": 3, "range": "0..160 kPa"}),
@@ -86,6 +99,7 @@ async def test_a_restarted_twin_is_noticed_and_read_again(name: str) -> None:
     "name",
     [
         "adam-4117",
+        "adam-6017",
         "alicat",
         "generic-float",
         "generic-int",
@@ -93,6 +107,7 @@ async def test_a_restarted_twin_is_noticed_and_read_again(name: str) -> None:
         "keller-33x",
         "keller-bus",
         "pfeiffer-tpg26x",
+        "setra-470",
         "vaisala-ptb330",
         "waveshare-8ch",
     ],
@@ -114,7 +129,7 @@ async def test_a_twin_answers_the_hail_and_the_fences(name: str) -> None:
     assert family.hail is not None
     assert family.recognise is not None
     assert family.recognise((await ask(family.hail(FAMILIES[name][0]))).frame) is not None
-    for fence in driver.fences:
+    for fence in () if isinstance(driver.fences, Quiet) else driver.fences:
         assert (await ask(fence)).outcome is Outcome.REPLY
 
 
@@ -122,6 +137,57 @@ async def test_the_last_fence_of_a_barometer_stops_its_continuous_output() -> No
     driver, firmware, _ = pair("vaisala-ptb330", *FAMILIES["vaisala-ptb330"])
     firmware.hear(0, b"ECHO OFF\rR\r")
     ask = Emulated(firmware)
+    assert not isinstance(driver.fences, Quiet)
     assert (await ask(driver.fences[0])).outcome is not Outcome.REPLY
     assert (await ask(driver.fences[-1])).outcome is Outcome.REPLY
     assert (await ask(driver.fences[0])).outcome is Outcome.REPLY
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"modbus-map"}))
+async def test_no_driver_writes_a_memory_that_bears_few_writes(name: str) -> None:
+    driver, firmware, _ = pair(name, *FAMILIES[name])
+    ask = Emulated(firmware)
+    for _ in range(3):
+        await driver.identify(ask)
+        await driver.poll(ask)
+        firmware.reboot(int(ask.now_s * 1e9))
+        ask.now_s += 60.0
+    # A PTB330 gets its start mode at each start: with echo on nothing that it says can be relied on before.
+    written = 3 if name == "vaisala-ptb330" else 0
+    assert firmware.settings.writes == written  # type: ignore[attr-defined] # all twins with a memory have it
+
+
+async def test_all_six_functions_of_the_keller_bus_are_understood_on_both_sides() -> None:
+    _, firmware, sensor = pair("keller-bus", 1, {"serial_number": 77})
+    ask = Emulated(firmware)
+    sensor.pressure_pa = 101_325.0
+
+    async def data(function: int, sent: bytes = b"", unit: int = 1) -> bytes:
+        attempt = await ask(keller_request(unit, function, sent))
+        assert attempt.outcome is Outcome.REPLY
+        return data_of(attempt.frame)
+
+    assert (await data(INITIALISE))[:2] == bytes((5, 20))
+    assert int.from_bytes((await data(READ_INTEGER, b"\x01"))[:4], "big", signed=True) == 101_325
+    assert await data(READ_FLOAT, b"\x01") == bytes.fromhex("3F 81 B2 2D 00")
+    assert await data(READ_COEFFICIENT, b"\x51") == bytes.fromhex("41 20 00 00")
+    assert await data(CHANGE_ADDRESS, b"\x09") == b"\x09"
+    assert await data(CHANGE_ADDRESS, b"\x00", unit=9) == b"\x09"
+    assert int.from_bytes(await data(READ_SERIAL_NUMBER, unit=9), "big") == 77
+    assert (await ask(keller_request(1, READ_SERIAL_NUMBER))).outcome is Outcome.TIMEOUT
+
+
+@pytest.mark.parametrize(("integer_map", "at"), [(IntegerMap.SERIES_30, 0x0012), (IntegerMap.X_LINE, 0x0022)])
+async def test_both_integer_maps_of_a_keller_are_read_by_a_register_map(integer_map: IntegerMap, at: int) -> None:
+    _, firmware, _ = pair("keller-33x", 1, {})
+    firmware.integer_map = integer_map  # type: ignore[attr-defined]
+    ask = Emulated(firmware)
+    await ask(keller_request(1, INITIALISE))
+    words = {"pressure": {"address": at, "type": "int32", "unit": "Pa"}}
+    words |= {"temperature": {"address": at + 6, "type": "int32", "scale": 0.01, "unit": "C"}}
+    reading = model("modbus-map").driver(1, {"p1": transducer("modbus-map", map=words)}, bus())
+    poll = await reading.poll(ask)
+    assert poll.values.tolist() == pytest.approx([PRESSURE_PA, TEMPERATURE_K - 273.15])
+    other = {"pressure": {"address": at ^ 0x30, "type": "int32", "unit": "Pa"}}
+    wrong = model("modbus-map").driver(1, {"p1": transducer("modbus-map", map=other)}, bus())
+    assert (await wrong.poll(ask)).reasons.tolist() == [Reason.EXCEPTION]

@@ -32,9 +32,10 @@ async def test_nothing_listens():
     assert said.startswith(f"127.0.0.1:{port}: connection refused: nothing listens there")
 
 
+@pytest.mark.parametrize("kind", ["modbus-tcp", "line-over-udp"])
 @pytest.mark.parametrize("port", ["127.0.0.1:99999", "a..b:502"])
-async def test_no_address(port):
-    assert (await refused(kind="modbus-tcp", port=port)).startswith(f"{port} is no address: ")
+async def test_no_address(kind, port):
+    assert (await refused(kind=kind, port=port)).startswith(f"{port} is no address: ")
 
 
 async def test_no_such_port():

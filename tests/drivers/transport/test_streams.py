@@ -13,6 +13,7 @@ from drivers.transport.choose import transport_for
 from drivers.transport.memory import MemoryTransport
 from drivers.transport.serial_port import SerialTransport
 from drivers.transport.tcp import TcpTransport
+from drivers.transport.udp import UdpTransport
 
 
 class Heard:
@@ -187,6 +188,7 @@ async def test_memory_carries_bytes_until_it_is_lost() -> None:
         ({"kind": "rtu-over-tcp", "port": "converter:4001"}, TcpTransport),
         ({"kind": "line-over-tcp", "port": "10.0.0.9:4002"}, TcpTransport),
         ({"kind": "modbus-tcp", "port": "[fe80::1]:502"}, TcpTransport),
+        ({"kind": "line-over-udp", "port": "10.0.0.9:1025"}, UdpTransport),
     ],
 )
 def test_each_kind_of_bus_has_its_transport(words: dict[str, str], kind: type) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.wire.keller_bus import (
+    CHANGE_ADDRESS,
     INITIALISE,
     READ_COEFFICIENT,
     READ_FLOAT,
@@ -15,7 +16,7 @@ from drivers.wire.keller_bus import (
 )
 from drivers.wire.modbus import crc16, read_registers
 
-SIZES = {INITIALISE: 6, READ_SERIAL_NUMBER: 4, READ_FLOAT: 5, READ_INTEGER: 5, READ_COEFFICIENT: 4}
+SIZES = {INITIALISE: 6, CHANGE_ADDRESS: 1, READ_SERIAL_NUMBER: 4, READ_FLOAT: 5, READ_INTEGER: 5, READ_COEFFICIENT: 4}
 
 
 def framed(head: bytes) -> bytes:

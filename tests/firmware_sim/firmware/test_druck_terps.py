@@ -85,6 +85,19 @@ def test_a_broken_element_and_bad_commands_are_told_in_words(direct, ask):
     assert ask(direct, b" X\r") == b"!022 Bad Message\r"
 
 
+def test_a_new_reading_takes_as_long_as_the_speed_says_and_a_higher_speed_takes_2_s_to_settle(direct, ask):
+    (reply,) = direct.hear(0, b" G\r")
+    assert (reply.data, reply.delay_ns) == (b"1013.2500\r", 400_000_000)
+    assert [each.delay_ns for each in direct.hear(0, b" R\r")] == [0]
+    ask(direct, b" Q,4\r", 0)
+    assert ask(direct, b" R\r", 2 * SECOND - 1) == b"ERROR 20\r"
+    ask(direct, b" *N,0\r", SECOND)
+    assert ask(direct, b" G\r", 2 * SECOND - 1) == b"!020 No Frequency\r"
+    assert [(each.data, each.delay_ns) for each in direct.hear(2 * SECOND, b" G\r")] == [(b"1013.2500\r", 100_000_000)]
+    ask(direct, b" Q,1\r", 3 * SECOND)
+    assert ask(direct, b" R\r", 3 * SECOND) == b"1013.2500\r"
+
+
 def test_refusing_is_an_error_with_that_number(direct, ask):
     direct.refuse(4)
     assert ask(direct, b" R\r") == b"ERROR 04\r"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.firmware.adam_4117 import Adam4117
+from firmware_sim.firmware.adam import Adam4117
 from firmware_sim.firmware.alicat import Alicat
 from firmware_sim.firmware.druck_terps import DruckTerps
 from firmware_sim.firmware.generic_transmitter import GenericFloat, GenericInt

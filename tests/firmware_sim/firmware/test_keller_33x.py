@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from firmware_sim.firmware import keller_33x
 from firmware_sim.firmware.keller_33x import BOOT_NS, Channel, IntegerMap, Keller33x
 from firmware_sim.wire import keller_bus, modbus
 
@@ -186,7 +187,7 @@ def test_a_checksum_of_two_equal_bytes_is_understood_in_either_protocol(running,
     echo = modbus.join(1, b"\x08\0\0" + both[0].to_bytes(2, "big"))
     assert ask(running, echo) == echo
     address = next(unit for unit in range(1, 250) if _equal_crc(bytes((unit, 69))))
-    running.unit = address
+    ask(running, keller_bus.join(1, keller_bus.Function.CHANGE_ADDRESS, bytes((address,))))
     assert keller_bus.split(ask(running, keller_bus.join(address, 69, b""))).data == (123456).to_bytes(4, "big")
 
 
@@ -241,3 +242,11 @@ def test_whatever_it_hears_it_answers_with_at_most_one_whole_frame(make, heard):
         for reply in replies:
             assert len(reply.data) <= 256
             assert modbus.split(reply.data) or keller_bus.split(reply.data)
+
+
+def test_after_power_up_stat_says_so_for_a_while(running, ask):
+    p1 = keller_bus.join(1, keller_bus.Function.READ_FLOAT, b"\x01")
+    running.reboot(0)
+    ask(running, keller_bus.join(1, keller_bus.Function.INITIALISE, b""), BOOT_NS)
+    warm_ns = BOOT_NS + keller_33x.WARM_UP_NS
+    assert [ask(running, p1, at_ns)[6] for at_ns in (BOOT_NS, warm_ns - 1, warm_ns)] == [0x80, 0x80, 0]

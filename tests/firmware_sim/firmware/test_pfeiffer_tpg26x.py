@@ -21,6 +21,11 @@ def twin(make):
         (b"PR1", b"0,+1.0132E+03\r\n"),
         (b"PR2", b"5,+2.0000E-02\r\n"),
         (b"UNI", b"0\r\n"),
+        (b"BAU", b"0\r\n"),
+        (b"SEN", b"0,0\r\n"),
+        (b"ERR", b"0000\r\n"),
+        (b"PNR", b"302-510-A\r\n"),
+        (b"TID", b"TPR,noSEn\r\n"),
     ],
 )
 def test_data_come_after_enq_only_and_again(twin, ask, mnemonic, data):
@@ -33,10 +38,24 @@ def test_a_mnemonic_and_enq_in_one_piece(twin):
     assert [reply.data for reply in twin.hear(0, b"PR1\r" + ENQ)] == [ACK, b"0,+1.0132E+03\r\n"]
 
 
-@pytest.mark.parametrize("line", [b"XYZ", b"PR1,1", b"UNI,3", b"pr1", b"PRX1", b"?"])
-def test_unknown_words_are_refused_and_bring_no_data(twin, ask, line):
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (b"XYZ", b"0001"),
+        (b"PR1,1", b"0010"),
+        (b"UNI,3", b"0010"),
+        (b"pr1", b"0001"),
+        (b"PRX1", b"0001"),
+        (b"?", b"0001"),
+    ],
+)
+def test_a_mistake_is_refused_and_enq_tells_once_which_one_it_was(twin, ask, line, word):
     assert ask(twin, line + b"\r\n") == NAK
-    assert ask(twin, ENQ) == b""
+    assert ask(twin, ENQ) == word + b"\r\n"
+    assert ask(twin, ENQ) == b"0000\r\n"
+    ask(twin, line + b"\r\n")
+    assert ask(twin, b"PR1\r\n" + ENQ) == ACK + b"0,+1.0132E+03\r\n"
+    assert ask(twin, b"ERR\r\n" + ENQ) == ACK + word + b"\r\n"
 
 
 def test_a_unit_of_pressure_is_kept_without_power_and_booting_is_silent(twin, ask):
@@ -89,4 +108,4 @@ def test_refusing_is_a_nak(twin, ask):
 @given(pieces=heard(b"PRX\r\n", b"PR2\r", ENQ, b"COM,0\r", b"UNI,1\r", b"\x03"))
 def test_whatever_it_hears_it_says_lines_of_its_own(make, pieces):
     for data in said(make(PfeifferTpg26x, "pfeiffer-tpg26x"), pieces):
-        assert re.fullmatch(rb"[\x06\x15]\r\n|\d\r\n|\d,[-+.\dE]+(,\d,[-+.\dE]+)?\r\n", data)
+        assert re.fullmatch(rb"[\x06\x15]\r\n|\d\r\n|00[01]{2}\r\n|\d,[-+.\dE]+(,\d,[-+.\dE]+)?\r\n", data)

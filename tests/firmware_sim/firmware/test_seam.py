@@ -6,6 +6,7 @@ import pytest
 
 TWINS = {
     "adam-4117": {"channel": 1, "range": "0..160 kPa"},
+    "adam-6017": {"channel": 1, "range": "0..160 kPa"},
     "alicat": {},
     "druck-terps": {},
     "generic-float": {},
@@ -19,6 +20,7 @@ TWINS = {
     "paroscientific-6000": {},
     "pfeiffer-telegram": {},
     "pfeiffer-tpg26x": {},
+    "setra-470": {},
     "vaisala-ptb210": {},
     "vaisala-ptb330": {},
     "waveshare-8ch": {"channel": 1, "range": "0..160 kPa"},

@@ -15,6 +15,7 @@ from firmware_sim.physics.gas import (
     pascals_per_s,
 )
 
+MMHG = 133.322
 POUND_A_DAY = 0.45359237 / DAY_S
 
 
@@ -42,13 +43,29 @@ def test_leaks_in_pounds_a_day(pounds, bound_mm, thick_mm, sharp_mm, station, zv
 
 
 @pytest.mark.parametrize(
-    ("diameter_mm", "kg_a_day", "pa_per_s"),
-    [(1, 9.87, 0.0106), (2, 39.5, 0.0422), (5, 247, 0.264), (10, 987, 1.056), (20, 3947, 4.23)],
+    ("diameter_mm", "kg_a_day", "mmhg_an_hour", "pa_per_s", "hours", "straight_hours"),
+    [
+        (1, 9.87, 0.285, 0.0106, 1170, 947),
+        (2, 39.5, 1.14, 0.0422, 292, 237),
+        (5, 247, 7.13, 0.264, 46.8, 37.9),
+        (10, 987, 28.5, 1.056, 11.7, 9.5),
+        (20, 3947, 114, 4.23, 2.9, 2.4),
+    ],
 )
-def test_holes_in_the_whole_station(diameter_mm, kg_a_day, pa_per_s):
+def test_holes_in_the_whole_station(diameter_mm, kg_a_day, mmhg_an_hour, pa_per_s, hours, straight_hours):
     flow = hole_kg_per_s(diameter_mm * 1e-3, 0.61)
     assert flow * DAY_S == pytest.approx(kg_a_day, rel=0.002)
-    assert pascals_per_s(flow, 916) == pytest.approx(pa_per_s, rel=0.004)
+    fall = pascals_per_s(flow, 916)
+    assert fall == pytest.approx(pa_per_s, rel=0.004)
+    assert fall * 3600 / MMHG == pytest.approx(mmhg_an_hour, rel=0.005)
+    # reserve to 490 mmHg: by the exponential, and by a straight line
+    assert 101_325 / fall * np.log(101_325 / (490 * MMHG)) / 3600 == pytest.approx(hours, rel=0.015)
+    assert (101_325 - 490 * MMHG) / fall / 3600 == pytest.approx(straight_hours, rel=0.015)
+
+
+def test_a_kilogram_a_day():
+    assert pytest.approx(34.52, abs=0.005) == 1 / DRY_AIR_KG
+    assert pascals_per_s(1 / DAY_S, 1000) * DAY_S == pytest.approx(84.72, abs=0.005)
 
 
 def test_a_crack_of_prk_loses_a_pound_a_day_through_ten_micrometres():

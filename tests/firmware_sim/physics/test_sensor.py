@@ -39,6 +39,65 @@ def test_drift_grows_with_the_square_root_of_time(step_ns):
     assert np.std(np.diff(values)) == pytest.approx(0.02 * np.sqrt(step_ns / SECOND), rel=0.06)
 
 
+def allan_deviations(values, spans):
+    """Return the Allan deviation (overlapping) of readings at 1 Hz for spans in s."""
+    total = np.concatenate([[0.0], np.cumsum(values - values[0])])
+    deviations = []
+    for span in spans:
+        means = (total[span:] - total[:-span]) / span
+        deviations.append(np.sqrt(np.mean((means[span:] - means[:-span]) ** 2) / 2))
+    return np.array(deviations)
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_white_noise_and_drift_are_recovered_by_an_allan_deviation(name):
+    # variance = white^2 / span + drift^2 span / 3: each by least squares over spans where it shows
+    grade = GRADES[name]
+    # drift as strong as it will be after some weeks shows in the thousands of seconds that a test has time for
+    strong = replace(grade, drift_pa=grade.noise_pa / 10)
+    spans = np.array([1, 2, 4, 8, 16, 32, 64, 128])
+    variances = np.mean(
+        [allan_deviations(readings(element(strong, seed=seed), 8192), spans) ** 2 for seed in range(5)], 0
+    )
+    design = np.column_stack([1 / spans, spans / 3]) / variances[:, None]
+    white, drift = np.sqrt(np.linalg.lstsq(design, np.ones(len(spans)), rcond=None)[0])
+    assert white == pytest.approx(np.hypot(grade.noise_pa, grade.step_pa / np.sqrt(12)), rel=0.03)
+    assert drift == pytest.approx(strong.drift_pa, rel=0.06)
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_drift_of_a_month_is_that_of_its_grade(name):
+    grade = GRADES[name]
+    days = [readings(element(grade, seed=seed), 30, 86_400 * SECOND) for seed in range(60)]
+    walks = np.diff(np.array(days) - 101_325.0, axis=1)
+    expected = np.sqrt(grade.drift_pa**2 * 86_400 + 2 * grade.noise_pa**2 + grade.step_pa**2 / 6)
+    assert np.std(walks) == pytest.approx(expected, rel=0.05)
+    assert abs(np.mean(walks)) < 3 * expected / np.sqrt(walks.size)
+
+
+@pytest.mark.parametrize(
+    ("name", "noise", "drift", "step", "per_k"),
+    [
+        ("A", 0.2, 1e-3, 0.01, 0.5),
+        ("B", 1.0, 5e-3, 0.1, 1.6),
+        ("C", 5.0, 2e-2, 2.44, 5.0),
+        ("toy", 4.5, 0.0, 1.0, 0.0),
+    ],
+)
+def test_grades_are_those_of_docs_physics(name, noise, drift, step, per_k):
+    grade = GRADES[name]
+    assert (grade.noise_pa, grade.drift_pa, grade.temperature_pa) == (noise, drift, per_k)
+    assert grade.step_pa == pytest.approx(step, abs=0.005)
+
+
+@pytest.mark.parametrize("name", GRADES)
+def test_temperature_bends_each_grade_by_its_coefficient(name):
+    grade = GRADES[name]
+    warm, cool = (readings(element(grade, temperature_k=kelvin), 2000).mean() for kelvin in (305.15, 285.15))
+    error = 3 * grade.noise_pa / np.sqrt(1000) + grade.drift_pa * np.sqrt(2000)
+    assert (warm - cool) / 20 == pytest.approx(grade.temperature_pa, abs=error / 20 + 1e-3)
+
+
 @pytest.mark.parametrize("name", GRADES)
 def test_its_temperature_has_noise_too_around_the_true_one(name):
     sensor = element(GRADES[name])

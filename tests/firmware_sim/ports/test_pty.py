@@ -108,7 +108,8 @@ def test_a_client_with_another_speed_gets_no_answer_until_it_corrects_it():
     [
         ({"baudrate": 9600}, [(9600, "8N1")]),
         ({"baudrate": 250_000, "stopbits": 2}, [(250_000, "8N2")]),
-        ({"baudrate": 19200, "stopbits": 2}, []),
+        ({"baudrate": 19200, "stopbits": 2}, [(19200, "8N2")]),
+        ({"baudrate": 19200}, []),
     ],
 )
 def test_the_clients_settings_are_told_to_the_line(tmp_path, settings, expected):

@@ -55,7 +55,7 @@ def test_json_has_the_same_for_machines(capsys, tmp_path):
     answer = json.loads(out)
     assert code == 0
     assert answer["ok"] is True
-    assert answer["counts"] == {"segments": 3, "hatches": 2, "buses": 1, "transducers": 6}
+    assert answer["counts"] == {"segments": 3, "hatches": 2, "coolant_loops": 0, "buses": 1, "transducers": 6}
     assert 0 < answer["lines"]["rs485"]["fraction"] < 0.5
     path.write_text(GOOD.replace("baud = 9600", "bawd = 9600"))
     code, out, _ = run(capsys, "check", path, "--json")

@@ -80,8 +80,12 @@ def test_a_bus_of_the_rig_file_is_asked_with_its_own_setting(capsys, emulator, t
         (["rs485", "nope.toml"], "nope.toml: error: no such file"),
         (["rs485", BENCH, "--kind", "modbus-tcp"], "--kind goes with HOST:PORT"),
         (["/dev/x", "--kind", "modbus-tcp"], "--kind goes with HOST:PORT"),
-        (["host:1", "--kind", "foo"], "--kind foo: must be one of modbus-tcp, rtu-over-tcp, line-over-tcp"),
+        (
+            ["host:1", "--kind", "foo"],
+            "--kind foo: must be one of modbus-tcp, rtu-over-tcp, line-over-tcp, line-over-udp",
+        ),
         (["host:1", "--baud", "9600"], "--baud and --format mean nothing on modbus-tcp"),
+        (["host:1", "--kind", "line-over-udp", "--format", "7E1"], "mean nothing on line-over-udp"),
         (["host:99999"], "'host:99999': write HOST:PORT with a port between 1 and 65535"),
         (["host:x"], "'host:x': write HOST:PORT"),
         (["/dev/x", "--units", "x"], "--units x: 'x' is neither a number nor a span such as 1-32"),

@@ -31,10 +31,12 @@ def rig(batch="1 s"):
         {
             "station": {"id": "iss", "gateway": "pi1"},
             "segment": {"zvezda": {}, "prk": {}},
+            "coolant": {"radiator": {"volume": "44 L", "gas_volume": "6 L", "pressure": "304 kPa"}},
             "bus": {"aft": {"kind": "serial", "port": "/dev/null"}},
             "transducer": {
                 "p1": {**unit, "segment": "zvezda", "poll": "1 s"},
                 "p2": {**unit, "segment": "prk", "poll": "10 s"},
+                "c1": {**unit, "unit": 2, "coolant": "radiator"},
             },
             "mqtt": {"batch": batch},
         }
@@ -213,6 +215,14 @@ def test_the_channels_of_one_unit_go_to_their_own_segments():
     news = station.news()
     assert [topic for topic, _ in news] == ["zvezda/pressure/p1", "prk/pressure/p2", "zvezda/batch", "prk/batch"]
     assert [list(payload["channels"]) for _, payload in news[2:]] == [["p1.pressure"], ["p2.pressure"]]
+
+
+def test_a_coolant_loop_has_the_topics_of_a_segment():
+    station = Station()
+    station.publisher.publish(poll(0.0, [3.04e5, 295.0], of=channels("c1.pressure", "c1.temperature")))
+    station.publisher.flush()
+    topics = [topic for topic, _ in station.news()]
+    assert topics == ["radiator/pressure/c1", "radiator/temperature/c1", "radiator/batch"]
 
 
 def test_batch_of_0_s_is_each_poll_at_once_even_when_polls_overlap_in_time():
