@@ -21,6 +21,8 @@ from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
+from gateway.mqtt.journal import Journal
+from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
@@ -55,6 +57,9 @@ class MakeCarrier(Protocol):
 class Gateway:
     """One gateway of one station. Construction needs a running loop and touches no wire.
 
+    Args:
+        journal: opened, and closed at the end of `run`; None keeps what waits for the broker in memory.
+
     Attributes:
         boot: id of this start.
         listeners: called with the readings of each poll.
@@ -67,6 +72,7 @@ class Gateway:
         rig_hash: str,
         make_carrier: MakeCarrier,
         make_transport: MakeTransport = transport_for,
+        journal: Journal | None = None,
         boot: str | None = None,
         wall: Callable[[], float] = time.time,
         sync: Callable[[], str] = kernel_sync,
@@ -79,6 +85,9 @@ class Gateway:
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync)
         self._outbox = Outbox(clock=self._loop.time)
+        self._keeper: Keeper | None = None
+        if journal is not None:
+            self._keeper = Keeper(journal, self._outbox, commit_s=rig.journal.commit, utc_ms=self._now_ms)
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
@@ -111,12 +120,22 @@ class Gateway:
         self._announce()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._until_polls_end(), name="polls, then link")
+                tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 tasks.create_task(self._expire(), name="stale")
                 tasks.create_task(self._report_health(), name="health")
                 tasks.create_task(self._health.watch_loop(), name="loop lag")
         finally:
             self._publisher.flush()
+
+    async def _until_all_is_kept(self) -> None:
+        """Keep what is said until the link has ended; what it could not deliver is then in the journal."""
+        async with asyncio.TaskGroup() as keeping:
+            keeper = None if self._keeper is None else keeping.create_task(self._keeper.run(), name="keeper")
+            try:
+                await self._until_polls_end()
+            finally:
+                if keeper is not None:
+                    keeper.cancel()
 
     async def _until_polls_end(self) -> None:
         """Poll, and keep the link until the last poll has been handed to it; a link that fails ends the polls too."""
@@ -128,6 +147,8 @@ class Gateway:
                         polls.create_task(poller.run(), name=f"bus {poller.bus.name}")
             finally:
                 self._publisher.flush()
+                if self._keeper is not None:
+                    await self._keeper.flush()
                 carrying.cancel()
 
     def _announce(self) -> None:

@@ -49,6 +49,8 @@ class HealthCheck:
             queue_messages=link.outbox.messages,
             queue_bytes=link.outbox.size,
             queue_oldest_s=link.outbox.oldest_s,
+            journal_rows=link.outbox.journal_rows,
+            journal_problem=link.outbox.journal_problem,
             losses={cause: number for cause, number in losses.items() if number},
         )
 

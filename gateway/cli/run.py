@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from drivers.reading import Reading
     from drivers.rig import Rig
     from drivers.transport.transport import MakeTransport
+    from gateway.mqtt.journal import Journal
 
 
 def run(
@@ -81,6 +82,7 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
     from gateway.app import Gateway, rig_hash  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
+    from gateway.mqtt.journal import JournalBusyError  # noqa: PLC0415
     from gateway.mqtt.link import Link  # noqa: PLC0415
 
     try:
@@ -89,8 +91,9 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
             rig_hash=rig_hash(path),
             make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
             make_transport=make_transport,
+            journal=_journal(rig),
         )
-    except MqttSettingsError as error:
+    except (MqttSettingsError, JournalBusyError) as error:
         raise CommandError(str(error), USAGE) from error
     typer.echo(
         f"{rig.station.id}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
@@ -99,6 +102,25 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
     )
     await gateway.run()
     return True
+
+
+def _journal(rig: "Rig") -> "Journal | None":
+    """Open the journal; a disk that cannot be used must not keep a gateway from watching."""
+    import logging  # noqa: PLC0415
+
+    from gateway.mqtt.journal import JournalBusyError, JournalError, journal_of  # noqa: PLC0415
+
+    journal = journal_of(rig)
+    try:
+        if journal is not None:
+            journal.open()
+    except JournalBusyError:
+        raise
+    except JournalError as error:
+        message = "%s; going on in memory: what the broker has not taken is lost when we end"
+        logging.getLogger(__name__).error(message, error)  # noqa: TRY400 - whoever reads it needs no traceback
+        return None
+    return journal
 
 
 async def _once(rig: "Rig", make_transport: "MakeTransport", *, as_json: bool) -> bool:

@@ -40,6 +40,10 @@ class JournalDamagedError(JournalError):
     """The file is no journal, or its content is damaged."""
 
 
+class JournalBusyError(JournalError):
+    """Another gateway has the file."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One message.
@@ -208,7 +212,7 @@ class Journal:
             fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(owned)
-            raise JournalError(f"{self.path}: another gateway uses it; give each its own [journal] path") from None
+            raise JournalBusyError(f"{self.path}: another gateway uses it; give each its own [journal] path") from None
         self._owned = owned
 
     def _is_cut(self, database: sqlite3.Connection) -> bool:

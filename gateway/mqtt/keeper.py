@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError, Row, Spans, Trimmed
-from gateway.mqtt.outbox import Loss, Message, Outbox
+from gateway.mqtt.outbox import KeeperStatistics, Loss, Message, Outbox
 from gateway.mqtt.topics import late_topic
 
 _LOG: Final = logging.getLogger(__name__)
@@ -127,15 +127,19 @@ class Keeper:
         self._late_work.set()
         return len(self._undelivered) - before
 
-    def waiting(self) -> tuple[int, float]:
-        """Return how many messages have not been delivered, and how long the oldest has waited, s."""
+    def statistics(self) -> KeeperStatistics:
+        """Return a snapshot."""
         first = self._undelivered.first_from(0)
         if first is None:
             self._since.clear()
-            return 0, 0.0
-        while len(self._since) > 1 and self._since[1][0] <= first:
+        while first is not None and len(self._since) > 1 and self._since[1][0] <= first:
             self._since.popleft()
-        return len(self._undelivered), self._loop.time() - self._since[0][1] if self._since else 0.0
+        return KeeperStatistics(
+            messages=len(self._undelivered),
+            oldest_s=self._loop.time() - self._since[0][1] if self._since else 0.0,
+            rows=self._journal.rows,
+            problem=self.problem,
+        )
 
     async def run(self) -> None:
         """Write and re-deliver until cancelled; then write what is left and close the journal."""

@@ -60,6 +60,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperStatistics:
+    """A snapshot of what is kept.
+
+    Attributes:
+        messages: not delivered yet.
+        oldest_s: how long the oldest of them has waited.
+        rows: in the journal.
+        problem: why new ones are not on disk now; empty while they are.
+    """
+
+    messages: int = 0
+    oldest_s: float = 0.0
+    rows: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxStatistics:
     """A snapshot of what waits, and of what was lost since the start.
 
@@ -68,6 +85,7 @@ class OutboxStatistics:
         superseded: retained messages that gave way to a newer one of their topic; they explain gaps of `n`.
         messages, size: telemetry that waits, and its bytes.
         oldest_s: how long its oldest has waited.
+        journal_rows, journal_problem: as `KeeperStatistics` has them.
     """
 
     losses: Mapping[str, int]
@@ -75,6 +93,8 @@ class OutboxStatistics:
     messages: int
     size: int
     oldest_s: float
+    journal_rows: int = 0
+    journal_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +147,8 @@ class Keeps(Protocol):
         """Learn that there is room for late ones."""
         ...
 
-    def waiting(self) -> tuple[int, float]:
-        """Return how many messages have not been delivered, and how long the oldest has waited, s."""
+    def statistics(self) -> "KeeperStatistics":
+        """Return a snapshot."""
         ...
 
 
@@ -330,14 +350,18 @@ class Outbox:
 
     def statistics(self) -> OutboxStatistics:
         """Return a snapshot."""
-        oldest_s = self._clock() - self._queue[0].since_s if self._queue else 0.0
-        messages = len(self._queue) + len(self._records)
+        kept = KeeperStatistics(
+            messages=len(self._queue) + len(self._records),
+            oldest_s=self._clock() - self._queue[0].since_s if self._queue else 0.0,
+        )
         if self.keeper is not None:
-            messages, oldest_s = self.keeper.waiting()
+            kept = self.keeper.statistics()
         return OutboxStatistics(
             losses=dict(self._losses),
             superseded=self._superseded,
-            messages=messages,
+            messages=kept.messages,
             size=self._queue_bytes,
-            oldest_s=oldest_s,
+            oldest_s=kept.oldest_s,
+            journal_rows=kept.rows,
+            journal_problem=kept.problem,
         )

@@ -216,6 +216,7 @@ class Health:
         loop_lag_s: the event loop's largest delay since the last health.
         memory_bytes: resident set.
         queue_messages, queue_bytes, queue_oldest_s: what waits for the broker, and how long the oldest has.
+        journal_rows, journal_problem: what the journal holds, and why it cannot be written now, if so.
         losses: messages lost since the gateway started, by cause.
     """
 
@@ -226,6 +227,8 @@ class Health:
     queue_messages: int
     queue_bytes: int
     queue_oldest_s: float
+    journal_rows: int
+    journal_problem: str
     losses: Mapping[str, int]
 
 

@@ -162,10 +162,9 @@ class Publisher:
         for column in columns:
             quality = Quality.STALE if stale else Quality(qualities[column])
             unit.said[column] = quality
-            n = self._outbox.number()
             payload = payloads.reading(
                 gateway=self._gateway,
-                n=n,
+                n=self._outbox.newest_n,
                 t_ms=t_ms,
                 uncertainty_s=readings.uncertainty_s,
                 value=values[column],
@@ -174,7 +173,7 @@ class Publisher:
                 reason=Reason(reasons[column]),
                 raw=raw[column],
             )
-            self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True, n=n))
+            self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True))
 
     def _collect(self, key: str, unit: _Unit) -> None:
         for segment, columns in unit.segments.items():

@@ -92,6 +92,8 @@ def health():
         queue_messages=3,
         queue_bytes=1000,
         queue_oldest_s=0.2,
+        journal_rows=7,
+        journal_problem="",
         losses={"queue_full": 2},
     )
 

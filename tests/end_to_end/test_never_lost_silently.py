@@ -1,0 +1,124 @@
+"""Promise 2 with real programs: a broker that is killed, a gateway that is killed, and nothing missing afterwards."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from gateway.mqtt.journal import Journal
+from tests.conftest import Mosquitto
+from tests.end_to_end.test_run_against_mosquitto import Subscriber, wait_for
+
+RECORD: Final = ("batch", "late")
+
+
+@pytest.fixture
+def subscribe(require_program: Callable[[str], str], mosquitto: Mosquitto) -> Iterator[Callable[[], Subscriber]]:
+    program = require_program("mosquitto_sub")
+    subscribers: list[Subscriber] = []
+
+    def start() -> Subscriber:
+        command = [program, "-p", str(mosquitto.port), "-q", "1", "-t", "manovac/#", "-F", "%r %t %p"]
+        subscribers.append(Subscriber(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
+        return subscribers[-1]
+
+    yield start
+    for each in subscribers:
+        each.end()
+
+
+@pytest.fixture
+def rig_file(tmp_path: Path, mosquitto: Mosquitto) -> Path:
+    text = files("hil").joinpath("rigs", "bench.toml").read_text().replace("mqtt://127.0.0.1:1883", mosquitto.url)
+    path = tmp_path / "bench.toml"
+    path.write_text(f'{text}\n[journal]\npath = "{tmp_path}/journal.sqlite"\n')
+    return path
+
+
+@contextmanager
+def gateway(rig_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", str(rig_file), "--emulated"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def of_record(*subscribers: Subscriber) -> list[tuple[str, dict[str, Any]]]:
+    """Return (topic, payload) of the messages of record, in the order in which they came."""
+    return [
+        (topic, json.loads(payload))
+        for each in subscribers
+        for topic, _, payload in list(each.got)
+        if topic.rpartition("/")[2] in RECORD
+    ]
+
+
+def numbers(*subscribers: Subscriber) -> list[int]:
+    return [payload["n"] for _, payload in of_record(*subscribers)]
+
+
+def test_a_broker_that_is_killed_loses_no_reading(
+    mosquitto: Mosquitto, subscribe: Callable[[], Subscriber], rig_file: Path
+) -> None:
+    first = subscribe()
+    with gateway(rig_file):
+        wait_for(lambda: len(numbers(first)) >= 6)
+        mosquitto.kill()
+        before = max(numbers(first))
+        time.sleep(3.0)
+        mosquitto.start()
+        second = subscribe()
+        wait_for(lambda: any(topic.endswith("/late") for topic, _ in of_record(second)))
+        wait_for(lambda: numbers(second) and set(range(before + 1, max(numbers(second)) + 1)) <= set(numbers(second)))
+        late = [payload["n"] for topic, payload in of_record(second) if topic.endswith("/late")]
+        assert late == sorted(late)
+        assert len(set(late)) == len(late) >= 3
+    everything = dict(sorted((payload["n"], payload) for _, payload in of_record(first, second)))
+    times = [payload["t0"] for payload in everything.values()]
+    assert times == sorted(times), "original times, in the order of their numbers"
+
+
+def test_a_gateway_that_is_killed_goes_on_where_it_was_and_nobody_misses_a_number(
+    tmp_path: Path, subscribe: Callable[[], Subscriber], rig_file: Path
+) -> None:
+    listening = subscribe()
+    for _ in range(3):
+        seen = len(numbers(listening))
+        with gateway(rig_file) as process:
+            wait_for(lambda seen=seen: len(numbers(listening)) >= seen + 6)
+            process.kill()
+    with gateway(rig_file):
+        seen = len(numbers(listening))
+        wait_for(lambda: len(numbers(listening)) >= seen + 4)
+    got = numbers(listening)
+    assert set(got) == set(range(1, max(got) + 1)), "no gap"
+    contents: dict[int, set[str]] = {}
+    for _, payload in of_record(listening):
+        contents.setdefault(payload["n"], set()).add(json.dumps(payload, sort_keys=True))
+    assert {n for n, said in contents.items() if len(said) > 1} == set(), "a number means one message, for ever"
+    boots = {payload["boot"] for _, payload in of_record(listening)}
+    assert len(boots) == 4
+    journal = Journal(tmp_path / "journal.sqlite", max_bytes=10**9, max_age_ms=10**12)
+    wait_for(lambda: _opened(journal))
+    assert journal.set_aside is None
+    assert [row.n for row in journal.read(1, 10**6, limit=10**6)] == list(range(1, journal.last_n + 1))
+    journal.close()
+
+
+def _opened(journal: Journal) -> bool:
+    """Open it once the gateway has let it go."""
+    try:
+        journal.open()
+    except OSError:
+        return False
+    return True
