@@ -29,6 +29,23 @@ class Topics:
         """Every reading of a segment, the stream of record: not retained, QoS 1."""
         return f"{self.base}/seg/{segment}/batch"
 
+    def segment_state(self, segment: str) -> str:
+        """What the transducers of a segment say together: retained, QoS 1."""
+        return f"{self.base}/seg/{segment}/state"
+
+    @property
+    def leak(self) -> str:
+        """Whether, how fast and where the station loses air: retained, QoS 1."""
+        return f"{self.base}/leak"
+
+    def hatch(self, hatch: str) -> str:
+        """Whether a hatch lets air pass: retained, QoS 1."""
+        return f"{self.base}/hatch/{hatch}"
+
+    def alarm(self, alarm: str) -> str:
+        """One alarm: retained until it is cleared, QoS 1."""
+        return f"{self.base}/alarm/{alarm}"
+
     @property
     def status(self) -> str:
         """Whether the gateway is online, also the Will: retained, QoS 1."""

@@ -1,0 +1,1 @@
+"""From readings to leaks, pure: segment states, air bodies, detection, estimation, localisation. SI units."""

@@ -1,0 +1,366 @@
+"""What the transducers of one segment say together: who is believed, who is not and why, and the pressure that follows.
+
+Sensors are compared with sigmas that are known, not with the spread of three values: with three, Chauvenet's rule can
+reject nobody and a scaled median deviation rejects a good one in a third of the cases. A trip takes the middle value;
+the leak statistic takes the mean of the healthy ones, which carries a third more information.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import median
+from typing import Final
+
+from drivers.reading import Quality
+from gateway.leak.fused import FusedMean
+
+_GATE: Final = 4.5  # sigmas; of three sensors one that is 10 sigma off is caught in 9999 of 10000 samples
+_JUMPED_AFTER: Final = 3  # samples in a row outside the gate
+_BACK_AFTER: Final = 10  # samples in a row inside it
+_SETTLED_AFTER: Final = 600  # samples in a row near where it has jumped to: as good a witness of slopes as before
+_LEARNED_AFTER: Final = 15  # differences of successive values, before anybody's noise counts as known
+_STUCK_WINDOW: Final = 30
+_STUCK_SHARE: Final = 0.05  # of the known variance; a healthy sensor gets below it in less than 1 of 1e7 windows
+_LIVELY: Final = 0.6  # share of values that differ from what went before; below it, resolution hides the noise
+_LEAST_SHARE: Final = 0.5  # of the others' noise: nobody counts as better than that, a stuck one would be perfect
+_NOISE_STEPS: Final = 600
+_TEMPERATURE_STEPS: Final = 20  # the air's mean temperature moves slowly: this much of its noise is averaged away
+
+
+class Rejection(StrEnum):
+    """Why the vote does not believe a transducer whose own readings are good."""
+
+    DISAGREES = "disagrees"
+    """It is further from the others than calibrations allow."""
+    JUMPED = "jumped"
+    """It was where the others are, and has left them at once."""
+    DRIFTS = "drifts"
+    """It leaves the others slowly."""
+    STUCK = "frozen"
+    """Its noise is gone."""
+    STALE = "stale"
+    """Nothing has come from it for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What is known beforehand of one transducer.
+
+    Attributes:
+        u_pa: standard uncertainty of its absolute value, Pa.
+        silent_after_s: age from which its last value counts no longer.
+    """
+
+    name: str
+    u_pa: float
+    silent_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one transducer said in one step.
+
+    Attributes:
+        pressure_pa: mean of its usable readings, NaN when there was none.
+        temperature_k: in the same way.
+        problem: why its latest reading is not usable, "" when it is.
+    """
+
+    pressure_pa: float = math.nan
+    temperature_k: float = math.nan
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentState:
+    """A segment after one step.
+
+    Attributes:
+        time_s: end of the last step that brought a usable value.
+        pressure_pa: mean of the healthy, continuous when members come and go; NaN when nobody has ever been usable.
+        u95_pa: expanded uncertainty of that as an absolute pressure.
+        trip_pa: the middle value of those that are there, for trips; NaN when there is none.
+        temperature_k: mean over the transducers, smoothed; NaN when none is measured.
+        white_pa: standard deviation of `pressure_pa` from step to step; NaN until it is learned.
+        fresh: whether this step brought a usable value.
+        used: whose values make the pressure.
+        rejected: why not, by transducer.
+        agreed: False when two disagree and nobody can say which is wrong.
+        alone: whether no other transducer stands beside the one that is used, so that nothing can be compared.
+    """
+
+    segment: str
+    time_s: float
+    pressure_pa: float
+    u95_pa: float
+    trip_pa: float
+    temperature_k: float
+    white_pa: float
+    fresh: bool
+    used: tuple[str, ...]
+    rejected: Mapping[str, str]
+    quality: Quality
+    agreed: bool
+    alone: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """What has been learned of one transducer.
+
+    Attributes:
+        last_pa, before_pa: its latest two values.
+        variance: of its noise, Pa2, from second differences of its values, which no steady slope enters.
+        count: of the differences behind it, up to `_NOISE_STEPS`.
+        lively: share of them that were not zero.
+        recent: squares of the latest of them.
+        strikes, inside: samples in a row outside and inside the gate.
+        landed_pa: how far from the middle it has jumped, and `calm`, for how many samples in a row it has stayed there.
+        verdict: standing rejection, None when it is believed.
+        problem: why its latest reading is not usable.
+    """
+
+    member: Member
+    seen_s: float = -math.inf
+    last_pa: float = math.nan
+    before_pa: float = math.nan
+    variance: float = 0.0
+    count: int = 0
+    lively: float = 0.0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_STUCK_WINDOW))
+    strikes: int = 0
+    inside: int = 0
+    landed_pa: float = math.nan
+    calm: int = 0
+    verdict: Rejection | None = None
+    problem: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether its noise is."""
+        return self.count >= _LEARNED_AFTER
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its noise is gone, so far as that can be told."""
+        full = self.known and len(self.recent) == _STUCK_WINDOW and self.lively >= _LIVELY
+        return full and sum(self.recent) < _STUCK_SHARE * _STUCK_WINDOW * self.variance
+
+    def settle(self, apart_pa: float, limit_pa: float) -> bool:
+        """Take how far it is from the middle after a jump; say whether it has stayed there long enough."""
+        if abs(apart_pa - self.landed_pa) <= limit_pa:
+            self.calm += 1
+            self.landed_pa += (apart_pa - self.landed_pa) / self.calm
+        else:
+            self.landed_pa, self.calm = apart_pa, 1
+        return self.calm >= _SETTLED_AFTER
+
+    def learn(self, value: float, now_s: float) -> None:
+        """Take its next value."""
+        square = (value - 2 * self.last_pa + self.before_pa) ** 2 / 6  # white noise enters 1, 2 and 1 times
+        self.seen_s, self.before_pa, self.last_pa = now_s, self.last_pa, value
+        if math.isnan(square):
+            return
+        self.recent.append(square)
+        if self.verdict is None:
+            self.count = min(self.count + 1, _NOISE_STEPS)
+            self.lively += ((square > 0) - self.lively) / self.count
+            if self.known:
+                square = min(square, _GATE**2 * self.variance)
+            self.variance += (square - self.variance) / self.count
+
+
+class SegmentVote:
+    """The transducers of one segment; one `take` for each step of time."""
+
+    def __init__(self, segment: str, members: Sequence[Member]) -> None:
+        self._segment = segment
+        self._records = {member.name: _Record(member=member) for member in members}
+        self._pressure = FusedMean()
+        self._temperature = FusedMean()
+        self._warm_k = math.nan
+        self._mean_pa = math.nan
+        self._mean_s = -math.inf
+        self._agreed = True
+
+    @property
+    def learned(self) -> bool:
+        """Whether the noise of everybody who speaks is known."""
+        spoken = [record for record in self._records.values() if record.count]
+        return bool(spoken) and all(record.known for record in spoken)
+
+    def residual_pa(self, name: str) -> float:
+        """Return how far a transducer's last value is from the segment's pressure, Pa, its learned offset included."""
+        return self._records[name].last_pa - self._mean_pa
+
+    def reject_drift(self, name: str) -> None:
+        """Believe a transducer no longer because it drifts away, until `accept`."""
+        self._records[name].verdict = Rejection.DRIFTS
+
+    def accept(self, name: str) -> None:
+        """Believe it again; it joins at the value that the others have by now."""
+        record = self._records[name]
+        record.verdict, record.strikes, record.inside, record.calm = None, 0, 0, 0
+        self._pressure.forget(name)
+
+    def take(self, samples: Mapping[str, Sample], now_s: float) -> SegmentState:
+        """Take what came in one step.
+
+        Args:
+            samples: by transducer; who is missing said nothing.
+            now_s: end of the step.
+        """
+        values = {name: each.pressure_pa for name, each in samples.items() if not math.isnan(each.pressure_pa)}
+        for name, sample in samples.items():
+            self._records[name].problem = sample.problem
+        for name, value in values.items():
+            self._records[name].learn(value, now_s)
+        self._judge_noise()
+        self._judge_values(values, now_s)
+        used = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
+        spoke = {name: values[name] for name in used if name in values}
+        if self._agreed:  # what lies outside the gate for the first time is left out, too
+            spoke = {name: value for name, value in spoke.items() if not self._records[name].strikes}
+        weights = self._weights(used)
+        if spoke:
+            self._mean_pa = self._pressure.take(spoke, weights, learn=self._agreed)
+            self._mean_s = now_s
+        self._warm({name: sample.temperature_k for name, sample in samples.items()})
+        return self._state(used, weights, values, now_s, fresh=bool(spoke))
+
+    def _judge_noise(self) -> None:
+        for name, record in self._records.items():
+            if record.verdict is None and record.stuck:
+                record.verdict = Rejection.STUCK
+            elif record.verdict is Rejection.STUCK and not record.stuck:
+                self.accept(name)
+
+    def _judge_values(self, values: Mapping[str, float], now_s: float) -> None:
+        """Compare each value with the middle of those that are believed; a pair only with each other."""
+        standing = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
+        believed = [name for name in standing if name in values and (self._pressure.knows(name) or not self._pressure)]
+        if len(standing) != 2:
+            self._agreed = True  # one alone contradicts nobody, three can be voted on
+        elif len(believed) == 2:
+            self._agreed = self._pair_agrees(believed[0], believed[1], values)
+        if len(standing) == 1:
+            self._records[standing[0]].strikes = 0
+        if len(believed) >= 2:
+            self._vote(believed, values)
+
+    def _pair_agrees(self, one: str, other: str, values: Mapping[str, float]) -> bool:
+        pair = (self._records[one], self._records[other])
+        apart = abs(self._settled(one, values) - self._settled(other, values))
+        left = apart > _GATE * math.hypot(self._sigma(one), self._sigma(other))
+        far = abs(values[one] - values[other]) > _GATE * math.hypot(*(record.member.u_pa for record in pair))
+        strikes = max(record.strikes for record in pair) + 1 if left or far else 0
+        inside = 0 if strikes else min(record.inside for record in pair) + 1
+        for record in pair:
+            record.strikes, record.inside = strikes, inside
+        return strikes < _JUMPED_AFTER if self._agreed else inside >= _BACK_AFTER
+
+    def _vote(self, believed: Sequence[str], values: Mapping[str, float]) -> None:
+        """Judge everybody who spoke by the middle of the believed; a pair can judge only those outside it."""
+        middle = median(self._settled(name, values) for name in believed)
+        plain = median(values[name] for name in believed)
+        spread = math.sqrt(math.pi / 2 / len(believed))  # a median's deviation, in those of its members
+        sigma = spread * median(self._sigma(name) for name in believed)
+        u_pa = spread * median(self._records[name].member.u_pa for name in believed)
+        for name, value in values.items():
+            record = self._records[name]
+            if record.problem or (name in believed and len(believed) == 2):
+                continue
+            if record.verdict in (Rejection.STUCK, Rejection.DRIFTS):
+                continue  # those have ways back of their own
+            apart_pa = self._settled(name, values) - middle
+            limit_pa = _GATE * math.hypot(self._sigma(name), sigma)
+            far = abs(value - plain) > _GATE * math.hypot(record.member.u_pa, u_pa)
+            outside = far or (abs(apart_pa) > limit_pa and self._pressure.knows(name))
+            record.strikes = record.strikes + 1 if outside else 0
+            record.inside = 0 if outside else record.inside + 1
+            if record.verdict is None and record.strikes >= _JUMPED_AFTER:
+                record.verdict = Rejection.DISAGREES if far else Rejection.JUMPED
+            elif record.verdict is not None:
+                settled = not far and record.settle(apart_pa, limit_pa)  # within what calibrations allow, and steady
+                if settled or record.inside >= _BACK_AFTER:
+                    self.accept(name)
+
+    def _settled(self, name: str, values: Mapping[str, float]) -> float:
+        return values[name] - self._pressure.offset(name)
+
+    def _sigma(self, name: str) -> float:
+        """Return the noise that a value is judged by: before it is learned, everything that a calibration allows."""
+        record = self._records[name]
+        if not record.known:
+            return record.member.u_pa
+        return math.sqrt(max(record.variance, self._least_variance()))
+
+    def _least_variance(self) -> float:
+        """Return the least variance that anybody is believed to have."""
+        known = [each.variance for each in self._records.values() if each.known]
+        return max(_LEAST_SHARE**2 * median(known) if known else 0.0, 1e-6)
+
+    def _why_not(self, record: _Record, now_s: float) -> str:
+        if record.problem:
+            return record.problem
+        if now_s - record.seen_s > record.member.silent_after_s:
+            return Rejection.STALE.value
+        return record.verdict.value if record.verdict is not None else ""
+
+    def _weights(self, used: Sequence[str]) -> dict[str, float]:
+        """Return inverse variances, equal ones while anybody's noise is unknown."""
+        records = [self._records[name] for name in used]
+        if not all(record.known for record in records):
+            return dict.fromkeys(used, 1.0)
+        least = self._least_variance()
+        return {record.member.name: 1 / max(record.variance, least) for record in records}
+
+    def _warm(self, said: Mapping[str, float]) -> None:
+        values = {name: value for name, value in said.items() if not math.isnan(value)}
+        mean_k = self._temperature.take(values, dict.fromkeys(values, 1.0))
+        if math.isnan(self._warm_k):
+            self._warm_k = mean_k
+        elif not math.isnan(mean_k):
+            self._warm_k += (mean_k - self._warm_k) / _TEMPERATURE_STEPS
+
+    def _state(
+        self,
+        used: Sequence[str],
+        weights: Mapping[str, float],
+        values: Mapping[str, float],
+        now_s: float,
+        *,
+        fresh: bool,
+    ) -> SegmentState:
+        total = sum(weights.values())
+        records = [self._records[name] for name in used]
+        known = bool(used) and all(record.known for record in records)
+        shares = {name: weight / total for name, weight in weights.items()}
+        u_pa = math.sqrt(sum((shares[each.member.name] * each.member.u_pa) ** 2 for each in records))
+        white_pa = total**-0.5 if known else math.nan
+        rejected = {name: why for name, record in self._records.items() if (why := self._why_not(record, now_s))}
+        there = [name for name in used if name in values] or list(values)
+        return SegmentState(
+            segment=self._segment,
+            time_s=self._mean_s,
+            pressure_pa=self._mean_pa,
+            u95_pa=2 * math.hypot(u_pa, white_pa if known else 0.0) if used else math.nan,
+            trip_pa=median(values[name] for name in there) if there else math.nan,
+            temperature_k=self._warm_k,
+            white_pa=white_pa,
+            fresh=fresh,
+            used=tuple(used),
+            rejected=rejected,
+            quality=self._quality(used, rejected),
+            agreed=self._agreed,
+            alone=len(used) == 1,
+        )
+
+    def _quality(self, used: Sequence[str], rejected: Mapping[str, str]) -> Quality:
+        if used:
+            lost = len(used) == 1 and len(self._records) > 1
+            return Quality.GOOD if self._agreed and not lost else Quality.UNCERTAIN
+        silent = all(why == Rejection.STALE.value for why in rejected.values())
+        return Quality.STALE if silent else Quality.BAD

@@ -1,0 +1,100 @@
+"""What the gateway finds out of readings, as bytes: segment states, hatches, leaks, alarms; pure, as `payloads`."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from gateway.alarms import Alarm
+from gateway.leak.finding import BodyFinding, StationFinding
+from gateway.leak.segment_state import SegmentState
+from gateway.mqtt.payloads import VERSION
+
+_DAY_S: Final = 86_400.0
+_HOUR_S: Final = 3_600.0
+
+UtcMs = Callable[[float], int]
+"""Turns a moment of the event loop's clock into ms UTC."""
+
+
+def state(now: SegmentState, *, gateway: str, n: int, t_ms: int) -> bytes:
+    """Build a segment's state.
+
+    Args:
+        now: the state.
+        gateway: id in the rig file.
+        n: the gateway's running number.
+        t_ms: when the last usable reading came, ms UTC.
+    """
+    return orjson.dumps(
+        {
+            "v": VERSION,
+            "gw": gateway,
+            "n": n,
+            "t": t_ms,
+            "pressure": now.pressure_pa,
+            "u95": now.u95_pa,
+            "temperature": now.temperature_k,
+            "used": now.used,
+            "rejected": now.rejected,
+            "quality": now.quality.word,
+        }
+    )
+
+
+def hatch(*, passage: str, source: str, t_ms: int) -> bytes:
+    """Build a hatch's state ("open", "closed", "moving", "unknown"), who says so, and since when (ms UTC)."""
+    return orjson.dumps({"v": VERSION, "state": passage, "source": source, "t": t_ms})
+
+
+def leak(finding: StationFinding, utc_ms: UtcMs) -> bytes:
+    """Build what is known of the station's leaks."""
+    return orjson.dumps(
+        {
+            "v": VERSION,
+            "t": utc_ms(finding.time_s),
+            "bodies": [_body(each, utc_ms) for each in finding.bodies],
+            "where": finding.where,
+            "next_hatch": finding.next_hatch,
+        }
+    )
+
+
+def _body(found: BodyFinding, utc_ms: UtcMs) -> dict[str, Any]:
+    rate, interval, slope, reserve = (
+        found.rate_kg_per_s,
+        found.rate_ci95_kg_per_s,
+        found.slope_pa_per_s,
+        found.reserve,
+    )
+    return {
+        "segments": found.body.segments,
+        "rate_kg_per_day": None if rate is None else rate * _DAY_S,
+        "ci95": None if interval is None else [end * _DAY_S for end in interval],
+        "dpdt_pa_per_h": None if slope is None else -slope * _HOUR_S,
+        "class": found.kind.value,
+        "since": None if found.since_s is None else utc_ms(found.since_s),
+        "reserve_s": None
+        if reserve is None
+        else {"to_pa": reserve.to_pa, "expected": reserve.expected_s, "fast": reserve.fast_s},
+        "notes": found.notes,
+    }
+
+
+def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
+    """Build an alarm as it is at `t_ms` (ms UTC)."""
+    condition = now.condition
+    return orjson.dumps(
+        {
+            "v": VERSION,
+            "id": condition.id,
+            "state": now.state.value,
+            "priority": condition.priority.value,
+            "t_on": utc_ms(now.on_s),
+            "t": t_ms,
+            "cause": condition.cause,
+            "value": now.value,
+            "limit": condition.limit,
+            "segment": condition.segment,
+        }
+    )
