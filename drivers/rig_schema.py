@@ -15,6 +15,7 @@ _SI: Final = {
     "volume": "m3",
     "current": "A",
     "pressure rate": "Pa/s",
+    "mass rate": "kg/s",
 }
 _ATTRIBUTE: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n     +.*)*)", re.MULTILINE)
 
