@@ -1,1 +1,1 @@
-"""From readings to leaks, pure: segment states, air bodies, detection, estimation, localisation. SI units."""
+"""Whether, how fast and where a station loses air: pure numerics, no input or output."""
