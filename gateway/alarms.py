@@ -106,6 +106,7 @@ class Alarms:
         now_s: float,
         value: float | None = None,
         since_s: float | None = None,
+        instead_of: str | None = None,
     ) -> tuple[Alarm, ...]:
         """Say whether a condition is there.
 
@@ -115,7 +116,13 @@ class Alarms:
             now_s: the time.
             value: what is measured; within the deadband a standing alarm stays.
             since_s: since when it is there, when that is known better than by now.
+            instead_of: id of the alarm that stood for the same thing so far: this one takes its place, and its state.
         """
+        if instead_of is not None and instead_of != condition.id:
+            return (
+                *self._replace(instead_of, condition, now_s),
+                *self.update(condition, there=there, now_s=now_s, value=value, since_s=since_s),
+            )
         watched = self._watched.setdefault(condition.id, _Watched(condition=condition))
         watched.condition = condition
         stands = watched.alarm is not None and watched.alarm.state is not AlarmState.RETURNED
@@ -150,6 +157,19 @@ class Alarms:
             watched.alarm = None
             alarm = replace(alarm, state=AlarmState.CLEARED, changed_s=now_s)
         return alarm
+
+    def _replace(self, old_id: str, condition: Condition, now_s: float) -> tuple[Alarm, ...]:
+        """Let an alarm go on under another id; return both, the old one as cleared."""
+        old = self._watched.pop(old_id, None)
+        here = self._watched.get(condition.id)
+        if old is None or old.alarm is None:
+            return ()
+        over = replace(old.alarm, state=AlarmState.CLEARED, changed_s=now_s)
+        if here is not None and here.alarm is not None:
+            return (over,)
+        alarm = replace(old.alarm, condition=condition)
+        self._watched[condition.id] = _Watched(condition=condition, alarm=alarm)
+        return over, alarm
 
     @staticmethod
     def _moved(watched: _Watched, value: float | None, since_s: float | None) -> tuple[Alarm, ...]:

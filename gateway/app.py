@@ -19,6 +19,7 @@ from drivers.reading import RawPoll, Readings
 from drivers.rig import Rig
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
+from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
 from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
@@ -57,6 +58,7 @@ class Gateway:
 
     Attributes:
         boot: id of this start.
+        findings: segment states, hatches, leaks and alarms; takes words on hatches and acknowledgements.
         listeners: called with the readings of each poll.
     """
 
@@ -80,6 +82,7 @@ class Gateway:
         self._stamps = Stamps(wall=wall, sync=sync)
         self._outbox = Outbox(clock=self._loop.time)
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
+        self.findings = Findings(rig, self._outbox, self._stamps)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
         self._health = HealthCheck(self.pollers)
@@ -104,6 +107,7 @@ class Gateway:
         """Carry one poll from the wire to everybody who wants it."""
         readings = self._normalisers[bus, unit](raw, now_ms=self._stamps.utc_ms(raw.time_s))
         self._publisher.publish(readings)
+        self.findings.take(readings)
         for listener in self.listeners:
             listener(readings)
 
@@ -114,6 +118,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_polls_end(), name="polls, then link")
                 tasks.create_task(self._expire(), name="stale")
+                tasks.create_task(self.findings.run(), name="findings")
                 tasks.create_task(self._report_health(), name="health")
                 tasks.create_task(self._health.watch_loop(), name="loop lag")
         finally:

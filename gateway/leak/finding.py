@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.leak.bodies import AirBody
+from gateway.leak.reserve import Reserve
 
 
 class Kind(StrEnum):
@@ -24,15 +25,6 @@ class Kind(StrEnum):
     """Air comes in."""
     HIDDEN_PATH = "hidden-path"
     """The suspect holds its pressure behind a closed hatch, and the rest of the station still loses air."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserve:
-    """Time until a pressure is reached, s, as expected and at the fast end of the rate's interval."""
-
-    to_pa: float
-    expected_s: float
-    fast_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

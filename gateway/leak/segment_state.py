@@ -26,6 +26,9 @@ _STUCK_SHARE: Final = 0.05  # of the known variance; a healthy sensor gets below
 _LIVELY: Final = 0.6  # share of values that differ from what went before; below it, resolution hides the noise
 _LEAST_SHARE: Final = 0.5  # of the others' noise: nobody counts as better than that, a stuck one would be perfect
 _NOISE_STEPS: Final = 600
+DRIFT_SHARE: Final = (
+    5e-3  # random walk, in parts of a transducer's noise per square root of a second: quartz to industrial
+)
 _TEMPERATURE_STEPS: Final = 20  # the air's mean temperature moves slowly: this much of its noise is averaged away
 
 
@@ -78,7 +81,7 @@ class SegmentState:
     """A segment after one step.
 
     Attributes:
-        time_s: end of the last step that brought a usable value.
+        time_s: end of the last step that brought a usable value; of this step when none ever has.
         pressure_pa: mean of the healthy, continuous when members come and go; NaN when nobody has ever been usable.
         u95_pa: expanded uncertainty of that as an absolute pressure.
         trip_pa: the middle value of those that are there, for trips; NaN when there is none.
@@ -173,7 +176,11 @@ class _Record:
 
 
 class SegmentVote:
-    """The transducers of one segment; one `take` for each step of time."""
+    """The transducers of one segment; one `take` for each step of time.
+
+    Attributes:
+        doubtful: two of them drift apart, and nobody can say which.
+    """
 
     def __init__(self, segment: str, members: Sequence[Member]) -> None:
         self._segment = segment
@@ -184,6 +191,7 @@ class SegmentVote:
         self._mean_pa = math.nan
         self._mean_s = -math.inf
         self._agreed = True
+        self.doubtful = False
 
     @property
     def learned(self) -> bool:
@@ -191,9 +199,26 @@ class SegmentVote:
         spoken = [record for record in self._records.values() if record.count]
         return bool(spoken) and all(record.known for record in spoken)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The transducers."""
+        return tuple(self._records)
+
+    def verdict(self, name: str) -> Rejection | None:
+        """Return why a transducer is not believed for the time being, None when it is."""
+        return self._records[name].verdict
+
+    def noise_pa(self, name: str) -> float:
+        """Return the standard deviation of a transducer's noise, Pa."""
+        return self._sigma(name)
+
     def residual_pa(self, name: str) -> float:
-        """Return how far a transducer's last value is from the segment's pressure, Pa, its learned offset included."""
+        """Return how far a transducer's last value is from the segment's pressure, Pa."""
         return self._records[name].last_pa - self._mean_pa
+
+    def strayed_pa(self, name: str) -> float:
+        """Return how far it is from where it usually is, Pa."""
+        return self.residual_pa(name) - self._pressure.offset(name)
 
     def reject_drift(self, name: str) -> None:
         """Believe a transducer no longer because it drifts away, until `accept`."""
@@ -344,7 +369,7 @@ class SegmentVote:
         there = [name for name in used if name in values] or list(values)
         return SegmentState(
             segment=self._segment,
-            time_s=self._mean_s,
+            time_s=self._mean_s if math.isfinite(self._mean_s) else now_s,
             pressure_pa=self._mean_pa,
             u95_pa=2 * math.hypot(u_pa, white_pa if known else 0.0) if used else math.nan,
             trip_pa=median(values[name] for name in there) if there else math.nan,
@@ -361,6 +386,7 @@ class SegmentVote:
     def _quality(self, used: Sequence[str], rejected: Mapping[str, str]) -> Quality:
         if used:
             lost = len(used) == 1 and len(self._records) > 1
-            return Quality.GOOD if self._agreed and not lost else Quality.UNCERTAIN
+            doubt = lost or self.doubtful or not self._agreed
+            return Quality.UNCERTAIN if doubt else Quality.GOOD
         silent = all(why == Rejection.STALE.value for why in rejected.values())
         return Quality.STALE if silent else Quality.BAD

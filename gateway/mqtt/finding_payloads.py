@@ -1,5 +1,6 @@
 """What the gateway finds out of readings, as bytes: segment states, hatches, leaks, alarms; pure, as `payloads`."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -76,9 +77,13 @@ def _body(found: BodyFinding, utc_ms: UtcMs) -> dict[str, Any]:
         "since": None if found.since_s is None else utc_ms(found.since_s),
         "reserve_s": None
         if reserve is None
-        else {"to_pa": reserve.to_pa, "expected": reserve.expected_s, "fast": reserve.fast_s},
+        else {"to_pa": reserve.to_pa, "expected": _seconds(reserve.exponential_s), "fast": _seconds(reserve.fast_s)},
         "notes": found.notes,
     }
+
+
+def _seconds(value: float) -> float | None:
+    return value if value < math.inf else None
 
 
 def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:

@@ -5,7 +5,8 @@ from typing import Final
 from drivers.reading import Quality
 from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.leak.bodies import AirBody
-from gateway.leak.finding import BodyFinding, Kind, Reserve, StationFinding
+from gateway.leak.finding import BodyFinding, Kind, StationFinding
+from gateway.leak.reserve import Reserve
 from gateway.leak.segment_state import SegmentState
 from gateway.mqtt import finding_payloads
 
@@ -42,7 +43,7 @@ LEAK: Final = StationFinding(
             rate_kg_per_s=1e-5,
             rate_ci95_kg_per_s=(9e-6, 1.1e-5),
             since_s=30.0,
-            reserve=Reserve(to_pa=66700.0, expected_s=183840.0, fast_s=183300.0),
+            reserve=Reserve(to_pa=66700.0, exponential_s=183840.0, linear_s=180000.0, fast_s=183300.0, slow_s=190000.0),
             notes=("noise is 1.3 times what was expected",),
         ),
     ),
