@@ -88,6 +88,7 @@ class Level:
         x_pa: its pressure referred to 295.15 K, NaN when nobody says anything.
         pressure_pa: as measured, offsets between transducers taken off.
         white_pa: standard deviation of `x_pa` from step to step, NaN until the transducers' noise is learned.
+        coarse_pa: the part of that which cannot be averaged away, as it is resolution.
         temperature_k: mean by volume, NaN when none is measured; then `x_pa` follows the pressure alone.
         transducers: how many stand behind it.
     """
@@ -95,6 +96,7 @@ class Level:
     x_pa: float
     pressure_pa: float
     white_pa: float
+    coarse_pa: float
     temperature_k: float
     transducers: int
 
@@ -115,12 +117,14 @@ class BodyLevel:
         learned = not any(math.isnan(state.white_pa) for state in sound)
         weights = {state.segment: state.white_pa**-2 if learned else 1.0 for state in sound}
         pressure_pa = self._pressure.take({state.segment: state.pressure_pa for state in sound}, weights)
+        total = sum(weights.values()) or math.nan
         warm = {state.segment: 1 / state.temperature_k for state in here if not math.isnan(state.temperature_k)}
         coldness = self._coldness.take(warm, self._volumes)
         return Level(
             x_pa=pressure_pa * (1.0 if math.isnan(coldness) else T_REF_K * coldness),
             pressure_pa=pressure_pa,
-            white_pa=sum(weights.values()) ** -0.5 if sound and learned else math.nan,
+            white_pa=total**-0.5 if learned else math.nan,
+            coarse_pa=math.hypot(*(weights[state.segment] * state.coarse_pa for state in sound)) / total,
             temperature_k=1 / coldness,
             transducers=sum(len(state.used) for state in sound),
         )

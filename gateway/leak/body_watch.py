@@ -177,7 +177,7 @@ class BodyWatch:
         """Return what the level does without a leak; the temperature's part counts for segments that have one."""
         measured = self._settings.temperature_error
         error_k = max(measured, _NO_TEMPERATURE_K) if math.isnan(level.temperature_k) else measured
-        air_pa = math.hypot(error_k * level.pressure_pa / T_REF_K, self._settings.gas_error)
+        air_pa = math.hypot(error_k * level.pressure_pa / T_REF_K, self._settings.gas_error, level.coarse_pa)
         return Noise(
             white_pa=level.white_pa, drift_pa=DRIFT_SHARE * level.white_pa, air_pa=air_pa, air_s=AIR_S, step_s=1.0
         )

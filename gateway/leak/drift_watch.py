@@ -56,8 +56,8 @@ class DriftWatch:
     def _drifts(self, name: str, parity: _Parity) -> bool:
         minute, parity.minute = parity.minute, []
         apart_pa = fmean(minute) if len(minute) >= _MINUTE // 2 else math.nan
-        if self._vote.verdict(name) not in (None, Rejection.DRIFTS):
-            parity.detector = None  # it has jumped or stands still: what it does then is no drift
+        if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name):
+            parity.detector = None  # it has jumped or stands still, or moves in steps: what it does is no drift
             return False
         if parity.detector is None:
             white_pa = self._vote.noise_pa(name)

@@ -87,6 +87,7 @@ class SegmentState:
         trip_pa: the middle value of those that are there, for trips; NaN when there is none.
         temperature_k: mean over the transducers, smoothed; NaN when none is measured.
         white_pa: standard deviation of `pressure_pa` from step to step; NaN until it is learned.
+        coarse_pa: the part of it that is resolution and stays for long, where it cannot be averaged away.
         fresh: whether this step brought a usable value.
         used: whose values make the pressure.
         rejected: why not, by transducer.
@@ -101,6 +102,7 @@ class SegmentState:
     trip_pa: float
     temperature_k: float
     white_pa: float
+    coarse_pa: float
     fresh: bool
     used: tuple[str, ...]
     rejected: Mapping[str, str]
@@ -118,6 +120,7 @@ class _Record:
         variance: of its noise, Pa2, from second differences of its values, which no steady slope enters.
         count: of the differences behind it, up to `_NOISE_STEPS`.
         lively: share of them that were not zero.
+        step_pa: least difference of two values that was not zero, infinite before the first.
         recent: squares of the latest of them.
         strikes, inside: samples in a row outside and inside the gate.
         landed_pa: how far from the middle it has jumped, and `calm`, for how many samples in a row it has stayed there.
@@ -132,6 +135,7 @@ class _Record:
     variance: float = 0.0
     count: int = 0
     lively: float = 0.0
+    step_pa: float = math.inf
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_STUCK_WINDOW))
     strikes: int = 0
     inside: int = 0
@@ -146,9 +150,21 @@ class _Record:
         return self.count >= _LEARNED_AFTER
 
     @property
+    def coarse(self) -> bool:
+        """Whether its resolution hides its noise."""
+        return self.lively < _LIVELY
+
+    @property
+    def sigma_pa(self) -> float:
+        """Its noise; of a coarse one its resolution, and before either is known all that its calibration allows."""
+        if not self.known or (self.coarse and self.step_pa == math.inf):
+            return self.member.u_pa
+        return max(math.sqrt(self.variance), self.step_pa if self.coarse else 0.0)
+
+    @property
     def stuck(self) -> bool:
         """Whether its noise is gone, so far as that can be told."""
-        full = self.known and len(self.recent) == _STUCK_WINDOW and self.lively >= _LIVELY
+        full = self.known and len(self.recent) == _STUCK_WINDOW and not self.coarse
         return full and sum(self.recent) < _STUCK_SHARE * _STUCK_WINDOW * self.variance
 
     def settle(self, apart_pa: float, limit_pa: float) -> bool:
@@ -162,6 +178,8 @@ class _Record:
 
     def learn(self, value: float, now_s: float) -> None:
         """Take its next value."""
+        if (moved_pa := abs(value - self.last_pa)) > 0:
+            self.step_pa = min(self.step_pa, moved_pa)
         square = (value - 2 * self.last_pa + self.before_pa) ** 2 / 6  # white noise enters 1, 2 and 1 times
         self.seen_s, self.before_pa, self.last_pa = now_s, self.last_pa, value
         if math.isnan(square):
@@ -211,6 +229,10 @@ class SegmentVote:
     def noise_pa(self, name: str) -> float:
         """Return the standard deviation of a transducer's noise, Pa."""
         return self._sigma(name)
+
+    def coarse(self, name: str) -> bool:
+        """Say whether a transducer's resolution hides its noise."""
+        return self._records[name].coarse
 
     def residual_pa(self, name: str) -> float:
         """Return how far a transducer's last value is from the segment's pressure, Pa."""
@@ -316,16 +338,13 @@ class SegmentVote:
         return values[name] - self._pressure.offset(name)
 
     def _sigma(self, name: str) -> float:
-        """Return the noise that a value is judged by: before it is learned, everything that a calibration allows."""
-        record = self._records[name]
-        if not record.known:
-            return record.member.u_pa
-        return math.sqrt(max(record.variance, self._least_variance()))
+        """Return the noise that a value is judged and weighed by."""
+        return max(self._records[name].sigma_pa, self._least_sigma())
 
-    def _least_variance(self) -> float:
-        """Return the least variance that anybody is believed to have."""
-        known = [each.variance for each in self._records.values() if each.known]
-        return max(_LEAST_SHARE**2 * median(known) if known else 0.0, 1e-6)
+    def _least_sigma(self) -> float:
+        """Return the least noise that anybody is believed to have."""
+        known = [each.sigma_pa for each in self._records.values() if each.known]
+        return max(_LEAST_SHARE * median(known) if known else 0.0, 1e-3)
 
     def _why_not(self, record: _Record, now_s: float) -> str:
         if record.problem:
@@ -336,11 +355,9 @@ class SegmentVote:
 
     def _weights(self, used: Sequence[str]) -> dict[str, float]:
         """Return inverse variances, equal ones while anybody's noise is unknown."""
-        records = [self._records[name] for name in used]
-        if not all(record.known for record in records):
+        if not all(self._records[name].known for name in used):
             return dict.fromkeys(used, 1.0)
-        least = self._least_variance()
-        return {record.member.name: 1 / max(record.variance, least) for record in records}
+        return {name: self._sigma(name) ** -2 for name in used}
 
     def _warm(self, said: Mapping[str, float]) -> None:
         values = {name: value for name, value in said.items() if not math.isnan(value)}
@@ -375,6 +392,7 @@ class SegmentVote:
             trip_pa=median(values[name] for name in there) if there else math.nan,
             temperature_k=self._warm_k,
             white_pa=white_pa,
+            coarse_pa=math.hypot(*(shares[each.member.name] * each.sigma_pa for each in records if each.coarse)),
             fresh=fresh,
             used=tuple(used),
             rejected=rejected,

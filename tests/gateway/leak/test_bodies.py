@@ -30,6 +30,7 @@ def state(segment, pressure_pa=101325.0, temperature_k=295.15, **changes):
         trip_pa=pressure_pa,
         temperature_k=temperature_k,
         white_pa=2.0,
+        coarse_pa=0.0,
         fresh=True,
         used=("p1", "p2"),
         rejected={},
@@ -131,6 +132,7 @@ def side(pressure_pa, temperature_k):
         x_pa=pressure_pa * T_REF_K / temperature_k,
         pressure_pa=pressure_pa,
         white_pa=1.0,
+        coarse_pa=0.0,
         temperature_k=temperature_k,
         transducers=3,
     )

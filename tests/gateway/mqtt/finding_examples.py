@@ -25,6 +25,7 @@ STATE: Final = SegmentState(
     trip_pa=101325.2,
     temperature_k=295.2,
     white_pa=2.0,
+    coarse_pa=0.0,
     fresh=True,
     used=("sm_p1", "sm_p2"),
     rejected={"sm_p3": "disagrees"},
