@@ -1,8 +1,9 @@
 """The command `manovac`: finds its sub-commands, loads only the one that is called, and turns errors into exit codes.
 
 Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed. Data goes to stdout, talk to stderr.
-A sub-command is a plain function with typer's annotations. A built-in one takes a line in `_BUILT_IN` and a module of
-`gateway.cli`; any other package offers one by an entry point of the group `manovac.commands`.
+A sub-command is a plain function with typer's annotations, or a `typer.Typer` with sub-commands of its own. A built-in
+one takes a line in `_BUILT_IN` and a module of `gateway.cli`; any other package offers one by an entry point of the
+group `manovac.commands`.
 """
 
 import os
@@ -32,12 +33,13 @@ _BUILT_IN: Final = {
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
+    "leak": ("gateway.cli.leak:app", "What to do about a leak: which hatch to close next."),
 }
 _OTHERS: Final = {
     "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
 }
-_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read")
+_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read", "leak")
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
 
@@ -124,13 +126,7 @@ def _commands() -> dict[str, _Command]:
 
 def _stand_in(command: _Command) -> Callable[[typer.Context], None]:
     def call(context: typer.Context) -> None:
-        real = typer.Typer(
-            rich_markup_mode=None,
-            pretty_exceptions_enable=False,
-            add_completion=False,
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )
-        real.command(command.entry.name)(command.load())
+        real = _real(command)
         try:
             real(args=context.args, prog_name=context.command_path)
         except KeyboardInterrupt:
@@ -143,6 +139,20 @@ def _stand_in(command: _Command) -> Callable[[typer.Context], None]:
             raise
 
     return call
+
+
+def _real(command: _Command) -> typer.Typer:
+    loaded = command.load()
+    if isinstance(loaded, typer.Typer):
+        return loaded
+    real = typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    real.command(command.entry.name)(loaded)
+    return real
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's form

@@ -23,7 +23,7 @@ _MOST_SEGMENTS: Final = 63  # bits of a set
 def count(tree: Tree) -> int:
     """Return how many connected parts a tree has; more than can be handled when it has over 63 segments."""
     if len(tree.segments) > _MOST_SEGMENTS:
-        return 2**_MOST_SEGMENTS
+        return 1 << _MOST_SEGMENTS
     topped = [1] * len(tree.segments)  # parts whose topmost segment this is
     for top, above in reversed(_from_the_top(tree)):
         if above is not None:
@@ -56,7 +56,9 @@ class Parts:
         for cuts in self._cuts:
             cost_s = self._tree.close_s[cuts.hatch] + aim.wait_s(self._volume_m3[cuts.one], self._volume_m3[cuts.other])
             mass = self._mass[cuts.whole]
-            total = np.where(mass > 0, mass * np.minimum(cost_s, _NEVER_S), 0.0) + massed_s[cuts.one] + massed_s[cuts.other]
+            total = (
+                np.where(mass > 0, mass * np.minimum(cost_s, _NEVER_S), 0.0) + massed_s[cuts.one] + massed_s[cuts.other]
+            )
             better = total < massed_s[cuts.whole]
             massed_s[cuts.whole[better]] = total[better]
             best[cuts.whole[better]] = cuts.hatch
@@ -96,7 +98,7 @@ def _all_parts(tree: Tree) -> tuple[Bits, Indices, Array, Array]:
     }
     for top, above in reversed(_from_the_top(tree)):
         if above is not None:  # each part of the one above goes on alone, or with any part that hangs below
-            of_top[above] = tuple(  # type: ignore[assignment]
+            of_top[above] = tuple(
                 np.add.outer(upper, np.concatenate([np.zeros(1, dtype=lower.dtype), lower])).ravel()
                 for upper, lower in zip(of_top[above], of_top[top], strict=True)
             )

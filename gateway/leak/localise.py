@@ -1,8 +1,8 @@
 """Where the leak is: the posterior over segments from the slopes of all air bodies.
 
 A leak of flow G (Pa m3/s) in a segment makes the level of the body that holds it fall by G / V, and no other. G is not
-known, so its likelihood is integrated over all rates that may be, evenly in the logarithm. Evidence of different bodies,
-and of the same segments before and after a hatch was moved, is independent and multiplies.
+known, so its likelihood is integrated over all rates that may be, evenly in the logarithm. Evidence of different
+bodies, and of the same segments before and after a hatch was moved, is independent and multiplies.
 """
 
 import math
@@ -98,7 +98,13 @@ def locate(prior: Mapping[str, float], evidence: Sequence[Evidence]) -> Where:
         raise ValueError("leak priors must not be negative, and one at least above zero")
     if unknown := {name for each in evidence for name in each.segments} - set(prior):
         raise ValueError(f"evidence of {', '.join(sorted(unknown))}, which has no leak prior")
-    told = {name: _integrated([each for each in evidence if name in each.segments]) for name in prior}
+    told: dict[str, tuple[float, float]] = {}
+    of_bodies: dict[tuple[int, ...], tuple[float, float]] = {}  # segments of one body share their evidence
+    for name in prior:
+        which = tuple(index for index, each in enumerate(evidence) if name in each.segments)
+        if which not in of_bodies:
+            of_bodies[which] = _integrated([evidence[index] for index in which])
+        told[name] = of_bodies[which]
     log_odds = {name: odds for name, (odds, _) in told.items()}
     return Where(
         probability=_normalised({name: _log(prior[name]) + log_odds[name] for name in prior}),
@@ -212,9 +218,7 @@ def _integrated(evidence: Sequence[Evidence], known: tuple[float, float] | None 
     return float(highest_term + math.log(terms.sum())), float(terms @ flow / terms.sum())
 
 
-def _flows(
-    evidence: Sequence[Evidence], known: tuple[float, float] | None, lowest: float, highest: float
-) -> Array:
+def _flows(evidence: Sequence[Evidence], known: tuple[float, float] | None, lowest: float, highest: float) -> Array:
     """Return flows to sum over, dense where the likelihood is."""
     if known is not None:
         mean, sd = known

@@ -49,7 +49,7 @@ class _Rule:
         for index in promising:
             side = self._tree.first_side[hatches[index]]
             totals.append(mass * cost_s[index] + self._follow(part & side) + self._follow(part & ~side))
-        return hatches[promising[int(np.argmin(totals))]]
+        return hatches[int(promising[int(np.argmin(totals))])]
 
     def _follow(self, part: int) -> float:
         """Return the rule's expected time x probability for a part."""

@@ -115,7 +115,7 @@ def by_rule(tree: Tree, aim: Aim, rule: Callable[[Tree, int], int]) -> Plan:
 
 def halve_prior(tree: Tree, part: int) -> int:
     """Close the hatch that parts the prior most evenly."""
-    return _most_even(tree, part, list(tree.prior))
+    return _most_even(tree, part, tree.prior.tolist())
 
 
 def halve_count(tree: Tree, part: int) -> int:
@@ -126,7 +126,8 @@ def halve_count(tree: Tree, part: int) -> int:
 def _most_even(tree: Tree, part: int, weight: Sequence[float]) -> int:
     total = _sum(weight, part)
     return min(
-        look_ahead.hatches_of(tree, part), key=lambda hatch: abs(total - 2 * _sum(weight, part & tree.first_side[hatch]))
+        look_ahead.hatches_of(tree, part),
+        key=lambda hatch: abs(total - 2 * _sum(weight, part & tree.first_side[hatch])),
     )
 
 
@@ -136,13 +137,11 @@ def _sum(weight: Sequence[float], bits: int) -> float:
 
 def _grown(tree: Tree, aim: Aim, cut: Cut, part: int, mass: float | None = None) -> Side:
     """Return a part of the tree with everything that is to be done in it."""
-    weight = _sum(list(tree.prior), part)
+    weight = _sum(tree.prior.tolist(), part)
     share = 1.0 if mass is None else weight / mass if mass else 0.5
-    volume_m3 = _sum(list(tree.volume_m3), part)
+    volume_m3 = _sum(tree.volume_m3.tolist(), part)
     if part & (part - 1) == 0:
-        return Side(
-            segments=tree.names(part), volume_m3=volume_m3, probability=share, expected_s=0.0, step=None
-        )
+        return Side(segments=tree.names(part), volume_m3=volume_m3, probability=share, expected_s=0.0, step=None)
     hatch = cut(part)
     one = _grown(tree, aim, cut, part & tree.first_side[hatch], weight)
     other = _grown(tree, aim, cut, part & ~tree.first_side[hatch], weight)

@@ -46,7 +46,9 @@ class SlopeNoise:
         """
         numbers = (white_pa, drift_pa, air_pa, air_s)
         if not all(np.isfinite(numbers)) or min(numbers) < 0 or white_pa <= 0 or air_s <= 0:
-            raise ValueError("noise: white noise and the time of the air's error must be above zero, the rest not below")
+            raise ValueError(
+                "noise: white noise and the time of the air's error must be above zero, the rest not below"
+            )
         seconds = np.geomspace(SHORTEST_S, LONGEST_S, _TIMES)
         best = [_slope_sd(each, white_pa, drift_pa, air_pa, air_s) for each in seconds]
         return cls(seconds=seconds, sd_pa_s=np.minimum.accumulate(np.array(best)))

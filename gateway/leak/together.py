@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from gateway.leak.aim import Aim
-from gateway.leak.slope import SHORTEST_S, Array
+from gateway.leak.slope import LONGEST_S, SHORTEST_S, Array
 from gateway.leak.tree import Tree, forest
 
-_LONGEST_S: Final = 20 * 86_400.0
+_MOST_UNDECIDED: Final = 0.05
 _LOOKS: Final = 90
 _SEED: Final = 20_200_821  # all hatches of the ISS were shut on that day
 _ROUGH_RUNS: Final = 300
@@ -26,7 +26,7 @@ class Waits:
     """How long it takes until the leaking one of several bodies is known.
 
     Attributes:
-        seconds: of each run, s.
+        seconds: of each run, s; infinite when it was not decided after 30 days.
         leaking: the body that leaked in each run, [runs].
         right: whether that was the answer, [runs].
     """
@@ -38,7 +38,7 @@ class Waits:
     @property
     def mean_s(self) -> float:
         """Expected wait, s."""
-        return float(self.seconds.mean())
+        return _mean_s(self.seconds)
 
     @property
     def error(self) -> float:
@@ -74,7 +74,7 @@ def watch(volume_m3: Array, prior: Array, aim: Aim, *, runs: int = _FINE_RUNS, s
     """Watch all bodies until the posterior of one is above 1 - error.
 
     Slopes are estimated from all data since the closing; an efficient estimate's information grows by independent
-    pieces. A search that is not decided after 20 days counts as one of 20 days, with the best answer so far.
+    pieces.
     """
     generator = np.random.default_rng(seed)
     bodies = len(volume_m3)
@@ -82,8 +82,8 @@ def watch(volume_m3: Array, prior: Array, aim: Aim, *, runs: int = _FINE_RUNS, s
     if bodies == 1 or prior.max() > 1 - aim.error:
         return Waits(seconds=np.zeros(runs), leaking=leaking, right=leaking == prior.argmax())
     slope = aim.flow_pa_m3_s / volume_m3
-    times = np.geomspace(SHORTEST_S, _LONGEST_S, _LOOKS)
-    seconds, answer = np.full(runs, times[-1]), np.zeros(runs, dtype=np.intp)
+    times = np.geomspace(SHORTEST_S, LONGEST_S, _LOOKS)
+    seconds, answer = np.full(runs, np.inf), np.zeros(runs, dtype=np.intp)
     with np.errstate(divide="ignore"):
         log_prior = np.log(prior)
     waiting = np.arange(runs)
@@ -156,11 +156,17 @@ def two_stages(
         right[here] &= then.right[: len(here)]
     return Stages(
         first=tuple(each.hatch for each in tree.passages if each.hatch in closed),
-        expected_s=float(total.mean()),
-        p95_s=float(np.quantile(total, 0.95)),
+        expected_s=_mean_s(total),
+        p95_s=float(np.quantile(total, 0.95, method="higher")),
         error=float(1 - right.mean()),
         again=_mass(bodies.probability, large),
     )
+
+
+def _mean_s(seconds: Array) -> float:
+    """Return the mean; the few that take over 30 days count as 30 days, and when they are many it is infinite."""
+    endless = np.isinf(seconds)
+    return float("inf") if endless.mean() > _MOST_UNDECIDED else float(np.where(endless, LONGEST_S, seconds).mean())
 
 
 def _mass(probability: Sequence[float], which: Sequence[int]) -> float:

@@ -120,7 +120,8 @@ def forest(
             name = body[name]
         return name
 
-    kept, rings = [], []
+    kept: list[Passage] = []
+    rings: list[Passage] = []
     for passage in sorted((each for each in passages if each.hatch not in closed), key=lambda each: -each.close_s):
         one, other = map(root, passage.ends)
         (rings if one == other else kept).append(passage)
@@ -155,6 +156,10 @@ def _check(
             raise ValueError(f"segment '{name}': its leak prior must not be negative")
     if not any(prior[name] for name in volume_m3):
         raise ValueError("no segment has a leak prior above zero: give at least one")
+    _check_passages(volume_m3, passages, closed)
+
+
+def _check_passages(volume_m3: Mapping[str, float], passages: Sequence[Passage], closed: Collection[str]) -> None:
     if unknown := set(closed) - {each.hatch for each in passages}:
         raise ValueError(f"no hatch named {', '.join(sorted(unknown))}")
     for passage in passages:

@@ -13,7 +13,7 @@ from gateway.leak.body_watch import AIR_S, BodyWatch
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import reserve
-from gateway.leak.search import Search
+from gateway.leak.case import Case
 from gateway.leak.segment_state import Member, Rejection, SegmentState, SegmentVote
 from gateway.leak.steps import Steps
 
@@ -71,7 +71,7 @@ class StationWatch:
     def __init__(self, rig: Rig, now_s: float = 0.0) -> None:
         self.hatches = {hatch.id: HatchNow(state=hatch.state, source="rig", since_s=now_s) for hatch in rig.hatches}
         self.states: dict[str, SegmentState] = {}
-        self.search: Search | None = None
+        self.case: Case | None = None
         self._rig = rig
         self._steps = Steps(rig)
         self._votes = {name: vote for name in rig.segments if (vote := _vote(rig, name)) is not None}
@@ -83,7 +83,7 @@ class StationWatch:
         self._next_news_s = now_s
         self._said: tuple[object, ...] = ()
         self._watched: dict[str, Condition] = {}
-        self._search_alarm: str | None = None
+        self._case_alarm: str | None = None
         self._finding: StationFinding | None = None
         self._partition(now_s)
 
@@ -154,8 +154,8 @@ class StationWatch:
         measured = [body for body in found if any(name in self._votes for name in body.segments)]
         before = {watch.body.segments: watch for watch in self._watches}
         gone = [watch for segments, watch in before.items() if segments not in {body.segments for body in measured}]
-        if self.search is not None:
-            self.search.keep(gone)
+        if self.case is not None:
+            self.case.keep(gone)
         each_s = self._rig.leak.false_alarm_every * max(len(measured), 1)
         self._watches = tuple(
             before.get(body.segments)
@@ -216,26 +216,26 @@ class StationWatch:
             return None
         self._said = here
         self._finding = self._find()
-        soon = self.search is not None and self.search.named is None
+        soon = self.case is not None and self.case.named is None
         self._next_news_s = self._now_s + (_SOON_S if soon else _NEWS_S)
         return self._finding
 
     def _find(self) -> StationFinding:
         losing = [each for each in self._watches if each.found is not None and not each.found.gain]
         volumes = all(segment.volume for segment in self._rig.segments.values())
-        if losing and volumes and self.search is None:
-            self.search = Search(self._rig, min(each.found.onset_s for each in losing if each.found))
+        if losing and volumes and self.case is None:
+            self.case = Case(self._rig, min(each.found.onset_s for each in losing if each.found))
         where: Mapping[str, float] = {}
         next_hatch = None
-        if self.search is not None:
-            self.search.look(self._watches)
-            if not losing and self.search.nothing_lost():
-                self.search = None
-            elif self.search.where is not None:
-                where = self.search.where.probability
+        if self.case is not None:
+            self.case.look(self._watches)
+            if not losing and self.case.nothing_lost():
+                self.case = None
+            elif self.case.where is not None:
+                where = self.case.where.probability
                 closed = {name: hatch.state is not HatchState.OPEN for name, hatch in self.hatches.items()}
-                next_hatch = self.search.next_hatch(self._watches, closed)
-        hidden = self.search is not None and self.search.hidden_path()
+                next_hatch = self.case.next_hatch(self._watches, closed)
+        hidden = self.case is not None and self.case.hidden_path()
         return StationFinding(
             time_s=self._now_s,
             bodies=tuple(self._body(each, hidden=hidden) for each in self._watches),
@@ -245,10 +245,10 @@ class StationWatch:
 
     def _body(self, watch: BodyWatch, *, hidden: bool) -> BodyFinding:
         kind, slope, interval = _seen(watch, self._now_s)
-        evidence = self.search.slope(watch) if self.search is not None else None
-        if self.search is not None and evidence is not None and kind in (Kind.NONE, Kind.COLLECTING):
+        evidence = self.case.slope(watch) if self.case is not None else None
+        if self.case is not None and evidence is not None and kind in (Kind.NONE, Kind.COLLECTING):
             low = evidence.slope_pa_s - _SIGMAS_95 * evidence.slope_sd_pa_s
-            if low > 0 and self.search.share(watch) > _SHARE:
+            if low > 0 and self.case.share(watch) > _SHARE:
                 kind, slope = Kind.LEAK, evidence.slope_pa_s
                 interval = (low, slope + _SIGMAS_95 * evidence.slope_sd_pa_s)
         if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
@@ -282,8 +282,8 @@ class StationWatch:
         )
 
     def _since_s(self, watch: BodyWatch) -> float | None:
-        if self.search is not None:
-            return self.search.begin_s
+        if self.case is not None:
+            return self.case.begin_s
         return watch.found.onset_s if watch.found is not None else None
 
     def observations(self) -> Iterator[Observation]:
@@ -321,20 +321,20 @@ class StationWatch:
         if finding is None:
             return
         losing = {each.body.segments: each for each in finding.bodies if each.loses}
-        if self.search is not None and self.search.where is not None:
+        if self.case is not None and self.case.where is not None:
             main = max(finding.bodies, key=lambda each: sum(finding.where[name] for name in each.body.segments))
             losing.pop(main.body.segments, None)
-            alarm_id, segment = self._alarm_id(main.body.segments, self.search.named)
+            alarm_id, segment = self._alarm_id(main.body.segments, self.case.named)
             yield Observation(
                 condition=Condition(id=alarm_id, priority=Priority.CRITICAL, cause="leak", segment=segment),
                 there=True,
                 value=_per_day(main),
-                since_s=self.search.begin_s,
-                instead_of=self._search_alarm,
+                since_s=self.case.begin_s,
+                instead_of=self._case_alarm,
             )
-            self._search_alarm = alarm_id
+            self._case_alarm = alarm_id
         else:
-            self._search_alarm = None
+            self._case_alarm = None
         for segments, each in losing.items():
             alarm_id, segment = self._alarm_id(segments, None)
             condition = Condition(id=alarm_id, priority=Priority.CRITICAL, cause=each.kind.value, segment=segment)

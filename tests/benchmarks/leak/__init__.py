@@ -1,0 +1,1 @@
+"""The leak benchmark: what is found how soon, beside the limit."""
