@@ -23,6 +23,8 @@ from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
 AIR_S: Final = 2700.0  # how long an error of the bulk temperature lasts
 _NO_TEMPERATURE_K: Final = 0.3
 _SETTLING: Final = 15  # steps until offsets between transducers count as known
+_LEARNED: Final = 120  # steps until the transducers' noise is known to 7 %
+_CAREFUL: Final = 1.2  # factor on a noise known from a few steps: too small a one costs false alarms
 _FEWEST: Final = 10  # samples of an estimate
 _MINUTE: Final = 60  # steps
 _SECONDS_KEPT: Final = 1800
@@ -125,10 +127,11 @@ class BodyWatch:
             self._seen_s = now_s
         if now_s <= self._ready_s or self._steps < _SETTLING:
             return
-        if self.noise is None:
+        first = self.noise is None
+        if first or (self._steps == _LEARNED and self.found is None):
             if math.isnan(level.white_pa):
                 return
-            self.noise = self._noise_of(level)
+            self.noise = self._noise_of(level, _CAREFUL if first else 1.0)
             self._begin_detectors()
         x_pa = level.x_pa if now_s > self._valid_from_s else math.nan
         self._seconds.append((now_s, x_pa))
@@ -173,14 +176,13 @@ class BodyWatch:
             notes.append(f"a known leak of {self.known_kg_per_s * 86_400:.3g} kg/day is not news")
         return tuple(notes)
 
-    def _noise_of(self, level: Level) -> Noise:
+    def _noise_of(self, level: Level, careful: float) -> Noise:
         """Return what the level does without a leak; the temperature's part counts for segments that have one."""
         measured = self._settings.temperature_error
         error_k = max(measured, _NO_TEMPERATURE_K) if math.isnan(level.temperature_k) else measured
         air_pa = math.hypot(error_k * level.pressure_pa / T_REF_K, self._settings.gas_error, level.coarse_pa)
-        return Noise(
-            white_pa=level.white_pa, drift_pa=DRIFT_SHARE * level.white_pa, air_pa=air_pa, air_s=AIR_S, step_s=1.0
-        )
+        white_pa = level.white_pa * careful
+        return Noise(white_pa=white_pa, drift_pa=DRIFT_SHARE * white_pa, air_pa=air_pa, air_s=AIR_S, step_s=1.0)
 
     def _begin_detectors(self) -> None:
         assert self.noise is not None  # noqa: S101 - it comes first

@@ -8,7 +8,8 @@ from typing import Final
 
 from gateway.leak.detector import Detector, parity_detector
 from gateway.leak.noise import Noise
-from gateway.leak.segment_state import DRIFT_SHARE, Rejection, Sample, SegmentVote
+from gateway.leak.segment_state import DRIFT_SHARE, SegmentVote
+from gateway.leak.transducer_record import Rejection, Sample
 
 _MINUTE: Final = 60
 _BACK_AFTER: Final = 1440  # minutes without a drift

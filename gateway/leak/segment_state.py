@@ -6,74 +6,22 @@ the leak statistic takes the mean of the healthy ones, which carries a third mor
 """
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 from drivers.reading import Quality
 from gateway.leak.fused import FusedMean
+from gateway.leak.transducer_record import GATE, Member, Record, Rejection, Sample
 
-_GATE: Final = 4.5  # sigmas; of three sensors one that is 10 sigma off is caught in 9999 of 10000 samples
 _JUMPED_AFTER: Final = 3  # samples in a row outside the gate
 _BACK_AFTER: Final = 10  # samples in a row inside it
-_SETTLED_AFTER: Final = 600  # samples in a row near where it has jumped to: as good a witness of slopes as before
-_LEARNED_AFTER: Final = 15  # differences of successive values, before anybody's noise counts as known
-_STUCK_WINDOW: Final = 30
-_STUCK_SHARE: Final = 0.05  # of the known variance; a healthy sensor gets below it in less than 1 of 1e7 windows
-_LIVELY: Final = 0.6  # share of values that differ from what went before; below it, resolution hides the noise
 _LEAST_SHARE: Final = 0.5  # of the others' noise: nobody counts as better than that, a stuck one would be perfect
-_NOISE_STEPS: Final = 600
 DRIFT_SHARE: Final = (
     5e-3  # random walk, in parts of a transducer's noise per square root of a second: quartz to industrial
 )
 _TEMPERATURE_STEPS: Final = 20  # the air's mean temperature moves slowly: this much of its noise is averaged away
-
-
-class Rejection(StrEnum):
-    """Why the vote does not believe a transducer whose own readings are good."""
-
-    DISAGREES = "disagrees"
-    """It is further from the others than calibrations allow."""
-    JUMPED = "jumped"
-    """It was where the others are, and has left them at once."""
-    DRIFTS = "drifts"
-    """It leaves the others slowly."""
-    STUCK = "frozen"
-    """Its noise is gone."""
-    STALE = "stale"
-    """Nothing has come from it for a while."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """What is known beforehand of one transducer.
-
-    Attributes:
-        u_pa: standard uncertainty of its absolute value, Pa.
-        silent_after_s: age from which its last value counts no longer.
-    """
-
-    name: str
-    u_pa: float
-    silent_after_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What one transducer said in one step.
-
-    Attributes:
-        pressure_pa: mean of its usable readings, NaN when there was none.
-        temperature_k: in the same way.
-        problem: why its latest reading is not usable, "" when it is.
-    """
-
-    pressure_pa: float = math.nan
-    temperature_k: float = math.nan
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,88 +59,6 @@ class SegmentState:
     alone: bool
 
 
-@dataclass(slots=True, kw_only=True)
-class _Record:
-    """What has been learned of one transducer.
-
-    Attributes:
-        last_pa, before_pa: its latest two values.
-        variance: of its noise, Pa2, from second differences of its values, which no steady slope enters.
-        count: of the differences behind it, up to `_NOISE_STEPS`.
-        lively: share of them that were not zero.
-        step_pa: least difference of two values that was not zero, infinite before the first.
-        recent: squares of the latest of them.
-        strikes, inside: samples in a row outside and inside the gate.
-        landed_pa: how far from the middle it has jumped, and `calm`, for how many samples in a row it has stayed there.
-        verdict: standing rejection, None when it is believed.
-        problem: why its latest reading is not usable.
-    """
-
-    member: Member
-    seen_s: float = -math.inf
-    last_pa: float = math.nan
-    before_pa: float = math.nan
-    variance: float = 0.0
-    count: int = 0
-    lively: float = 0.0
-    step_pa: float = math.inf
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_STUCK_WINDOW))
-    strikes: int = 0
-    inside: int = 0
-    landed_pa: float = math.nan
-    calm: int = 0
-    verdict: Rejection | None = None
-    problem: str = ""
-
-    @property
-    def known(self) -> bool:
-        """Whether its noise is."""
-        return self.count >= _LEARNED_AFTER
-
-    @property
-    def coarse(self) -> bool:
-        """Whether its resolution hides its noise."""
-        return self.lively < _LIVELY
-
-    @property
-    def sigma_pa(self) -> float:
-        """Its noise; of a coarse one its resolution, and before either is known all that its calibration allows."""
-        if not self.known or (self.coarse and self.step_pa == math.inf):
-            return self.member.u_pa
-        return max(math.sqrt(self.variance), self.step_pa if self.coarse else 0.0)
-
-    @property
-    def stuck(self) -> bool:
-        """Whether its noise is gone, so far as that can be told."""
-        full = self.known and len(self.recent) == _STUCK_WINDOW and not self.coarse
-        return full and sum(self.recent) < _STUCK_SHARE * _STUCK_WINDOW * self.variance
-
-    def settle(self, apart_pa: float, limit_pa: float) -> bool:
-        """Take how far it is from the middle after a jump; say whether it has stayed there long enough."""
-        if abs(apart_pa - self.landed_pa) <= limit_pa:
-            self.calm += 1
-            self.landed_pa += (apart_pa - self.landed_pa) / self.calm
-        else:
-            self.landed_pa, self.calm = apart_pa, 1
-        return self.calm >= _SETTLED_AFTER
-
-    def learn(self, value: float, now_s: float) -> None:
-        """Take its next value."""
-        if (moved_pa := abs(value - self.last_pa)) > 0:
-            self.step_pa = min(self.step_pa, moved_pa)
-        square = (value - 2 * self.last_pa + self.before_pa) ** 2 / 6  # white noise enters 1, 2 and 1 times
-        self.seen_s, self.before_pa, self.last_pa = now_s, self.last_pa, value
-        if math.isnan(square):
-            return
-        self.recent.append(square)
-        if self.verdict is None:
-            self.count = min(self.count + 1, _NOISE_STEPS)
-            self.lively += ((square > 0) - self.lively) / self.count
-            if self.known:
-                square = min(square, _GATE**2 * self.variance)
-            self.variance += (square - self.variance) / self.count
-
-
 class SegmentVote:
     """The transducers of one segment; one `take` for each step of time.
 
@@ -202,7 +68,7 @@ class SegmentVote:
 
     def __init__(self, segment: str, members: Sequence[Member]) -> None:
         self._segment = segment
-        self._records = {member.name: _Record(member=member) for member in members}
+        self._records = {member.name: Record(member=member) for member in members}
         self._pressure = FusedMean()
         self._temperature = FusedMean()
         self._warm_k = math.nan
@@ -300,8 +166,8 @@ class SegmentVote:
     def _pair_agrees(self, one: str, other: str, values: Mapping[str, float]) -> bool:
         pair = (self._records[one], self._records[other])
         apart = abs(self._settled(one, values) - self._settled(other, values))
-        left = apart > _GATE * math.hypot(self._sigma(one), self._sigma(other))
-        far = abs(values[one] - values[other]) > _GATE * math.hypot(*(record.member.u_pa for record in pair))
+        left = apart > GATE * math.hypot(self._sigma(one), self._sigma(other))
+        far = abs(values[one] - values[other]) > GATE * math.hypot(*(record.member.u_pa for record in pair))
         strikes = max(record.strikes for record in pair) + 1 if left or far else 0
         inside = 0 if strikes else min(record.inside for record in pair) + 1
         for record in pair:
@@ -322,8 +188,8 @@ class SegmentVote:
             if record.verdict in (Rejection.STUCK, Rejection.DRIFTS):
                 continue  # those have ways back of their own
             apart_pa = self._settled(name, values) - middle
-            limit_pa = _GATE * math.hypot(self._sigma(name), sigma)
-            far = abs(value - plain) > _GATE * math.hypot(record.member.u_pa, u_pa)
+            limit_pa = GATE * math.hypot(self._sigma(name), sigma)
+            far = abs(value - plain) > GATE * math.hypot(record.member.u_pa, u_pa)
             outside = far or (abs(apart_pa) > limit_pa and self._pressure.knows(name))
             record.strikes = record.strikes + 1 if outside else 0
             record.inside = 0 if outside else record.inside + 1
@@ -346,7 +212,7 @@ class SegmentVote:
         known = [each.sigma_pa for each in self._records.values() if each.known]
         return max(_LEAST_SHARE * median(known) if known else 0.0, 1e-3)
 
-    def _why_not(self, record: _Record, now_s: float) -> str:
+    def _why_not(self, record: Record, now_s: float) -> str:
         if record.problem:
             return record.problem
         if now_s - record.seen_s > record.member.silent_after_s:

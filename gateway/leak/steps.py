@@ -7,7 +7,7 @@ from typing import Final
 
 from drivers.reading import Quality, Readings, Reason
 from drivers.rig import Rig
-from gateway.leak.segment_state import Sample
+from gateway.leak.transducer_record import Sample
 
 STEP_S: Final = 1.0
 _LATE_S: Final = 0.5  # a reading's time is the middle of its exchange: it is known a little later

@@ -10,12 +10,13 @@ from drivers.rig import HatchState, Rig, Transducer
 from gateway.alarms import Condition, Priority
 from gateway.leak.bodies import AirBody, ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch
+from gateway.leak.case import Case
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import reserve
-from gateway.leak.case import Case
-from gateway.leak.segment_state import Member, Rejection, SegmentState, SegmentVote
+from gateway.leak.segment_state import SegmentState, SegmentVote
 from gateway.leak.steps import Steps
+from gateway.leak.transducer_record import Member, Rejection
 
 Source = Literal["rig", "command", "transducer", "pressure"]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from drivers.reading import Quality
-from gateway.leak.segment_state import Member, Sample, SegmentVote
+from gateway.leak.segment_state import SegmentVote
+from gateway.leak.transducer_record import Member, Sample
 
 NOISE_PA = 5.0
 OFFSETS = {"a": 50.0, "b": -30.0, "c": 10.0}

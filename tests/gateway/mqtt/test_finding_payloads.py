@@ -10,7 +10,7 @@ import pytest
 from drivers.reading import Quality, Reason
 from gateway.alarms import AlarmState, Priority
 from gateway.leak.finding import BodyFinding, Kind
-from gateway.leak.segment_state import Rejection
+from gateway.leak.transducer_record import Rejection
 from gateway.mqtt import finding_payloads, schemas
 from tests.gateway.mqtt.finding_examples import EXAMPLES, LEAK, STATE, T_MS, utc_ms
 
