@@ -7,7 +7,7 @@ that grows, shrinks or ends is noticed.
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -34,6 +34,7 @@ _AGAIN_S: Final = (5.0, 60.0)  # how often a rate is estimated: in its first min
 _KNOWN_WELL: Final = 0.1  # relative standard deviation of a rate from which on changes of it are looked for
 _NOTHING_AFTER_S: Final = 600.0  # from an announcement; what cannot be told from nothing by then has ended
 _AFTER_GAIN_S: Final = 900.0  # air that came in takes on the temperature of what is around it
+_RESTLESS: Final = 1.3  # by this factor noise may grow before what is found counts as noise
 _INFLATED: Final = 1.2
 _SIGMAS_95: Final = 1.96
 
@@ -71,6 +72,12 @@ class BodyWatch:
         false_alarm_s: mean time between false alarms that this body may have.
         begin_s: when it came to be.
         hold_s: for so long its air is still settling.
+
+    Attributes:
+        level: after the last step.
+        found: what its detectors found, None while they find nothing.
+        noise: of its level, None until it is learned.
+        steady_since_s: since when its slope has been the same, as far as is known.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class BodyWatch:
         self.level: Level | None = None
         self.found: Found | None = None
         self.noise: Noise | None = None
+        self._first_white_pa = math.nan
         self._level = BodyLevel(body, segments)
         self._settings = settings
         self._false_alarm_s = false_alarm_s
@@ -95,6 +103,7 @@ class BodyWatch:
         known = sum(segments[name].known_leak for name in body.segments)
         self._known_slope = body.slope_pa_per_s(known) if known and not math.isnan(body.volume_m3) else 0.0
         self.known_kg_per_s = known
+        self._unrest: Callable[[], float] | None = None
         self._detectors: dict[Channel, Detector] = {}
         self._inflated: dict[Channel, float] = {}
         self._steps = 0
@@ -104,6 +113,7 @@ class BodyWatch:
         self._minutes: deque[tuple[float, float]] = deque(maxlen=_MINUTES_KEPT)
         self._again_s = math.inf
         self._valid_from_s = begin_s
+        self.steady_since_s = begin_s
 
     @property
     def collecting(self) -> bool:
@@ -113,14 +123,22 @@ class BodyWatch:
     @property
     def inflated(self) -> float:
         """Factor by which the noise was found larger than expected, 1 when it is not."""
-        return max(self._inflated.values(), default=1.0)
+        grown = self.noise.white_pa / self._first_white_pa if self.noise is not None else 1.0
+        return max(self._inflated.values(), default=1.0) * max(grown, 1.0)
 
     def silent(self, now_s: float) -> bool:
         """Say whether its level has not been known for a while."""
         return now_s - self._seen_s > _SILENT_S
 
-    def take(self, states: Mapping[str, SegmentState], now_s: float) -> None:
-        """Take the states of all segments after one step."""
+    def take(self, states: Mapping[str, SegmentState], now_s: float, unrest: Callable[[], float] | None = None) -> None:
+        """Take the states of all segments after one step.
+
+        Args:
+            states: of at least the body's segments.
+            now_s: end of the step.
+            unrest: asked when something is found: by which factor its transducers are noisier of late than they were.
+        """
+        self._unrest = unrest
         level = self.level = self._level.take(states)
         if not math.isnan(level.x_pa):
             self._steps += 1
@@ -132,6 +150,7 @@ class BodyWatch:
             if math.isnan(level.white_pa):
                 return
             self.noise = self._noise_of(level, _CAREFUL if first else 1.0)
+            self._first_white_pa = self.noise.white_pa
             self._begin_detectors()
         x_pa = level.x_pa if now_s > self._valid_from_s else math.nan
         self._seconds.append((now_s, x_pa))
@@ -202,13 +221,28 @@ class BodyWatch:
         self._inflated[channel] = verdict.inflated
         if not verdict.alarm or verdict.since_s is None:
             return
+        if self._restless():
+            return
         onset_s = max(now_s - verdict.since_s - self._step_s(channel) / 2, self._valid_from_s)
         if self.found is None:
             self.found = Found(gain=verdict.kind == "gain", channel=channel, at_s=now_s, onset_s=onset_s)
         else:
             self.found = replace(self.found, changed_s=onset_s)
+            self.steady_since_s = onset_s
         self._detectors = {}
         self._estimate_again(now_s)
+
+    def _restless(self) -> bool:
+        """Say whether what was found is only noise that has grown; then learn it, and begin anew."""
+        assert self.noise is not None  # noqa: S101 - detectors have it
+        assert self.level is not None  # noqa: S101
+        unrest = self._unrest() if self._unrest is not None else 1.0
+        white_pa = max(unrest, 1.0) * self.level.white_pa
+        if not white_pa > _RESTLESS * self.noise.white_pa:
+            return False
+        self.noise = self._noise_of(self.level, _CAREFUL * max(unrest, 1.0))
+        self._begin_detectors()
+        return True
 
     @staticmethod
     def _step_s(channel: Channel) -> float:
@@ -240,7 +274,9 @@ class BodyWatch:
                 detector.known_slope_pa_s = rate.slope_pa_s
 
     def _end(self, now_s: float, *, gain: bool) -> None:
-        self.found = None
+        found, self.found = self.found, None
+        if found is not None:
+            self.steady_since_s = found.changed_s or found.onset_s
         if gain:
             self._valid_from_s = now_s + _AFTER_GAIN_S
         self._begin_detectors()
@@ -253,12 +289,13 @@ class BodyWatch:
         noise = self.noise
         if len(self._seconds) == _SECONDS_KEPT and since_s < self._seconds[0][0]:
             samples, noise = self._minutes, noise.resampled(float(_MINUTE))
-        if self.inflated > 1.0:
+        inflated = max(self._inflated.values(), default=1.0)
+        if inflated > 1.0:
             noise = replace(
                 noise,
-                white_pa=noise.white_pa * self.inflated,
-                drift_pa=noise.drift_pa * self.inflated,
-                air_pa=noise.air_pa * self.inflated,
+                white_pa=noise.white_pa * inflated,
+                drift_pa=noise.drift_pa * inflated,
+                air_pa=noise.air_pa * inflated,
             )
         chosen = np.array([sample for sample in samples if sample[0] > since_s]).reshape(-1, 2)
         return chosen[:, 0], chosen[:, 1], noise

@@ -9,6 +9,7 @@ from gateway.leak.aim import Aim
 from gateway.leak.body_watch import BodyWatch
 from gateway.leak.estimator import Estimate
 from gateway.leak.localise import Evidence, Suspect, Where, judge, locate
+from gateway.leak.noise import Noise
 from gateway.leak.plan import plan
 from gateway.leak.slope import SlopeNoise
 from gateway.leak.tree import Passage, forest
@@ -16,6 +17,7 @@ from gateway.leak.tree import Passage, forest
 ERROR: Final = 0.01
 _CLOSING_S: Final = 900.0  # how long it takes to close a hatch
 _LONG_ENOUGH_S: Final = 300.0
+_QUIET_S: Final = 600.0
 _SIGMAS_95: Final = 1.96
 
 
@@ -26,6 +28,7 @@ class Case:
 
     Attributes:
         begin_s: onset of the leak: what levels did before says nothing about its place.
+        flow: what is lost, Pa m3/s, and its standard deviation; None until it is known.
         where: what is known of its place; None before the first look.
         named: the segment that leaks, as surely as `ERROR` has it.
     """
@@ -42,6 +45,7 @@ class Case:
         self._passages = [Passage(hatch=hatch.id, ends=hatch.between, close_s=_CLOSING_S) for hatch in rig.hatches]
         self._past: list[Evidence] = []
         self._now: dict[tuple[str, ...], Evidence] = {}
+        self._proposed: tuple[object, str | None] = (None, None)
 
     def look(self, bodies: Sequence[BodyWatch]) -> None:
         """Weigh what all bodies have told by now."""
@@ -50,7 +54,7 @@ class Case:
         named = self.where.named(ERROR)
         if named is not None:
             self.named = named
-            self._remember_flow(named)
+        self._remember_flow()
 
     def keep(self, ended: Sequence[BodyWatch]) -> None:
         """Keep what bodies told that are no more, since a hatch moves."""
@@ -78,16 +82,16 @@ class Case:
         return verdict is Suspect.HIDDEN_PATH
 
     def nothing_lost(self) -> bool:
-        """Say whether all bodies together lose nothing, or less than a tenth of what was lost, as surely as 95 %."""
+        """Say whether all bodies together lose nothing that could be seen, and surely less than half of before."""
         evidence = list(self._now.values())
         covered = {name for each in evidence for name in each.segments}
-        if self.flow is None or self.where is None or min((each.seconds for each in evidence), default=0.0) < 600.0:
+        if self.where is None or min((each.seconds for each in evidence), default=0.0) < _QUIET_S:
             return False
         if sum(self.where.probability[name] for name in covered) < 1 - ERROR:
             return False
-        total = sum(each.slope_pa_s * each.volume_m3 for each in evidence)
+        lost = sum(each.slope_pa_s * each.volume_m3 for each in evidence)
         sd = math.hypot(*(each.slope_sd_pa_s * each.volume_m3 for each in evidence))
-        return total + 1.64 * sd < 0.1 * self.flow[0] or (total < 2 * sd and total + 2 * sd < 0.5 * self.flow[0])
+        return lost < 2 * sd and (self.flow is None or lost + 2 * sd < self.flow[0] / 2)
 
     def next_hatch(self, bodies: Sequence[BodyWatch], closed: Mapping[str, bool]) -> str | None:
         """Return the hatch to close next; None when none helps, or what is closed has yet to tell.
@@ -102,13 +106,17 @@ class Case:
         decided = 0 if len(sides) == 1 else self.where.decided(sides, ERROR)
         if decided is None or (noise := bodies[decided].noise) is None:
             return None
-        inside = forest(
-            self._volumes,
-            self.where.probability,
-            self._passages,
-            [name for name, is_closed in closed.items() if is_closed],
-        )
-        tree = next(tree for tree in inside.trees if set(tree.segments) == set(sides[decided]))
+        situation = (tuple(sides), decided)
+        if self._proposed[0] != situation:  # else the same hatch: an operator who closes one wants no second thoughts
+            self._proposed = situation, self._best_hatch(sides[decided], noise, closed)
+        return self._proposed[1]
+
+    def _best_hatch(self, segments: Sequence[str], noise: Noise, closed: Mapping[str, bool]) -> str | None:
+        if self.where is None:
+            return None
+        shut = [name for name, is_closed in closed.items() if is_closed]
+        inside = forest(self._volumes, self.where.probability, self._passages, shut)
+        tree = next(tree for tree in inside.trees if set(tree.segments) == set(segments))
         if not tree.passages:
             return None
         rings = [each for each in inside.rings if set(each.ends) <= set(tree.segments)]
@@ -126,16 +134,16 @@ class Case:
         return step.hatch if step is not None and math.isfinite(step.wait_s) else None
 
     def _evidence(self, watch: BodyWatch) -> Evidence | None:
-        since_s = max(watch.begin_s, self.begin_s)
+        since_s = max(watch.steady_since_s, self.begin_s)
         loss = watch.loss(since_s)
         if loss is None:
             return None
         return evidence_of(watch, loss, since_s)
 
-    def _remember_flow(self, named: str) -> None:
-        """Remember what the named segment's body loses, the best known value."""
+    def _remember_flow(self) -> None:
+        """Remember what is lost, as it was known best."""
         for each in self._now.values():
-            if named in each.segments and each.slope_pa_s > 3 * each.slope_sd_pa_s:
+            if each.slope_pa_s > 3 * each.slope_sd_pa_s:
                 flow, sd = each.slope_pa_s * each.volume_m3, each.slope_sd_pa_s * each.volume_m3
                 if self.flow is None or sd < self.flow[1]:
                     self.flow = flow, sd

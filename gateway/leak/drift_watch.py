@@ -12,6 +12,7 @@ from gateway.leak.segment_state import DRIFT_SHARE, SegmentVote
 from gateway.leak.transducer_record import Rejection, Sample
 
 _MINUTE: Final = 60
+_RESTLESS: Final = 1.6  # of one transducer; by this factor its noise may grow before what is found counts as noise
 _BACK_AFTER: Final = 1440  # minutes without a drift
 
 
@@ -21,6 +22,8 @@ class _Parity:
 
     minute: list[float] = field(default_factory=list)
     detector: Detector | None = None
+    white_pa: float = math.nan
+    statistic: float = -math.inf
     calm: int = 0
 
 
@@ -61,10 +64,13 @@ class DriftWatch:
             parity.detector = None  # it has jumped or stands still, or moves in steps: what it does is no drift
             return False
         if parity.detector is None:
-            white_pa = self._vote.noise_pa(name)
+            white_pa = parity.white_pa = self._vote.noise_pa(name)
             noise = Noise(white_pa=white_pa, drift_pa=DRIFT_SHARE * white_pa, step_s=1.0).resampled(float(_MINUTE))
             parity.detector = parity_detector(noise, false_alarm_s=self._false_alarm_s)
-        alarm = parity.detector.take(apart_pa).alarm
+        verdict = parity.detector.take(apart_pa)
+        alarm, parity.statistic = verdict.alarm, verdict.log_statistic
+        if alarm and self._vote.noise_pa(name) * self._vote.unrest(name) > _RESTLESS * parity.white_pa:
+            alarm, parity.detector = False, None  # it has only become noisier
         parity.calm = 0 if alarm else parity.calm + 1
         if alarm:
             parity.detector = None
@@ -75,14 +81,13 @@ class DriftWatch:
         return alarm
 
     def _name(self, drifting: list[str]) -> None:
-        """Name the one that left the others furthest, or nobody when there are only two; then all begin anew."""
+        """Name the one for which most speaks, or nobody when there are only two; then all begin anew."""
         believed = [name for name in self._members if self._vote.verdict(name) is None]
-        suspects = [name for name in drifting if name in believed]
-        if not suspects:
+        if not set(drifting) & set(believed):
             return
         if len(believed) < 3:
             self._vote.doubtful = True
         else:
-            self._vote.reject_drift(max(suspects, key=lambda name: abs(self._vote.strayed_pa(name))))
+            self._vote.reject_drift(max(believed, key=lambda name: self._members[name].statistic))
         for parity in self._members.values():
-            parity.detector, parity.calm = None, 0
+            parity.detector, parity.calm, parity.statistic = None, 0, -math.inf

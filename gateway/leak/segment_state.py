@@ -100,13 +100,14 @@ class SegmentVote:
         """Say whether a transducer's resolution hides its noise."""
         return self._records[name].coarse
 
+    def unrest(self, *names: str) -> float:
+        """Return by which factor transducers (all when not named) are noisier of late than they were, on average."""
+        squares = [self._records[name].unrest ** 2 for name in names or self._records]
+        return math.sqrt(sum(squares) / len(squares))
+
     def residual_pa(self, name: str) -> float:
         """Return how far a transducer's last value is from the segment's pressure, Pa."""
         return self._records[name].last_pa - self._mean_pa
-
-    def strayed_pa(self, name: str) -> float:
-        """Return how far it is from where it usually is, Pa."""
-        return self.residual_pa(name) - self._pressure.offset(name)
 
     def reject_drift(self, name: str) -> None:
         """Believe a transducer no longer because it drifts away, until `accept`."""

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 from drivers.reading import Readings
-from drivers.rig import HatchState, Rig, Transducer
+from drivers.rig import HatchState, Rig
 from gateway.alarms import Condition, Priority
 from gateway.leak.bodies import AirBody, ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch
@@ -20,12 +21,9 @@ from gateway.leak.transducer_record import Member, Rejection
 
 Source = Literal["rig", "command", "transducer", "pressure"]
 
-_ACCURACY: Final = 0.0005  # of a transducer's range, one standard deviation, when no calibration says better
-_ACCURACY_PA: Final = 80.0
-_SILENT_POLLS: Final = 3
-_SILENT_S: Final = 3.0
 _NEWS_S: Final = 60.0
 _SOON_S: Final = 5.0
+_YOUNG_S: Final = 300.0  # since the onset, or the last hatch change
 _HOLD_S: Final = 1200.0  # after a hatch opens between bodies that differ by 1 kPa or more; less in proportion
 _HOLD_PA: Final = 1000.0
 _EQUAL_PA: Final = 5.0
@@ -75,7 +73,10 @@ class StationWatch:
         self.case: Case | None = None
         self._rig = rig
         self._steps = Steps(rig)
-        self._votes = {name: vote for name in rig.segments if (vote := _vote(rig, name)) is not None}
+        members: dict[str, list[Member]] = {name: [] for name in rig.segments}
+        for name, words in rig.transducers.items():
+            members[words.segment].append(Member.of(name, words))
+        self._votes = {name: SegmentVote(name, those) for name, those in members.items() if those}
         self._drifts = {name: DriftWatch(vote, rig.leak.false_alarm_every) for name, vote in self._votes.items()}
         self._watches: tuple[BodyWatch, ...] = ()
         self._closed: dict[str, ClosedHatch] = {}
@@ -111,7 +112,7 @@ class StationWatch:
                 drift.take(said.get(name, {}))
             self._look_across(end_s)
             for watch in self._watches:
-                watch.take(self.states, end_s)
+                watch.take(self.states, end_s, partial(self._unrest, watch))
             yield tuple(self.states.values())
 
     def move_hatch(self, hatch: str, state: HatchState, source: Source, now_s: float) -> None:
@@ -179,7 +180,7 @@ class StationWatch:
             and all(end in homes for end in hatch.between)
             and homes[hatch.between[0]] != homes[hatch.between[1]]
         }
-        self._next_news_s = now_s
+        self._next_news_s = self._parted_s = now_s
 
     def _hold_s(self, body: AirBody) -> float:
         """Return how long a new body's air settles: long when its parts had different pressures."""
@@ -194,6 +195,11 @@ class StationWatch:
 
     def _air_error_pa(self) -> float:
         return math.hypot(self._rig.leak.temperature_error * 343.0, self._rig.leak.gas_error)
+
+    def _unrest(self, watch: BodyWatch) -> float:
+        """Return by which factor the transducers of a body are noisier of late than they were, on average."""
+        squares = [self._votes[name].unrest() ** 2 for name in watch.body.segments if name in self._votes]
+        return math.sqrt(sum(squares) / len(squares))
 
     def _look_across(self, now_s: float) -> None:
         """Compare the two sides of each hatch."""
@@ -217,7 +223,7 @@ class StationWatch:
             return None
         self._said = here
         self._finding = self._find()
-        soon = self.case is not None and self.case.named is None
+        soon = self.case is not None and self._now_s - max(self.case.begin_s, self._parted_s) < _YOUNG_S
         self._next_news_s = self._now_s + (_SOON_S if soon else _NEWS_S)
         return self._finding
 
@@ -324,8 +330,14 @@ class StationWatch:
         losing = {each.body.segments: each for each in finding.bodies if each.loses}
         if self.case is not None and self.case.where is not None:
             main = max(finding.bodies, key=lambda each: sum(finding.where[name] for name in each.body.segments))
-            losing.pop(main.body.segments, None)
-            alarm_id, segment = self._alarm_id(main.body.segments, self.case.named)
+            for watch in self._watches:  # another body's loss is another leak only if it lasts
+                here = watch.body.segments == main.body.segments
+                if here or (watch.found is not None and self._now_s - watch.found.at_s < _NEWS_S):
+                    losing.pop(watch.body.segments, None)
+            if self._case_alarm is not None and self.case.named is None and len(main.body.segments) > 1:
+                alarm_id, segment = self._case_alarm, None  # as it was announced, until its segment is known
+            else:
+                alarm_id, segment = self._alarm_id(main.body.segments, self.case.named)
             yield Observation(
                 condition=Condition(id=alarm_id, priority=Priority.CRITICAL, cause="leak", segment=segment),
                 there=True,
@@ -377,19 +389,3 @@ def _seen(watch: BodyWatch, now_s: float) -> tuple[Kind, float | None, tuple[flo
 
 def _per_day(found: BodyFinding) -> float | None:
     return None if found.rate_kg_per_s is None else found.rate_kg_per_s * 86_400
-
-
-def _vote(rig: Rig, segment: str) -> SegmentVote | None:
-    members = [
-        Member(name=name, u_pa=_accuracy_pa(words), silent_after_s=max(_SILENT_POLLS * words.poll, _SILENT_S))
-        for name, words in rig.transducers.items()
-        if words.segment == segment
-    ]
-    return SegmentVote(segment, members) if members else None
-
-
-def _accuracy_pa(words: Transducer) -> float:
-    """Return the standard uncertainty of a transducer's absolute value: of its certificate, else 0.1 % of its range."""
-    if words.calibration is not None and words.calibration.uncertainty:
-        return words.calibration.uncertainty / 2
-    return _ACCURACY * (words.range[1] - words.range[0]) if words.range is not None else _ACCURACY_PA
