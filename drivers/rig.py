@@ -259,8 +259,8 @@ class Leak(_Words):
     Attributes:
         false_alarm_every: s, the mean time between false alarms of the whole station; all thresholds follow from it.
         reserve_pressure: Pa, to which reserve times count.
-        temperature_error: K, standard deviation between a body's mean temperature and the measured one; it sets what
-            can be seen at all. Where no temperature is measured, it is at least 0.3 K.
+        temperature_error: K, standard deviation between a segment's mean temperature and the measured one, each segment
+            for itself; it sets what can be seen at all. Where no temperature is measured, it is at least 0.3 K.
         gas_error: Pa, standard deviation of what crew and machines do to total pressure without any leak.
     """
 

@@ -22,7 +22,8 @@ from drivers.transport.transport import MakeTransport
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
-from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+from gateway.mqtt.commands import obey
+from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
@@ -49,7 +50,7 @@ class MakeCarrier(Protocol):
     """Makes the carrier of one gateway."""
 
     def __call__(
-        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message]
+        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message], inbox: Inbox
     ) -> Carrier: ...
 
 
@@ -91,6 +92,7 @@ class Gateway:
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
             will=self._status("offline", "connection lost"),
             farewell=lambda: self._status("offline", "stopped"),
+            inbox=Inbox(topic=self._topics.commands, take=self._obey),
         )
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
@@ -110,6 +112,12 @@ class Gateway:
         self.findings.take(readings)
         for listener in self.listeners:
             listener(readings)
+
+    def _obey(self, topic: str, payload: bytes) -> None:
+        """Obey one command and answer it; whatever it is, it ends nothing."""
+        answer = obey(topic, payload, self.findings, topics=self._topics, t_ms=self._now_ms())
+        if answer is not None:
+            self._outbox.put(answer)
 
     async def run(self) -> None:
         """Run until cancelled; what is collected is published before it ends."""

@@ -7,7 +7,7 @@ machines do to oxygen and carbon dioxide is an error that the rig file states (`
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
@@ -20,6 +20,7 @@ T_REF_K: Final = 295.15
 GAS_CONSTANT: Final = 8.31446  # J/(mol K)
 AIR_KG_PER_MOL: Final = 0.0289652
 _MINUTE: Final = 60  # steps
+_NO_TEMPERATURE_K: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,22 @@ class BodyLevel:
             temperature_k=1 / coldness,
             transducers=sum(len(state.used) for state in sound),
         )
+
+
+def air_error_k(body: AirBody, segments: Mapping[str, Segment], measured: Collection[str], error_k: float) -> float:
+    """Return the standard deviation of a body's mean temperature; segments err each for itself, and weigh by volume.
+
+    Args:
+        body: the body.
+        segments: of the rig file.
+        measured: segments whose temperature is.
+        error_k: of such a segment; of the others it is at least 0.3 K.
+    """
+    volumes = {name: segments[name].volume or 1.0 for name in body.segments}
+    errors = (
+        volume * (error_k if name in measured else max(error_k, _NO_TEMPERATURE_K)) for name, volume in volumes.items()
+    )
+    return math.hypot(*errors) / sum(volumes.values())
 
 
 class ClosedHatch:

@@ -14,14 +14,13 @@ from typing import Final, Literal
 import numpy as np
 
 from drivers.rig import Leak, Segment
-from gateway.leak.bodies import T_REF_K, AirBody, BodyLevel, Level
+from gateway.leak.bodies import T_REF_K, AirBody, BodyLevel, Level, air_error_k
 from gateway.leak.detector import Detector, fast_detector, slow_detector
 from gateway.leak.estimator import Estimate, estimate
 from gateway.leak.noise import Array, Noise
 from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
 
 AIR_S: Final = 2700.0  # how long an error of the bulk temperature lasts
-_NO_TEMPERATURE_K: Final = 0.3
 _SETTLING: Final = 15  # steps until offsets between transducers count as known
 _LEARNED: Final = 120  # steps until the transducers' noise is known to 7 %
 _CAREFUL: Final = 1.2  # factor on a noise known from a few steps: too small a one costs false alarms
@@ -97,6 +96,8 @@ class BodyWatch:
         self.noise: Noise | None = None
         self._first_white_pa = math.nan
         self._level = BodyLevel(body, segments)
+        self._segments = segments
+        self._measured: frozenset[str] = frozenset()
         self._settings = settings
         self._false_alarm_s = false_alarm_s
         self._ready_s = begin_s + hold_s
@@ -149,6 +150,7 @@ class BodyWatch:
         if first or (self._steps == _LEARNED and self.found is None):
             if math.isnan(level.white_pa):
                 return
+            self._measured = frozenset(name for name, state in states.items() if not math.isnan(state.temperature_k))
             self.noise = self._noise_of(level, _CAREFUL if first else 1.0)
             self._first_white_pa = self.noise.white_pa
             self._begin_detectors()
@@ -185,9 +187,11 @@ class BodyWatch:
         notes = []
         if math.isnan(self.body.volume_m3):
             notes.append("a volume is missing in the rig file: no rate in kg/day, no search")
-        if self.level is not None and math.isnan(self.level.temperature_k):
+        blind = [name for name in self.body.segments if name not in self._measured]
+        if blind and self.noise is not None:
             notes.append(
-                "no temperature is measured: air that cools looks like air that is lost, so only large leaks are seen"
+                f"no temperature is measured in {', '.join(blind)}: air that cools looks like air that is lost, so the"
+                f" level is known to {self.noise.air_pa:.2g} Pa only"
             )
         if self.inflated > _INFLATED:
             notes.append(f"noise is {self.inflated:.1f} times what was expected: intervals and thresholds have grown")
@@ -196,9 +200,8 @@ class BodyWatch:
         return tuple(notes)
 
     def _noise_of(self, level: Level, careful: float) -> Noise:
-        """Return what the level does without a leak; the temperature's part counts for segments that have one."""
-        measured = self._settings.temperature_error
-        error_k = max(measured, _NO_TEMPERATURE_K) if math.isnan(level.temperature_k) else measured
+        """Return what the level does without a leak."""
+        error_k = air_error_k(self.body, self._segments, self._measured, self._settings.temperature_error)
         air_pa = math.hypot(error_k * level.pressure_pa / T_REF_K, self._settings.gas_error, level.coarse_pa)
         white_pa = level.white_pa * careful
         return Noise(white_pa=white_pa, drift_pa=DRIFT_SHARE * white_pa, air_pa=air_pa, air_s=AIR_S, step_s=1.0)

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
 from gateway.mqtt.broker import Broker, broker
-from gateway.mqtt.outbox import Entry, LinkStatistics, Loss, Message, Outbox
+from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox
 
 _LOG: Final = logging.getLogger(__name__)
 _LIBRARY_LOG: Final = logging.getLogger(f"{__name__}.library")
@@ -66,6 +66,7 @@ class _Connection(aiomqtt.Client):
         version: aiomqtt.ProtocolVersion,
         settled: Callable[[int, ReasonCode], None],
         changed: Callable[[], None],
+        inbox: Inbox | None = None,
     ) -> None:
         super().__init__(
             at.host,
@@ -86,6 +87,7 @@ class _Connection(aiomqtt.Client):
         self._client.connect_timeout = _CONNECT_S
         self._settled = settled
         self._changed = changed
+        self._inbox = inbox
         self.largest_packet = _LARGEST_PACKET
         self.window = _WINDOW
         self.end = "the connection broke"
@@ -106,6 +108,8 @@ class _Connection(aiomqtt.Client):
             await asyncio.gather(entering, return_exceptions=True)
             raise
         self._disconnected.add_done_callback(lambda _: self._changed())
+        if self._inbox is not None:
+            self._client.subscribe(self._inbox.topic, qos=1)
 
     def send(self, message: Message) -> int | None:
         """Hand a message to paho; return its packet id, None when the connection is over."""
@@ -136,30 +140,22 @@ class _Connection(aiomqtt.Client):
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
-    def _on_disconnect(
-        self,
-        client: paho.Client,  # noqa: ARG002 - paho's signature
-        userdata: Any,  # noqa: ARG002
-        flags: paho.DisconnectFlags,  # noqa: ARG002
-        reason_code: ReasonCode,
-        properties: Properties | None = None,  # noqa: ARG002
-    ) -> None:
+    def _on_disconnect(self, *told: Any) -> None:
+        """Take what paho tells: client, user data, flags, reason, properties."""
         if not self._connected.done():  # aiomqtt would wait for its timeout
             self._connected.set_exception(_ClosedEarlyError("the broker closed the connection before it accepted it"))
         elif not self._disconnected.done():
-            self.end = str(reason_code).replace("Unspecified error", "the connection broke")
+            self.end = str(told[3]).replace("Unspecified error", "the connection broke")
             self._disconnected.set_result(None)
         self._changed()
 
-    def _on_publish(
-        self,
-        client: paho.Client,  # noqa: ARG002 - paho's signature
-        userdata: Any,  # noqa: ARG002
-        mid: int,
-        reason_code: ReasonCode,
-        properties: Properties,  # noqa: ARG002
-    ) -> None:
-        self._settled(mid, reason_code)
+    def _on_publish(self, *told: Any) -> None:  # client, user data, packet id, reason, properties
+        self._settled(told[2], told[3])
+
+    def _on_message(self, *told: Any) -> None:
+        """Take what paho tells: client, user data, message; a retained command is an old one, and nobody's."""
+        if self._inbox is not None and not told[2].retain:
+            self._inbox.take(told[2].topic, told[2].payload)
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         if self._connected.done():
@@ -192,6 +188,7 @@ class Link:
         client_id: unique at the broker; a second one of that name would throw the first out.
         will: what the broker publishes when the link is lost.
         farewell: makes what is published at a clean stop on the Will's topic; the Will itself when None.
+        inbox: what to listen to, and who takes it; None listens to nothing.
         uniform: draws the jitter, as `random.uniform`.
 
     Raises:
@@ -206,6 +203,7 @@ class Link:
         client_id: str,
         will: Message,
         farewell: Callable[[], Message] | None = None,
+        inbox: Inbox | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._broker = broker(mqtt)
@@ -213,6 +211,7 @@ class Link:
         self._client_id = client_id
         self._will = will
         self._farewell = farewell
+        self._inbox = inbox
         self._uniform = uniform
         self._version = aiomqtt.ProtocolVersion.V5
         self._proven = False
@@ -272,6 +271,7 @@ class Link:
             version=self._version,
             settled=self._settle,
             changed=self._outbox.wake,
+            inbox=self._inbox,
         )
         try:
             await connection.open()

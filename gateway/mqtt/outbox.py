@@ -21,6 +21,14 @@ class Message:
     n: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """What a link listens to: a topic filter, and who takes each message (topic, payload); `take` must not fail."""
+
+    topic: str
+    take: Callable[[str, bytes], None]
+
+
 class Loss(StrEnum):
     """Why a message was not delivered."""
 

@@ -60,3 +60,16 @@ class Topics:
     def health(self) -> str:
         """How the gateway and its buses do: not retained, QoS 0."""
         return f"{self.base}/gw/{self.gateway}/health"
+
+    @property
+    def commands(self) -> str:
+        """Filter of all commands to this gateway: never retained, QoS 1."""
+        return f"{self.base}/cmd/{self.gateway}/#"
+
+    def command(self, name: str) -> str:
+        """One kind of command to this gateway."""
+        return f"{self.base}/cmd/{self.gateway}/{name}"
+
+    def response(self, command_id: str) -> str:
+        """Answer to the command of that id: not retained, QoS 1."""
+        return f"{self.base}/rsp/{self.gateway}/{command_id}"

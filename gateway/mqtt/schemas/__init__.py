@@ -10,7 +10,20 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-Kind = Literal["reading", "batch", "status", "meta", "health", "state", "hatch", "leak", "alarm"]
+Kind = Literal[
+    "reading",
+    "batch",
+    "status",
+    "meta",
+    "health",
+    "state",
+    "hatch",
+    "leak",
+    "alarm",
+    "command-hatch",
+    "command-acknowledge",
+    "response",
+]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 

@@ -3,12 +3,13 @@
 from typing import Final
 
 from drivers.reading import Quality
+from drivers.rig import HatchState
 from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.leak.bodies import AirBody
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import Reserve
 from gateway.leak.segment_state import SegmentState
-from gateway.mqtt import finding_payloads
+from gateway.mqtt import commands, finding_payloads
 
 T_MS = 1_731_980_001_000
 
@@ -63,4 +64,7 @@ EXAMPLES: Final = {
     "hatch": finding_payloads.hatch(passage="closed", source="command", t_ms=T_MS),
     "leak": finding_payloads.leak(LEAK, utc_ms),
     "alarm": finding_payloads.alarm(ALARM, t_ms=T_MS + 60_000, utc_ms=utc_ms),
+    "command-hatch": commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED),
+    "command-acknowledge": commands.acknowledge(command_id="c2", alarm_id="leak-prk"),
+    "response": commands.response(command_id="c1", t_ms=T_MS, problem="no such hatch"),
 }
