@@ -113,8 +113,10 @@ class Gateway:
         for listener in self.listeners:
             listener(readings)
 
-    def _obey(self, topic: str, payload: bytes) -> None:
-        """Obey one command and answer it; whatever it is, it ends nothing."""
+    def _obey(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
+        """Obey one command and answer it; whatever it is, it ends nothing. A retained one is old, and nobody's."""
+        if retained:
+            return
         answer = obey(topic, payload, self.findings, topics=self._topics, t_ms=self._now_ms())
         if answer is not None:
             self._outbox.put(answer)

@@ -33,13 +33,15 @@ _BUILT_IN: Final = {
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
-    "leak": ("gateway.cli.leak:app", "What to do about a leak: which hatch to close next."),
+    "leak": ("gateway.cli.leak:app", "Whether and where air is lost, live; which hatch to close next."),
+    "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
+    "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; writes a report."),
 }
 _OTHERS: Final = {
     "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
 }
-_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read", "leak")
+_ORDER: Final = ("demo", "run", "emulate", "check", "schema", "ports", "scan", "read", "leak", "hatch", "analyse")
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 
 

@@ -29,6 +29,7 @@ _MINUTE: Final = 60  # steps
 _SECONDS_KEPT: Final = 1800
 _MINUTES_KEPT: Final = 4320
 _SILENT_S: Final = 60.0
+_SILENT_SAMPLES: Final = 5
 _AGAIN_S: Final = (5.0, 60.0)  # how often a rate is estimated: in its first minutes, later
 _KNOWN_WELL: Final = 0.1  # relative standard deviation of a rate from which on changes of it are looked for
 _NOTHING_AFTER_S: Final = 600.0  # from an announcement; what cannot be told from nothing by then has ended
@@ -76,6 +77,7 @@ class BodyWatch:
         level: after the last step.
         found: what its detectors found, None while they find nothing.
         noise: of its level, None until it is learned.
+        margins: how far the logarithm of each channel's statistic is above its threshold; below 0 is no news.
         steady_since_s: since when its slope has been the same, as far as is known.
     """
 
@@ -107,7 +109,9 @@ class BodyWatch:
         self._unrest: Callable[[], float] | None = None
         self._detectors: dict[Channel, Detector] = {}
         self._inflated: dict[Channel, float] = {}
+        self.margins: dict[Channel, float] = {}
         self._steps = 0
+        self._all_steps = 0
         self._seen_s = begin_s
         self._minute: list[float] = []
         self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS_KEPT)
@@ -129,7 +133,17 @@ class BodyWatch:
 
     def silent(self, now_s: float) -> bool:
         """Say whether its level has not been known for a while."""
-        return now_s - self._seen_s > _SILENT_S
+        return now_s - self._seen_s > max(_SILENT_S, _SILENT_SAMPLES / self._share)
+
+    @property
+    def _share(self) -> float:
+        """Share of the steps that bring a level: 1 unless all transducers are polled less than once a second."""
+        return max(self._steps, 1) / max(self._all_steps, 1)
+
+    def _minutely(self, noise: Noise) -> Noise:
+        """Return the noise of means over a minute."""
+        samples = max(_MINUTE * self._share, 1.0)
+        return replace(noise, white_pa=noise.white_pa / math.sqrt(samples), step_s=float(_MINUTE))
 
     def take(self, states: Mapping[str, SegmentState], now_s: float, unrest: Callable[[], float] | None = None) -> None:
         """Take the states of all segments after one step.
@@ -141,6 +155,7 @@ class BodyWatch:
         """
         self._unrest = unrest
         level = self.level = self._level.take(states)
+        self._all_steps += 1
         if not math.isnan(level.x_pa):
             self._steps += 1
             self._seen_s = now_s
@@ -160,7 +175,7 @@ class BodyWatch:
         self._minute.append(x_pa)
         if len(self._minute) == _MINUTE:
             there = [each for each in self._minute if not math.isnan(each)]
-            mean_pa = sum(there) / len(there) if len(there) >= _MINUTE // 2 else math.nan
+            mean_pa = sum(there) / len(there) if len(there) >= max(_MINUTE * self._share / 2, 1) else math.nan
             self._minutes.append((now_s - _MINUTE / 2, mean_pa))
             self._minute.clear()
             self._look("slow", mean_pa, now_s)
@@ -210,7 +225,7 @@ class BodyWatch:
         assert self.noise is not None  # noqa: S101 - it comes first
         self._detectors = {
             "fast": fast_detector(self.noise, false_alarm_s=self._false_alarm_s),
-            "slow": slow_detector(self.noise.resampled(60.0), false_alarm_s=self._false_alarm_s),
+            "slow": slow_detector(self._minutely(self.noise), false_alarm_s=self._false_alarm_s),
         }
         for detector in self._detectors.values():
             detector.known_slope_pa_s = self._known_slope
@@ -222,6 +237,7 @@ class BodyWatch:
             return
         verdict = detector.take(x_pa)
         self._inflated[channel] = verdict.inflated
+        self.margins[channel] = verdict.log_statistic - verdict.log_threshold
         if not verdict.alarm or verdict.since_s is None:
             return
         if self._restless():
@@ -291,7 +307,7 @@ class BodyWatch:
         samples: Sequence[tuple[float, float]] = self._seconds
         noise = self.noise
         if len(self._seconds) == _SECONDS_KEPT and since_s < self._seconds[0][0]:
-            samples, noise = self._minutes, noise.resampled(float(_MINUTE))
+            samples, noise = self._minutes, self._minutely(noise)
         inflated = max(self._inflated.values(), default=1.0)
         if inflated > 1.0:
             noise = replace(

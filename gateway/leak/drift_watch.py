@@ -23,6 +23,7 @@ class _Parity:
     minute: list[float] = field(default_factory=list)
     detector: Detector | None = None
     white_pa: float = math.nan
+    samples: int = 1
     statistic: float = -math.inf
     calm: int = 0
 
@@ -59,13 +60,16 @@ class DriftWatch:
 
     def _drifts(self, name: str, parity: _Parity) -> bool:
         minute, parity.minute = parity.minute, []
-        apart_pa = fmean(minute) if len(minute) >= _MINUTE // 2 else math.nan
+        apart_pa = fmean(minute) if minute and len(minute) >= parity.samples / 2 else math.nan
         if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name):
             parity.detector = None  # it has jumped or stands still, or moves in steps: what it does is no drift
             return False
         if parity.detector is None:
             white_pa = parity.white_pa = self._vote.noise_pa(name)
-            noise = Noise(white_pa=white_pa, drift_pa=DRIFT_SHARE * white_pa, step_s=1.0).resampled(float(_MINUTE))
+            parity.samples = max(len(minute), 1)
+            noise = Noise(
+                white_pa=white_pa / math.sqrt(parity.samples), drift_pa=DRIFT_SHARE * white_pa, step_s=float(_MINUTE)
+            )
             parity.detector = parity_detector(noise, false_alarm_s=self._false_alarm_s)
         verdict = parity.detector.take(apart_pa)
         alarm, parity.statistic = verdict.alarm, verdict.log_statistic

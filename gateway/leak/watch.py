@@ -255,8 +255,10 @@ class StationWatch:
         evidence = self.case.slope(watch) if self.case is not None else None
         if self.case is not None and evidence is not None and kind in (Kind.NONE, Kind.COLLECTING):
             low = evidence.slope_pa_s - _SIGMAS_95 * evidence.slope_sd_pa_s
-            if low > 0 and self.case.share(watch) > _SHARE:
-                kind, slope = Kind.LEAK, evidence.slope_pa_s
+            if self.case.share(watch) > _SHARE:
+                kind = Kind.LEAK if low > 0 else Kind.COLLECTING
+            if kind is Kind.LEAK:
+                slope = evidence.slope_pa_s
                 interval = (low, slope + _SIGMAS_95 * evidence.slope_sd_pa_s)
         if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
             kind = Kind.HIDDEN_PATH

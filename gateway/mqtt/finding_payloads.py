@@ -7,7 +7,9 @@ from typing import Any, Final
 import orjson
 
 from gateway.alarms import Alarm
-from gateway.leak.finding import BodyFinding, StationFinding
+from gateway.leak.bodies import AirBody
+from gateway.leak.finding import BodyFinding, Kind, StationFinding
+from gateway.leak.reserve import Reserve
 from gateway.leak.segment_state import SegmentState
 from gateway.mqtt.payloads import VERSION
 
@@ -102,4 +104,43 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
             "limit": condition.limit,
             "segment": condition.segment,
         }
+    )
+
+
+def read_leak(payload: bytes) -> StationFinding:
+    """Return what a `leak` payload says, its times in s UTC; volumes are not in it.
+
+    Raises:
+        ValueError: it is not such a payload.
+    """
+    try:
+        document = orjson.loads(payload)
+        return StationFinding(
+            time_s=document["t"] / 1000,
+            bodies=tuple(_read_body(each) for each in document["bodies"]),
+            where=document["where"],
+            next_hatch=document["next_hatch"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a payload of topic leak: {error!r}") from None
+
+
+def _read_body(body: dict[str, Any]) -> BodyFinding:
+    rate, interval, slope, reserve = (body[key] for key in ("rate_kg_per_day", "ci95", "dpdt_pa_per_h", "reserve_s"))
+    expected_s, fast_s = (
+        (math.inf if reserve[key] is None else reserve[key] for key in ("expected", "fast")) if reserve else (0.0, 0.0)
+    )
+    return BodyFinding(
+        body=AirBody(segments=tuple(body["segments"]), volume_m3=math.nan, volume_relative_sigma=math.nan),
+        kind=Kind(body["class"]),
+        slope_pa_per_s=None if slope is None else -slope / _HOUR_S,
+        rate_kg_per_s=None if rate is None else rate / _DAY_S,
+        rate_ci95_kg_per_s=None if interval is None else (interval[0] / _DAY_S, interval[1] / _DAY_S),
+        since_s=None if body["since"] is None else body["since"] / 1000,
+        reserve=None
+        if reserve is None
+        else Reserve(
+            to_pa=reserve["to_pa"], exponential_s=expected_s, linear_s=math.nan, fast_s=fast_s, slow_s=math.nan
+        ),
+        notes=tuple(body["notes"]),
     )

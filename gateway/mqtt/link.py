@@ -62,7 +62,7 @@ class _Connection(aiomqtt.Client):
         at: Broker,
         *,
         client_id: str,
-        will: Message,
+        will: Message | None,
         version: aiomqtt.ProtocolVersion,
         settled: Callable[[int, ReasonCode], None],
         changed: Callable[[], None],
@@ -77,7 +77,7 @@ class _Connection(aiomqtt.Client):
             logger=_LIBRARY_LOG,
             identifier=client_id,
             protocol=version,
-            will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
+            will=None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
             timeout=_CONNACK_S,
             keepalive=_KEEPALIVE_S,
             max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
@@ -152,10 +152,9 @@ class _Connection(aiomqtt.Client):
     def _on_publish(self, *told: Any) -> None:  # client, user data, packet id, reason, properties
         self._settled(told[2], told[3])
 
-    def _on_message(self, *told: Any) -> None:
-        """Take what paho tells: client, user data, message; a retained command is an old one, and nobody's."""
-        if self._inbox is not None and not told[2].retain:
-            self._inbox.take(told[2].topic, told[2].payload)
+    def _on_message(self, *told: Any) -> None:  # client, user data, message
+        if self._inbox is not None:
+            self._inbox.take(told[2].topic, told[2].payload, bool(told[2].retain))
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         if self._connected.done():
@@ -186,7 +185,7 @@ class Link:
         mqtt: where and as whom.
         outbox: what to deliver.
         client_id: unique at the broker; a second one of that name would throw the first out.
-        will: what the broker publishes when the link is lost.
+        will: what the broker publishes when the link is lost; None for a visitor whom nobody misses.
         farewell: makes what is published at a clean stop on the Will's topic; the Will itself when None.
         inbox: what to listen to, and who takes it; None listens to nothing.
         uniform: draws the jitter, as `random.uniform`.
@@ -201,7 +200,7 @@ class Link:
         outbox: Outbox,
         *,
         client_id: str,
-        will: Message,
+        will: Message | None,
         farewell: Callable[[], Message] | None = None,
         inbox: Inbox | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -304,7 +303,7 @@ class Link:
         self._connected = self._proven = True
         self._connections += 1
         self._said = {(subject, what) for subject, what in self._said if subject != self._broker.name}
-        self._outbox.renew_state(first=self._will.topic)
+        self._outbox.renew_state(first=self._will.topic if self._will else "")
         _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])
 
     async def _pump(self, connection: _Connection, *, until_empty: bool = False) -> None:
@@ -389,7 +388,8 @@ class Link:
         with contextlib.suppress(TimeoutError, aiomqtt.MqttError):
             async with asyncio.timeout(_STOP_S):
                 await self._pump(connection, until_empty=True)
-                self._outbox.put(self._farewell() if self._farewell else self._will)
+                if (last := self._farewell() if self._farewell else self._will) is not None:
+                    self._outbox.put(last)
                 await self._pump(connection, until_empty=True)
                 await connection.finish()
 

@@ -23,10 +23,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox:
-    """What a link listens to: a topic filter, and who takes each message (topic, payload); `take` must not fail."""
+    """What a link listens to: a topic filter, and who takes each message (topic, payload, whether it was retained).
+
+    `take` must not fail.
+    """
 
     topic: str
-    take: Callable[[str, bytes], None]
+    take: Callable[[str, bytes, bool], None]
 
 
 class Loss(StrEnum):

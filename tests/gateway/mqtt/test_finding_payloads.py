@@ -45,6 +45,19 @@ def test_leak_is_in_kg_a_day_and_pa_an_hour_and_falls_are_negative():
     assert body["since"] == T_MS + 30_000
 
 
+def test_leak_can_be_read_back():
+    read = finding_payloads.read_leak(EXAMPLES["leak"])
+    assert (read.where, read.next_hatch, read.time_s) == (LEAK.where, LEAK.next_hatch, (T_MS + 60_000) / 1000)
+    (got,), (meant,) = read.bodies, LEAK.bodies
+    assert (got.kind, got.notes, got.body.segments) == (meant.kind, meant.notes, meant.body.segments)
+    assert got.slope_pa_per_s == pytest.approx(meant.slope_pa_per_s)
+    assert got.rate_ci95_kg_per_s == pytest.approx(meant.rate_ci95_kg_per_s)
+    assert got.reserve.fast_s == meant.reserve.fast_s
+    for wrong in (b"", b"[]", b"{}", b'{"t":1,"bodies":[{}],"where":{},"next_hatch":null}'):
+        with pytest.raises(ValueError, match="not a payload of topic leak"):
+            finding_payloads.read_leak(wrong)
+
+
 def test_a_body_of_which_nothing_is_found_has_nulls():
     quiet = replace(LEAK, bodies=(BodyFinding(body=LEAK.bodies[0].body, kind=Kind.COLLECTING),), where={})
     document = checked("leak", finding_payloads.leak(quiet, utc_ms))
