@@ -42,6 +42,8 @@ def rows(path: Path) -> list[Row]:
             found = _parquet(path)
         else:
             text = path.read_text(encoding="utf-8-sig")
+            if not text.strip():
+                raise RecordError(f"{path}: there is no reading in it")
             first = text.lstrip()[:1]
             found = _batches(text, path) if first == "{" or text.startswith("manovac/") else _csv(text, path)
     except (OSError, UnicodeDecodeError) as error:
@@ -93,13 +95,18 @@ def _csv(text: str, path: Path) -> list[Row]:
 def _check_header(header: Sequence[str], path: Path) -> None:
     if "time" not in header:
         raise RecordError(f"{path}:1: no column 'time'; columns are time and <transducer>.pressure, in s and Pa")
-    strange = [name for name in header if name != "time" and name.rpartition(".")[2] not in _UNITS]
+    strange = [name for name in header if name != "time" and not _is_channel(name)]
     if strange:
         raise RecordError(
             f"{path}:1: column '{strange[0]}' is neither time nor <transducer>.pressure nor <transducer>.temperature"
         )
     if not any(name.endswith(".pressure") for name in header):
         raise RecordError(f"{path}:1: no column <transducer>.pressure")
+
+
+def _is_channel(name: str) -> bool:
+    transducer, _, quantity = name.rpartition(".")
+    return bool(transducer) and quantity in _UNITS
 
 
 def _row(cells: Mapping[str, Any], where: str) -> Row:

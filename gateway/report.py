@@ -135,7 +135,7 @@ def _plot(curves: Mapping[str, Curve], analysis: Analysis, line: float | None) -
 
 
 def thinned(curve: Curve, points: int = _POINTS) -> Sequence[tuple[float, float]]:
-    """Return about so many points at most: the least and the greatest value of each stretch, so that no spike is lost."""
+    """Return about so many points at most: least and greatest value of each stretch, so that no spike is lost."""
     if len(curve) <= points:
         return curve
     size = math.ceil(2 * len(curve) / points)

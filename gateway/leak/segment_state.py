@@ -21,7 +21,7 @@ _LEAST_SHARE: Final = 0.5  # of the others' noise: nobody counts as better than 
 DRIFT_SHARE: Final = (
     5e-3  # random walk, in parts of a transducer's noise per square root of a second: quartz to industrial
 )
-_TEMPERATURE_STEPS: Final = 20  # the air's mean temperature moves slowly: this much of its noise is averaged away
+_TEMPERATURE_S: Final = 20.0  # the air's mean temperature moves slowly: this much of its noise is averaged away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,7 @@ class SegmentVote:
         self._pressure = FusedMean()
         self._temperature = FusedMean()
         self._warm_k = math.nan
+        self._warm_s = -math.inf
         self._mean_pa = math.nan
         self._mean_s = -math.inf
         self._agreed = True
@@ -141,7 +142,7 @@ class SegmentVote:
         if spoke:
             self._mean_pa = self._pressure.take(spoke, weights, learn=self._agreed)
             self._mean_s = now_s
-        self._warm({name: sample.temperature_k for name, sample in samples.items()})
+        self._warm({name: sample.temperature_k for name, sample in samples.items()}, now_s)
         return self._state(used, weights, values, now_s, fresh=bool(spoke))
 
     def _judge_noise(self) -> None:
@@ -226,13 +227,15 @@ class SegmentVote:
             return dict.fromkeys(used, 1.0)
         return {name: self._sigma(name) ** -2 for name in used}
 
-    def _warm(self, said: Mapping[str, float]) -> None:
+    def _warm(self, said: Mapping[str, float], now_s: float) -> None:
         values = {name: value for name, value in said.items() if not math.isnan(value)}
         mean_k = self._temperature.take(values, dict.fromkeys(values, 1.0))
         if math.isnan(self._warm_k):
             self._warm_k = mean_k
         elif not math.isnan(mean_k):
-            self._warm_k += (mean_k - self._warm_k) / _TEMPERATURE_STEPS
+            self._warm_k -= (mean_k - self._warm_k) * math.expm1((self._warm_s - now_s) / _TEMPERATURE_S)
+        if not math.isnan(mean_k):
+            self._warm_s = now_s
 
     def _state(
         self,

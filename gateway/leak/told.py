@@ -25,7 +25,7 @@ def loss_in_words(finding: StationFinding) -> str:
     losing = [each for each in finding.bodies if each.loses]
     parts = [f"{names(each)} {_KINDS[each.kind]}{rate_in_words(each)}" for each in losing]
     text = "; ".join(parts) or "a leak that was found before the last hatch change"
-    if finding.where:
+    if len(finding.where) > 1:
         likeliest = max(finding.where, key=lambda name: finding.where[name])
         share = finding.where[likeliest]
         text += f". It is in {likeliest}" if share >= _NAMED else f". Likeliest in {likeliest} ({share:.0%})"

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import aiomqtt
 import paho.mqtt.client as paho
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
@@ -128,17 +127,12 @@ class _Connection(aiomqtt.Client):
             if future.done() and not future.cancelled():
                 future.exception()  # seen, or asyncio complains that nobody looked
 
-    def _on_connect(
-        self,
-        client: paho.Client,
-        userdata: Any,
-        flags: paho.ConnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
+    def _on_connect(self, *told: Any) -> None:
+        """Take what paho tells: client, user data, flags, reason, properties."""
+        properties = told[4] if len(told) > 4 else None
         self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
-        super()._on_connect(client, userdata, flags, reason_code, properties)
+        super()._on_connect(*told)
 
     def _on_disconnect(self, *told: Any) -> None:
         """Take what paho tells: client, user data, flags, reason, properties."""
@@ -151,6 +145,10 @@ class _Connection(aiomqtt.Client):
 
     def _on_publish(self, *told: Any) -> None:  # client, user data, packet id, reason, properties
         self._settled(told[2], told[3])
+
+    def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
+        if self._inbox is not None and any(reason.is_failure for reason in told[3]):
+            _LOG.error("MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
 
     def _on_message(self, *told: Any) -> None:  # client, user data, message
         if self._inbox is not None:
