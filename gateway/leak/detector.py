@@ -23,16 +23,17 @@ FALSE_ALARM_S: Final = 30 * 86400.0
 FAST_LONGEST_S: Final = 600.0
 SLOW_LONGEST_S: Final = 3 * 86400.0
 
-# Of the false alarms each channel has a share; the fast one, which sees sixty times as many samples, pays less for it.
+# Of the false alarms each channel has a share: a small one costs the fast channel less delay than the slow one.
 _FAST_SHARE: Final = 0.25
 _SLOW_SHARE: Final = 0.75
-# How many times longer than the threshold the plain statistic takes to a false alarm: measured 3.7 and 1.2 at these
-# thresholds (tests/benchmarks/leak measures it again). A certified one takes the threshold as it is.
+# So many times longer than its threshold is the plain statistic silent, at least: measured were 3.7 and 1.37. A
+# certified one takes the threshold as it is.
 _FAST_SURPLUS: Final = 3.0
-_SLOW_SURPLUS: Final = 1.2
+_SLOW_SURPLUS: Final = 1.25
 _KEPT: Final = {False: 4, True: 8}  # onsets of each rank; a certified one cannot hand its weight on and needs more
 _NEEDED_D: Final = 4.5  # standard deviations that a detection takes, about
-_SLOPE_RATIO: Final = 2.3
+_SLOPE_RATIO: Final = 2.0
+_SHORTEST: Final = 3  # samples; steeper slopes than what takes so many to find are found as soon without a hypothesis
 _MOST_EXPONENT: Final = 600.0  # of a float64's 709: sums of thousands of such terms are finite
 _LEAST: Final = 1e-300
 
@@ -93,7 +94,7 @@ class Detector:
             false_alarm_s: the threshold: mean time between false alarms of losses of this channel, at least; gains have
                 as many.
             slopes_pa_s: hypotheses; by default from the noise: what takes `longest_s` to find, to what takes
-                `shortest_s` or one sample.
+                `shortest_s` or three samples.
             certified: hold the mean time between false alarms by theorem, at 5 to 10 % more delay.
             paths: levels that are fed together.
 
@@ -143,7 +144,7 @@ class Detector:
             x_pa: levels, Pa, shape (paths,); NaN = missing, in all paths or in none.
 
         Returns:
-            (leak, gain), shape (2, paths).
+            (leak, gain), shape (2, paths); the next call writes over it.
 
         Raises:
             ValueError: a sample is missing in some paths only.
@@ -221,7 +222,7 @@ class Detector:
         weights = self._onsets.weights
         for row, sign in enumerate((np.subtract, np.add)):
             ratios = sign(self._linear, self._quadratic, out=self._ratios)
-            if row:
+            if sign is np.add:  # a gain has the slope -g: -g C - g^2 E / 2
                 np.negative(ratios, out=ratios)
             np.minimum(ratios, _MOST_EXPONENT, out=ratios)
             np.exp(ratios, out=ratios)
@@ -262,12 +263,12 @@ class Detector:
         return since_s, mean
 
 
-def detectable_slopes(noise: Noise, longest: int, shortest: int = 1) -> list[float]:
+def detectable_slopes(noise: Noise, longest: int, shortest: int = _SHORTEST) -> list[float]:
     """Return log-spaced slopes, Pa/s: from what takes the longest to detect to what takes the shortest, in samples."""
-    white_pa = noise.white_pa
+    white_pa, longest = noise.white_pa, max(longest, _SHORTEST)
     drift_pa, air_pa = (float(f"{part / white_pa:.1e}") for part in (noise.drift_pa, noise.air_pa))  # few are different
     unit = replace(noise, white_pa=1.0, drift_pa=drift_pa, air_pa=air_pa)
-    low, high = _needed_slopes(unit, longest, max(shortest, 1))
+    low, high = _needed_slopes(unit, longest, min(max(shortest, _SHORTEST), longest))
     count = max(math.ceil(math.log(high / low) / math.log(_SLOPE_RATIO)), 1) + 1
     slopes: list[float] = np.geomspace(white_pa * low, white_pa * high, count).tolist()
     return slopes
@@ -320,9 +321,11 @@ def slow_detector(
 
 
 def parity_detector(noise: Noise, *, false_alarm_s: float = FALSE_ALARM_S, paths: int = 1) -> Detector:
-    """Return the same test for one transducer less what its neighbours say (mid-value): it must neither fall nor rise.
+    """Return the same test for one transducer less the mean of its neighbours: it must neither fall nor rise.
 
-    A leak moves all transducers of an air body and cancels here; a drifting one does not. `noise` is of the difference:
-    white and drift, the air is the same for all. Feed it at the slow step; a constant offset is no fault.
+    A leak moves all transducers of an air body and cancels here; a drifting one does not. Convict the one whose
+    statistic is largest. (Less a mid-value would not do: with calibrations apart, that may be the drifting one.)
+    `noise` is of the difference: white and drift, the air is the same for all. Feed it at the slow step; a constant
+    offset is no fault. `false_alarm_s` is for both directions together.
     """
-    return Detector(noise, longest_s=SLOW_LONGEST_S, false_alarm_s=false_alarm_s, paths=paths)
+    return Detector(noise, longest_s=SLOW_LONGEST_S, false_alarm_s=2.0 * false_alarm_s, paths=paths)

@@ -99,9 +99,11 @@ def estimate(
         onset_s: when it began, where that is known (a hatch was closed); by default found.
 
     Raises:
-        ValueError: shapes that differ, times that do not rise, or fewer than 5 samples.
+        ValueError: shapes that differ, times that do not rise, fewer than 5 samples, or an onset after them.
     """
     times, levels, step_noise = _thinned(times_s, x_pa, noise)
+    if onset_s is not None and onset_s >= times[-1]:
+        raise ValueError(f"a leak that began at {onset_s} s cannot be seen in samples that end at {times[-1]} s")
     straight = _straight(times, levels + known_slope_pa_s * (times - times[0]), step_noise, onset_s)
     gone_pa = straight.now.slope * (times[-1] - straight.onset_s)
     curved = not known_slope_pa_s and gone_pa > _CURVED * levels[-1]

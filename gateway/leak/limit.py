@@ -16,6 +16,7 @@ from gateway.leak.whitening import Whitener
 
 _NORMAL: Final = NormalDist()
 _NEVER: Final = 1e-9
+_STILL: Final = 0.01  # chance to have missed it at the last sample: the samples do not reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +47,22 @@ def information(noise: Noise, samples: int) -> Array:
 
 def delay_limit(noise: Noise, slope_pa_s: float, false_alarm_s: float, *, samples: int = 20000) -> DelayLimit:
     """Return the least delay at a mean time between false alarms of `false_alarm_s`, looking at so many samples."""
-    d = abs(slope_pa_s) * np.sqrt(information(noise, samples))
-    gamma = false_alarm_s / noise.step_s
-    mean, median = 1.0, math.inf
-    for count, each in enumerate(d.tolist(), start=1):
-        missed = _NORMAL.cdf(-_NORMAL.inv_cdf(min(count / gamma, 0.999)) - each)
+    return least_delay(information(noise, samples) * slope_pa_s**2, noise.step_s, false_alarm_s)
+
+
+def least_delay(gathered: Array, step_s: float, false_alarm_s: float) -> DelayLimit:
+    """Return the least delay, given the information d^2 that is there after each sample since the onset."""
+    mean, median, missed = 1.0, math.inf, 1.0
+    for count, d in enumerate(np.sqrt(gathered).tolist(), start=1):
+        missed = _NORMAL.cdf(-_NORMAL.inv_cdf(min(count * step_s / false_alarm_s, 0.999)) - d)
         if missed <= 0.5 and math.isinf(median):
             median = float(count)
         mean += missed
         if missed < _NEVER:
             break
-    else:
-        mean = math.inf if missed > 0.01 else mean
-    return DelayLimit(mean_s=mean * noise.step_s, median_s=median * noise.step_s)
+    if missed > _STILL:
+        mean = math.inf
+    return DelayLimit(mean_s=mean * step_s, median_s=median * step_s)
 
 
 def slope_sd(noise: Noise, seconds: float) -> float:

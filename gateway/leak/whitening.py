@@ -103,7 +103,11 @@ class Whitener:
         return {
             "level": self.level.tolist(),
             "air": self.air.tolist(),
-            "covariance": [None if math.isinf(self._p_level) else self._p_level, self._p_both, self._p_air],
+            "covariance": [
+                None if math.isinf(self._p_level) else float(self._p_level),
+                float(self._p_both),
+                float(self._p_air),
+            ],
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -96,3 +96,8 @@ def test_many_samples_are_averaged_and_say_the_same() -> None:
 def test_data_that_make_no_estimate_are_refused(times_s: np.ndarray, x_pa: np.ndarray, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         estimate(times_s, x_pa, MINUTE)
+
+
+def test_an_onset_after_the_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be seen"):
+        estimate(np.arange(9.0), np.ones(9), MINUTE, onset_s=8.0)

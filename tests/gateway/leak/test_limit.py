@@ -7,43 +7,31 @@ import pytest
 
 from gateway.leak.limit import delay_limit, slope_sd
 from gateway.leak.noise import Noise
-
-DAY_S = 86400.0
-PA_M3_PER_KG = 8.314462618 / 28.965e-3 * 295.15
-
-
-def six_industrial(step_s: float, *, air_pa: float = 3.0, air_s: float = 2700.0, number: int = 6) -> Noise:
-    return Noise(
-        white_pa=5.0 / math.sqrt(number * step_s),
-        drift_pa=0.02 / math.sqrt(number),
-        air_pa=air_pa,
-        air_s=air_s,
-        step_s=step_s,
-    )
+from tests.benchmarks.leak.stations import DAY_S, industrial, slope_of
 
 
 @pytest.mark.parametrize(
     ("kg_per_day", "volume_m3", "noise", "mean_s", "median_s"),
     [
-        (0.27, 916.0, six_industrial(60.0), 403.66 * 60, 400 * 60),
-        (1.09, 916.0, six_industrial(60.0), 125.75 * 60, 126 * 60),
-        (0.635029318, 1005.0, six_industrial(60.0), 215.14 * 60, 215 * 60),
-        (0.67, 425.0, six_industrial(60.0, number=4), 100.14 * 60, 100 * 60),
-        (0.67, 425.0, six_industrial(60.0, number=4, air_pa=17.0, air_s=3600.0), 365.47 * 60, 369 * 60),
-        (39.5, 932.0, six_industrial(1.0), 98.28, 96),
-        (986.7, 1005.0, six_industrial(1.0), 7.0, 7),
+        (0.27, 916.0, industrial(6, 60.0), 403.66 * 60, 400 * 60),
+        (1.09, 916.0, industrial(6, 60.0), 125.75 * 60, 126 * 60),
+        (0.635029318, 1005.0, industrial(6, 60.0), 215.14 * 60, 215 * 60),
+        (0.67, 425.0, industrial(4, 60.0), 100.14 * 60, 100 * 60),
+        (0.67, 425.0, industrial(4, 60.0, air_pa=17.0, air_s=3600.0), 365.47 * 60, 369 * 60),
+        (39.5, 932.0, industrial(6, 1.0), 98.28, 96),
+        (986.7, 1005.0, industrial(6, 1.0), 7.0, 7),
     ],
 )
 def test_least_delays_at_one_false_alarm_in_thirty_days(
     kg_per_day: float, volume_m3: float, noise: Noise, mean_s: float, median_s: float
 ) -> None:
-    limit = delay_limit(noise, kg_per_day / DAY_S * PA_M3_PER_KG / volume_m3, 30 * DAY_S)
+    limit = delay_limit(noise, slope_of(kg_per_day, volume_m3), 30 * DAY_S)
     assert limit.mean_s == pytest.approx(mean_s, rel=1e-3)
     assert limit.median_s == median_s
 
 
 def test_a_leak_too_small_for_the_samples_looked_at_has_no_limit() -> None:
-    assert math.isinf(delay_limit(six_industrial(60.0), 1e-9, 30 * DAY_S, samples=100).mean_s)
+    assert math.isinf(delay_limit(industrial(6, 60.0), 1e-9, 30 * DAY_S, samples=100).mean_s)
 
 
 @pytest.mark.parametrize(

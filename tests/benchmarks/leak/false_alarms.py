@@ -1,0 +1,100 @@
+"""How long the detector is silent when nothing leaks, measured over more than ten years, and what a decision costs."""
+
+import math
+import time
+from typing import Any, Final
+
+import numpy as np
+
+from gateway.leak.detector import FALSE_ALARM_S, Detector, fast_detector, slow_detector
+from tests.benchmarks.leak.levels import Array, quiet_levels
+from tests.benchmarks.leak.stations import DAY_S, industrial
+
+_YEAR_S: Final = 365.25 * DAY_S
+_OVER: Final = 3.0  # logarithm under the threshold at which an alarm is over, and the next one counts again
+_SLOW_S: Final = 10.5 * _YEAR_S  # watched when all seeds run
+_FAST_S: Final = 120 * DAY_S
+_ALL_SEEDS: Final = 200
+_MOST_US: Final = 100.0
+_TIMED: Final = 5000
+
+
+class AlarmCount:
+    """Counts alarms of some paths: rises over the threshold, each once until the statistic is low again."""
+
+    def __init__(self, detector: Detector, paths: int) -> None:
+        self._detector = detector
+        self._on = np.zeros((2, paths), dtype=bool)
+        self.alarms = np.zeros((2, paths), dtype=int)  # of losses, of gains
+
+    def take(self, statistics: Array) -> None:
+        """Take both statistics of all paths after a sample."""
+        over = statistics >= self._detector.log_threshold
+        self.alarms += over & ~self._on
+        self._on = over | (self._on & (statistics > self._detector.log_threshold - _OVER))
+
+
+def count_alarms(detector: Detector, x_pa: Array, warm: int) -> Array:
+    """Return alarms of losses and of gains of each path, shape (2, paths), after so many samples that do not count."""
+    count = AlarmCount(detector, x_pa.shape[1])
+    for place, row in enumerate(x_pa):
+        statistics = detector.advance(row)
+        if place >= warm:
+            count.take(statistics)
+    return count.alarms
+
+
+def microseconds_a_decision() -> float:
+    """Return the CPU time of one `take` of the fast channel."""
+    noise = industrial(6, 1.0)
+    detector = fast_detector(noise)
+    levels = quiet_levels(noise, _TIMED, 1, np.random.default_rng(1))[:, 0].tolist()
+    begin_s = time.process_time()
+    for x_pa in levels:
+        detector.take(x_pa)
+    return (time.process_time() - begin_s) / _TIMED * 1e6
+
+
+def rows(seeds: int) -> list[dict[str, Any]]:
+    """Return the rows of the benchmark's table."""
+    part = min(seeds / _ALL_SEEDS, 1.0)
+    slow = _watched("slow", slow_detector(industrial(6, 60.0), paths=seeds), 60.0, _SLOW_S * part, seeds)
+    fast = _watched("fast", fast_detector(industrial(6, 1.0), paths=seeds), 1.0, _FAST_S * part, seeds)
+    # an alarm that has not come yet is taken for one that comes now
+    each_s = [row["watched_s"] / max(row["alarms"], 1) for row in (slow, fast)]
+    both_days = 1.0 / sum(1.0 / each for each in each_s) / DAY_S
+    cost_us = microseconds_a_decision()
+    return [
+        {
+            "name": "no leak",
+            "metric": "ARL0, both channels of a body, days",
+            "limit": FALSE_ALARM_S / DAY_S,
+            "measured": both_days,
+            "ratio": both_days * DAY_S / FALSE_ALARM_S,
+            "passed": both_days * DAY_S >= FALSE_ALARM_S,
+            "note": f"slow: {slow['note']}; fast: {fast['note']}",
+        },
+        {
+            "name": "cost",
+            "metric": "CPU of a decision, fast channel, us",
+            "limit": _MOST_US,
+            "measured": cost_us,
+            "ratio": cost_us / _MOST_US,
+            "passed": cost_us <= _MOST_US,
+            "note": "one body, on this machine",
+        },
+    ]
+
+
+def _watched(channel: str, detector: Detector, step_s: float, watched_s: float, paths: int) -> dict[str, Any]:
+    samples = math.ceil(watched_s / paths / step_s)
+    warm = 4200 if channel == "slow" else 1200
+    x_pa = quiet_levels(industrial(6, step_s), warm + samples, paths, np.random.default_rng(5))
+    losses, gains = count_alarms(detector, x_pa, warm).sum(axis=1).tolist()
+    days = samples * paths * step_s / DAY_S
+    each = f"{days / losses:.1f} days each" if losses else "none"
+    return {
+        "watched_s": samples * paths * step_s,
+        "alarms": losses,
+        "note": f"{losses} alarms in {days / 365.25:.2f} years ({each}), and {gains} of gains",
+    }
