@@ -1,8 +1,8 @@
 """What a search wants to know: a leak of which size, seen through which noise, named how surely."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Final, Self
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +51,3 @@ class Aim:
         """
         per_m3 = np.hypot(1 / np.asarray(one_m3, dtype=np.float64), 1 / np.asarray(other_m3, dtype=np.float64))
         return self.noise.seconds_for(self.flow_pa_m3_s * per_m3 / math.sqrt(self.information))
-
-    def shared(self, stages: float) -> Self:
-        """Return the aim of each of several answers in a row that are all right as surely as this one."""
-        return replace(self, error=self.error / max(stages, 1.0))

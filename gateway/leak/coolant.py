@@ -259,7 +259,7 @@ def _fit(loop: Loop, power: float, samples: _Samples, covariance_pa2: Array) -> 
     grown = 1 + np.maximum(samples.lost_m3, -0.5 * loop.gas_m3) / loop.gas_m3
     line = samples.means((grown ** (power + 1) - 1) / (power + 1) * loop.gas_m3)
     scale = loop.gas_m3 / loop.pressure_pa * samples.means(grown) ** (power + 2)
-    root = np.linalg.cholesky(covariance_pa2 * np.outer(scale, scale))
+    root = np.linalg.cholesky(covariance_pa2 * np.outer(scale, scale)).astype(np.float64)
     begin_s, now_s = float(samples.times_s[0]), float(samples.times_s[-1])
     step_s = (now_s - begin_s) / (len(samples.times_s) - 1)
     last_s = now_s - 2 * step_s
@@ -285,7 +285,7 @@ def _fit(loop: Loop, power: float, samples: _Samples, covariance_pa2: Array) -> 
 
 
 def _onsets(from_s: float, to_s: float) -> Array:
-    return np.linspace(from_s, to_s, _ONSETS, dtype=np.float64)
+    return np.linspace(from_s, to_s, _ONSETS)
 
 
 def _lines(root: Array, line: Array, samples: _Samples, onset_s: Array) -> tuple[Array, Array, Array]:

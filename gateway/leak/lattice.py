@@ -41,45 +41,32 @@ class _Cuts:
     other: Indices
 
 
-class Parts:
-    """All connected parts of a tree; made once, solved for any aim."""
+def solve(tree: Tree, aim: Aim) -> tuple[Callable[[int], int], float]:
+    """Return the best hatch of any part (as bits), and the expected time of the whole, s."""
+    bits, size, volume_m3, probability = _all_parts(tree)
+    massed_s = np.where(size == 1, 0.0, np.inf)  # time x probability: adds up over the sides
+    best = np.zeros(len(bits), dtype=np.intp)
+    for cuts in _all_cuts(tree, bits, size):
+        wait_s = aim.wait_s(volume_m3[cuts.one], volume_m3[cuts.other])
+        cost_s = probability[cuts.whole] * np.minimum(tree.close_s[cuts.hatch] + wait_s, _NEVER_S)
+        total = cost_s + massed_s[cuts.one] + massed_s[cuts.other]
+        better = total < massed_s[cuts.whole]
+        massed_s[cuts.whole[better]] = total[better]
+        best[cuts.whole[better]] = cuts.hatch
+    return (lambda part: int(best[np.searchsorted(bits, np.uint64(part))])), float(massed_s[-1])
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._bits, self._size, self._volume_m3, self._mass = _all_parts(tree)
-        self._cuts = tuple(self._all_cuts())
 
-    def solve(self, aim: Aim) -> tuple[Callable[[int], int], float]:
-        """Return the best hatch of any part (as bits), and the expected time of the whole, s."""
-        massed_s = np.where(self._size == 1, 0.0, np.inf)  # time x probability: adds up over the sides
-        best = np.zeros(len(self._bits), dtype=np.intp)
-        for cuts in self._cuts:
-            cost_s = self._tree.close_s[cuts.hatch] + aim.wait_s(self._volume_m3[cuts.one], self._volume_m3[cuts.other])
-            mass = self._mass[cuts.whole]
-            total = (
-                np.where(mass > 0, mass * np.minimum(cost_s, _NEVER_S), 0.0) + massed_s[cuts.one] + massed_s[cuts.other]
-            )
-            better = total < massed_s[cuts.whole]
-            massed_s[cuts.whole[better]] = total[better]
-            best[cuts.whole[better]] = cuts.hatch
-        return (lambda part: int(best[np.searchsorted(self._bits, np.uint64(part))])), float(massed_s[-1])
-
-    def _all_cuts(self) -> Iterator[_Cuts]:
-        """Yield them smallest parts first, so that the sides of a part are solved before it."""
-        for size in range(2, len(self._tree.segments) + 1):
-            places = np.flatnonzero(self._size == size)
-            parts = self._bits[places]
-            for hatch, (one, other) in enumerate(self._tree.ends):
-                both = np.uint64(1 << one | 1 << other)
-                inside = (parts & both) == both
-                whole, of = places[inside], parts[inside]
-                side = np.uint64(self._tree.first_side[hatch])
-                yield _Cuts(
-                    hatch,
-                    whole,
-                    np.searchsorted(self._bits, of & side),
-                    np.searchsorted(self._bits, of & ~side),
-                )
+def _all_cuts(tree: Tree, bits: Bits, size: Indices) -> Iterator[_Cuts]:
+    """Yield them smallest parts first, so that the sides of a part are solved before it."""
+    for number in range(2, len(tree.segments) + 1):
+        places = np.flatnonzero(size == number)
+        parts = bits[places]
+        for hatch, (one, other) in enumerate(tree.ends):
+            both = np.uint64(1 << one | 1 << other)
+            inside = (parts & both) == both
+            whole, of = places[inside], parts[inside]
+            side = np.uint64(tree.first_side[hatch])
+            yield _Cuts(hatch, whole, np.searchsorted(bits, of & side), np.searchsorted(bits, of & ~side))
 
 
 _NEVER_S: Final = 1e12  # stands for an infinite wait, so that a plan with the fewest of them is still the best

@@ -78,7 +78,10 @@ class Where:
         return self.likeliest if self.probability[self.likeliest] >= 1 - error else None
 
     def decided(self, sides: Sequence[Collection[str]], error: float) -> int | None:
-        """Return which of several groups of suspects holds the leak; None: wait on (sequential test, Wald)."""
+        """Return which of several bodies holds the leak, None: wait on (sequential test, Wald).
+
+        Give all bodies, those too that were left behind: what is still held against them counts.
+        """
         mass = [sum(self.probability[name] for name in side) for side in sides]
         best = max(range(len(mass)), key=mass.__getitem__)
         return best if mass[best] > 0 and mass[best] >= (1 - error) * sum(mass) else None
@@ -132,7 +135,8 @@ class Judgement:
         verdict: in one word, as surely as was asked for.
         leaks, holds: probabilities.
         fed_through: hatch -> probability that the suspect leaks as before and air comes in through that hatch's seal.
-        elsewhere: segment -> probability that the suspect holds and this one leaks.
+        elsewhere: segment -> probability that the suspect holds and this one leaks, between a third and three times as
+            much as the suspect did. (A leak that is much smaller is for the detector to find.)
     """
 
     verdict: Suspect
@@ -167,7 +171,12 @@ def judge(
         evidence: of all bodies since then.
         passages: all hatches; those between the suspect's body and another body count as closed.
         error: probability of a wrong verdict.
+
+    Raises:
+        ValueError: no evidence of the suspect's body, or a flow that is not above zero or of unknown precision.
     """
+    if not all(0 < each < math.inf for each in flow):
+        raise ValueError(f"what '{suspect}' lost before must be above zero, with a standard deviation above zero")
     own = next((each for each in evidence if suspect in each.segments), None)
     if own is None:
         raise ValueError(f"no evidence of the body of '{suspect}'")
@@ -185,7 +194,7 @@ def judge(
         weighed["fed", hatch] = _log(_FED / len(across)) + _integrated(feeding, flow)[0]
     for name, weight in others.items():
         leaking = [each for each in evidence if name in each.segments]
-        weighed["elsewhere", name] = _log(_ELSEWHERE * weight / total) + _integrated(leaking)[0]
+        weighed["elsewhere", name] = _log(_ELSEWHERE * weight / total) + _integrated(leaking, similar=flow[0])[0]
     share = _normalised(weighed)
     fed = {name: each for (kind, name), each in share.items() if kind == "fed"}
     elsewhere = {name: each for (kind, name), each in share.items() if kind == "elsewhere"}
@@ -197,17 +206,23 @@ def judge(
     )
 
 
-def _integrated(evidence: Sequence[Evidence], known: tuple[float, float] | None = None) -> tuple[float, float]:
+def _integrated(
+    evidence: Sequence[Evidence], known: tuple[float, float] | None = None, similar: float | None = None
+) -> tuple[float, float]:
     """Return log odds of a leak in all these bodies against none, and its expected flow, Pa m3/s.
 
     Args:
         evidence: of the bodies that would lose air.
         known: flow and its standard deviation; None for any flow of `RATES_KG_S`.
+        similar: take flows between a third of this one and three times as much instead.
     """
     lowest, highest = (flow_pa_m3_s(rate) for rate in RATES_KG_S)
+    if similar is not None:
+        lowest, highest = similar / 3, similar * 3
     flow = _flows(evidence, known, lowest, highest)
     log_flow = np.log(flow)
     weight = np.gradient(log_flow) / math.log(highest / lowest)
+    weight[[0, -1]] /= 2  # trapezoids
     if known is not None:
         weight = np.exp(-(((flow - known[0]) / known[1]) ** 2) / 2)
         weight /= weight.sum()
@@ -224,7 +239,7 @@ def _flows(evidence: Sequence[Evidence], known: tuple[float, float] | None, lowe
         mean, sd = known
         return np.linspace(max(mean - _REACH * sd, lowest), mean + _REACH * sd, 4 * _FLOWS)
     weight = sum((each.volume_m3 * each.slope_sd_pa_s) ** -2 for each in evidence)
-    whole = np.geomspace(lowest, highest, _FLOWS)
+    whole = _evenly(lowest, highest, _FLOWS)
     if not weight:
         return whole
     best = sum(each.slope_pa_s / each.volume_m3 / each.slope_sd_pa_s**2 for each in evidence) / weight
@@ -233,7 +248,11 @@ def _flows(evidence: Sequence[Evidence], known: tuple[float, float] | None, lowe
     from_, to = max(best - reach, lowest), min(best + reach, highest)
     if from_ >= to:
         return whole
-    return np.union1d(whole, np.geomspace(from_, to, 4 * _FLOWS))
+    return np.union1d(whole, _evenly(from_, to, 2 * _FLOWS))
+
+
+def _evenly(from_: float, to: float, number: int) -> Array:
+    return np.exp(np.linspace(math.log(from_), math.log(to), number))
 
 
 def _log_ratio(evidence: Evidence, flow: Array) -> Array:

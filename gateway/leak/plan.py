@@ -17,7 +17,7 @@ from gateway.leak import lattice, look_ahead
 from gateway.leak.aim import Aim
 from gateway.leak.tree import Passage, Tree
 
-MOST_PARTS: Final = 200_000  # connected parts of a tree that are solved exactly; about a second
+MOST_PARTS: Final = 500_000  # connected parts of a tree that are solved exactly, in about a second
 Cut = Callable[[int], int]
 
 
@@ -55,7 +55,6 @@ class Plan:
     """The whole tree of decisions.
 
     Attributes:
-        aim: of each single answer; its error is the plan's, shared among the expected number of answers.
         expected_s: from now until a segment is named, s; infinite when noise hides the leak for over 30 days.
         hatches: expected number of hatches to close.
         rings: hatches to close before the first step, since they close rings.
@@ -63,7 +62,6 @@ class Plan:
         bound_s: no plan of this kind takes less, s; equal to `expected_s` when the plan is the best.
     """
 
-    aim: Aim
     expected_s: float
     hatches: float
     rings: tuple[Passage, ...]
@@ -76,41 +74,35 @@ class Plan:
         return self.bound_s >= self.expected_s
 
 
-def plan(tree: Tree, aim: Aim, *, rings: Sequence[Passage] = (), share_error: bool = True) -> Plan:
+def plan(tree: Tree, aim: Aim, *, rings: Sequence[Passage] = ()) -> Plan:
     """Return the best plan for one body.
+
+    The waits are those of answers that may each be wrong as often as the aim allows. Following the plan, go on to a
+    side when its posterior among *all* segments (`Where.decided` over all bodies) is high enough: bodies that were left
+    behind stay under watch, so that the segment named in the end is wrong no more often than that.
 
     Args:
         tree: the body.
-        aim: its error is that of the final answer.
+        aim: what is to be known.
         rings: hatches of this body to close first (see `tree.Forest`).
-        share_error: give each answer on the way its share of the error; else each may be wrong that often.
     """
     first_s = sum(each.close_s for each in rings)
-    parts = lattice.Parts(tree) if lattice.count(tree) <= MOST_PARTS else None
-    answer = aim
-    for _ in range(3 if share_error else 1):  # the number of answers hardly depends on their error: twice would do
-        cut, bound_s = parts.solve(answer) if parts else look_ahead.solve(tree, answer)
-        found = _grown(tree, answer, cut, tree.whole)
-        hatches = _hatches(found.step)
-        if abs(answer.error * hatches - aim.error) < 0.02 * aim.error:
-            break
-        answer = aim.shared(hatches)
+    exact = lattice.count(tree) <= MOST_PARTS
+    cut, bound_s = (lattice if exact else look_ahead).solve(tree, aim)
+    found = _grown(tree, aim, cut, tree.whole)
     return Plan(
-        aim=answer,
         expected_s=found.expected_s + first_s,
-        hatches=hatches + len(rings),
+        hatches=_hatches(found.step) + len(rings),
         rings=tuple(rings),
         step=found.step,
-        bound_s=(found.expected_s if parts else bound_s) + first_s,
+        bound_s=(found.expected_s if exact else bound_s) + first_s,
     )
 
 
 def by_rule(tree: Tree, aim: Aim, rule: Callable[[Tree, int], int]) -> Plan:
     """Return the plan that follows a rule instead: (tree, suspects as bits) -> hatch to close."""
     found = _grown(tree, aim, lambda part: rule(tree, part), tree.whole)
-    return Plan(
-        aim=aim, expected_s=found.expected_s, hatches=_hatches(found.step), rings=(), step=found.step, bound_s=0.0
-    )
+    return Plan(expected_s=found.expected_s, hatches=_hatches(found.step), rings=(), step=found.step, bound_s=0.0)
 
 
 def halve_prior(tree: Tree, part: int) -> int:

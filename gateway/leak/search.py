@@ -74,7 +74,6 @@ def search(bodies: Forest, aim: Aim, *, teams: int = 1) -> Search:
     """
     watch_s = 0.0
     if len(bodies.trees) > 1:
-        aim = aim.shared(2)
         volumes = np.array([tree.volume_m3.sum() for tree in bodies.trees])
         watch_s = watch(volumes, np.array(bodies.probability), aim).mean_s
     plans = []
@@ -100,7 +99,7 @@ def _ways(tree: Tree, best: Plan, aim: Aim, teams: int) -> tuple[Way, ...]:
     rings = tuple(each.hatch for each in best.rings)
     singly = {"one hatch at a time, this plan": best.expected_s - ring_s}
     for name, rule in (("probability", halve_prior), ("number of segments", halve_count)):
-        singly[f"one hatch at a time, halving the {name}"] = by_rule(tree, best.aim, rule).expected_s
+        singly[f"one hatch at a time, halving the {name}"] = by_rule(tree, aim, rule).expected_s
     ways = [Way(name=name, expected_s=each, p95_s=None, first=rings) for name, each in singly.items()]
     if len(tree.passages) == 1:
         return (replace(ways[0], expected_s=best.expected_s),)

@@ -32,7 +32,7 @@ class SlopeNoise:
     sd_pa_s: Array
 
     @classmethod
-    def of(cls, *, white_pa: float, drift_pa: float, air_pa: float, air_s: float) -> Self:
+    def of(cls, *, white_pa: float, drift_pa: float, air_pa: float, air_s: float, before_s: float = 0.0) -> Self:
         """Compute the best that can be done.
 
         Args:
@@ -40,6 +40,7 @@ class SlopeNoise:
             drift_pa: random walk of the level, Pa/sqrt(s).
             air_pa: what the unknown error of the bulk temperature is worth, Pa (one standard deviation).
             air_s: how long that error lasts, s.
+            before_s: how long the body had been watched before the slope began, s; 0 when a hatch was moved then.
 
         Raises:
             ValueError: a negative or missing number, or no noise at all.
@@ -50,7 +51,10 @@ class SlopeNoise:
                 "noise: white noise and the time of the air's error must be above zero, the rest not below"
             )
         seconds = np.geomspace(SHORTEST_S, LONGEST_S, _TIMES)
-        best = [_slope_sd(each, white_pa, drift_pa, air_pa, air_s) for each in seconds]
+        best = [
+            _slope_sd(each, before_s=before_s, white_pa=white_pa, drift_pa=drift_pa, air_pa=air_pa, air_s=air_s)
+            for each in seconds
+        ]
         return cls(seconds=seconds, sd_pa_s=np.minimum.accumulate(np.array(best)))
 
     def at(self, seconds: npt.ArrayLike) -> Array:
@@ -64,9 +68,12 @@ class SlopeNoise:
         return np.where(wanted < self.sd_pa_s[-1], np.inf, found)
 
 
-def _slope_sd(span_s: float, white_pa: float, drift_pa: float, air_pa: float, air_s: float) -> float:
-    """Generalised least squares of level and slope on the means of equal cells."""
-    cell_s = span_s / _SAMPLES
+def _slope_sd(
+    span_s: float, *, before_s: float, white_pa: float, drift_pa: float, air_pa: float, air_s: float
+) -> float:
+    """Generalised least squares of a level, and a slope from some time on, on the means of equal cells."""
+    before_s = min(before_s, span_s)  # what lies further back tells little of the level
+    cell_s = (before_s + span_s) / _SAMPLES
     middle_s = (np.arange(_SAMPLES) + 0.5) * cell_s
     apart = np.abs(np.subtract.outer(np.arange(_SAMPLES), np.arange(_SAMPLES)))
     decay = np.exp(-cell_s / air_s)
@@ -75,6 +82,6 @@ def _slope_sd(span_s: float, white_pa: float, drift_pa: float, air_pa: float, ai
     np.fill_diagonal(air, 2 * share * (1 - share * (1 - decay)))
     covariance = air_pa**2 * air + drift_pa**2 * np.minimum.outer(middle_s, middle_s)
     covariance[np.diag_indices(_SAMPLES)] += white_pa**2 / cell_s
-    line = np.stack([np.ones(_SAMPLES), middle_s - span_s / 2], axis=1)
+    line = np.stack([np.ones(_SAMPLES), np.maximum(middle_s - before_s, 0.0)], axis=1)
     information = line.T @ np.linalg.solve(covariance, line)
     return float(np.sqrt(np.linalg.inv(information)[1, 1]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.leak.aim import Aim
 from gateway.leak.slope import LONGEST_S, SHORTEST_S, Array
@@ -16,6 +17,7 @@ from gateway.leak.tree import Tree, forest
 
 _MOST_UNDECIDED: Final = 0.05
 _LOOKS: Final = 90
+_NOTHING_YET: Final = 0.01  # information at which even the smallest body tells nothing
 _SEED: Final = 20_200_821  # all hatches of the ISS were shut on that day
 _ROUGH_RUNS: Final = 300
 _FINE_RUNS: Final = 4000
@@ -32,8 +34,8 @@ class Waits:
     """
 
     seconds: Array
-    leaking: np.typing.NDArray[np.intp]
-    right: np.typing.NDArray[np.bool_]
+    leaking: npt.NDArray[np.intp]
+    right: npt.NDArray[np.bool_]
 
     @property
     def mean_s(self) -> float:
@@ -90,6 +92,8 @@ def watch(volume_m3: Array, prior: Array, aim: Aim, *, runs: int = _FINE_RUNS, s
     seen = np.zeros((runs, bodies))  # slope estimate x information
     before = 0.0
     for time, information in zip(times, 1 / aim.noise.at(times) ** 2, strict=True):
+        if slope.max() ** 2 * information < _NOTHING_YET:
+            continue
         fresh = information - before
         seen += generator.standard_normal(seen.shape) * np.sqrt(fresh)
         seen[np.arange(len(waiting)), leaking[waiting]] += slope[leaking[waiting]] * fresh
@@ -130,12 +134,8 @@ def two_stages(
     *,
     teams: int = 1,
     runs: int = _FINE_RUNS,
-    share_error: bool = True,
 ) -> Stages:
-    """Close these hatches and wait; then close the others of the body that leaks and wait again.
-
-    The allowed error is shared between the stages when a second one is possible, unless `share_error` is off.
-    """
+    """Close these hatches and wait; then close the others of the body that leaks and wait again."""
     closed = set(first)
     bodies = forest(
         dict(zip(tree.segments, tree.volume_m3, strict=True)),
@@ -144,14 +144,13 @@ def two_stages(
         closed,
     )
     large = [index for index, body in enumerate(bodies.trees) if body.passages]
-    each = aim.shared(2) if large and share_error else aim
     volumes = np.array([body.volume_m3.sum() for body in bodies.trees])
-    waits = watch(volumes, np.array(bodies.probability), each, runs=runs)
+    waits = watch(volumes, np.array(bodies.probability), aim, runs=runs)
     begin_s = closing_s(np.array([each.close_s for each in tree.passages if each.hatch in closed]), teams)
     total, right = begin_s + waits.seconds, waits.right.copy()
     for index in large:
         body, here = bodies.trees[index], np.flatnonzero(waits.leaking == index)
-        then = watch(body.volume_m3, body.prior, each, runs=max(len(here), 1), seed=_SEED + index + 1)
+        then = watch(body.volume_m3, body.prior, aim, runs=max(len(here), 1), seed=_SEED + index + 1)
         total[here] += closing_s(body.close_s, teams) + then.seconds[: len(here)]
         right[here] &= then.right[: len(here)]
     return Stages(

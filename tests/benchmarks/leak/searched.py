@@ -1,26 +1,26 @@
-"""A search played through: hatches closed as the plan says, slopes seen through noise, the posterior asked each time.
+"""A search played through: hatches closed as planned, slopes seen through noise, the posterior asked at each look.
 
 The slope of a body is played as an efficient estimate is: exact standard deviation at each time, information growing by
 independent pieces. The searcher does not know the rate; it begins with what an alarm knows of it, a fifth.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from gateway.leak.aim import Aim
 from gateway.leak.localise import Evidence, locate
-from gateway.leak.plan import Plan, Step
+from gateway.leak.plan import plan
 from gateway.leak.slope import SHORTEST_S
-from gateway.leak.tree import Tree
+from gateway.leak.tree import Tree, forest
 
-_LOOKS: Final = np.geomspace(SHORTEST_S, 20 * 86_400.0, 120)
+_LONGEST_S: Final = 20 * 86_400.0
 _KNOWN_AT_THE_ALARM: Final = 5.0  # standard deviations
 
 
 class Played(NamedTuple):
-    """How one search went."""
+    """How one search went; `named` is empty when it was given up after 20 days."""
 
     seconds: float
     named: str
@@ -34,7 +34,7 @@ class _Body:
     slope_pa_s: float
     information: float = 0.0
     noise: float = 0.0
-    age_s: float = field(default=0.0)
+    age_s: float = 0.0
 
     def grow(self, seconds: float, aim: Aim, generator: np.random.Generator) -> None:
         self.age_s += seconds
@@ -57,57 +57,63 @@ class _Body:
         ]
 
 
-def play(tree: Tree, plan: Plan, aim: Aim, generator: np.random.Generator) -> Played:
-    """Search once for a leak in a segment drawn from the prior."""
-    leaking = tree.segments[int(generator.choice(len(tree.segments), p=tree.prior))]
-    prior = dict(zip(tree.segments, tree.prior.tolist(), strict=True))
-    volume_m3 = dict(zip(tree.segments, tree.volume_m3.tolist(), strict=True))
+class Search:
+    """Plays searches in one tree.
 
-    def body(segments: tuple[str, ...]) -> _Body:
-        total = sum(volume_m3[name] for name in segments)
-        slope = aim.flow_pa_m3_s / total if leaking in segments else 0.0
-        return _Body(segments=frozenset(segments), volume_m3=total, slope_pa_s=slope)
+    Args:
+        tree: all hatches open.
+        aim: the leak, the noise and the error of the answer.
+        pace: time to the next look, as a fraction of that since the last hatch.
+    """
 
-    whole = body(tree.segments)
-    whole.information = (_KNOWN_AT_THE_ALARM / whole.slope_pa_s) ** 2
-    whole.noise = generator.standard_normal() * whole.information**0.5
-    past, bodies = whole.evidence(), [whole]
-    step, spent_s, suspects = plan.step, 0.0, tree.segments
-    while step is not None:
-        split = {name for side in step.sides for name in side.segments}
-        for each in bodies:
-            if each.segments == split and each is not whole:
-                past += each.evidence()
-        bodies = [each for each in bodies if each.segments != split]
-        fresh = [body(side.segments) for side in step.sides]
-        for each in bodies:
-            each.grow(step.close_s, plan.aim, generator)
-        bodies += fresh
-        spent_s += step.close_s
-        step, suspects, waited_s = _wait(step, bodies, past, prior, plan.aim, generator)
-        spent_s += waited_s
-    return Played(spent_s, suspects[0], leaking)
+    def __init__(self, tree: Tree, aim: Aim, *, pace: float = 0.05) -> None:
+        self._tree = tree
+        self._aim = aim
+        self._pace = pace
+        self._prior = dict(zip(tree.segments, tree.prior.tolist(), strict=True))
+        self._volume_m3 = dict(zip(tree.segments, tree.volume_m3.tolist(), strict=True))
+        self._next: dict[frozenset[str], str] = {}
 
+    def play(self, leaking: str, generator: np.random.Generator) -> Played:
+        """Search once for a leak in that segment."""
+        whole = self._body(self._tree.segments, leaking)
+        whole.information = (_KNOWN_AT_THE_ALARM / whole.slope_pa_s) ** 2
+        whole.noise = generator.standard_normal() * whole.information**0.5
+        past = whole.evidence()
+        closed: set[str] = set()
+        bodies, spent_s, since_s = [whole], 0.0, 0.0
+        while spent_s < _LONGEST_S:
+            now = past + [told for each in bodies if each is not whole for told in each.evidence()]
+            chosen = locate(self._prior, now).decided([each.segments for each in bodies], self._aim.error)
+            if chosen is None:
+                pause_s = max(SHORTEST_S - since_s, self._pace * since_s)
+            elif len(bodies[chosen].segments) == 1:
+                return Played(spent_s, *bodies[chosen].segments, leaking)
+            else:
+                split = bodies.pop(chosen)
+                past += split.evidence() if split is not whole else []
+                hatch = self._hatch(split.segments, closed)
+                closed.add(hatch)
+                pause_s, since_s = next(each.close_s for each in self._tree.passages if each.hatch == hatch), 0.0
+            for each in bodies:
+                each.grow(pause_s, self._aim, generator)
+            if chosen is None:
+                since_s += pause_s
+            else:
+                parts = forest(self._volume_m3, self._prior, self._tree.passages, closed).trees
+                bodies += [self._body(part.segments, leaking) for part in parts if split.segments >= set(part.segments)]
+            spent_s += pause_s
+        return Played(spent_s, "", leaking)
 
-def _wait(
-    step: Step,
-    bodies: list[_Body],
-    past: list[Evidence],
-    prior: dict[str, float],
-    aim: Aim,
-    generator: np.random.Generator,
-) -> tuple[Step | None, tuple[str, ...], float]:
-    """Look again and again until one side is decided, after 20 days take the likelier."""
-    sides = [side.segments for side in step.sides]
-    before_s, chosen = 0.0, None
-    for look_s in _LOOKS:
-        for each in bodies:
-            each.grow(look_s - before_s, aim, generator)
-        before_s = float(look_s)
-        where = locate(prior, past + [told for each in bodies for told in each.evidence()])
-        chosen = where.decided(sides, aim.error)
-        if chosen is not None:
-            break
-    else:
-        chosen = where.decided(sides, 0.5) or 0
-    return step.sides[chosen].step, sides[chosen], before_s
+    def _body(self, segments: tuple[str, ...], leaking: str) -> _Body:
+        volume_m3 = sum(self._volume_m3[name] for name in segments)
+        slope = self._aim.flow_pa_m3_s / volume_m3 if leaking in segments else 0.0
+        return _Body(segments=frozenset(segments), volume_m3=volume_m3, slope_pa_s=slope)
+
+    def _hatch(self, segments: frozenset[str], closed: set[str]) -> str:
+        if segments not in self._next:
+            trees = forest(self._volume_m3, self._prior, self._tree.passages, closed).trees
+            step = plan(next(tree for tree in trees if segments == set(tree.segments)), self._aim).step
+            assert step is not None
+            self._next[segments] = step.hatch
+        return self._next[segments]
