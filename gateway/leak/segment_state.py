@@ -17,6 +17,7 @@ from gateway.leak.transducer_record import GATE, Member, Record, Rejection, Samp
 
 _JUMPED_AFTER: Final = 3  # samples in a row outside the gate
 _BACK_AFTER: Final = 10  # samples in a row inside it
+_LEAST_PA: Final = 1e-3
 _LEAST_SHARE: Final = 0.5  # of the others' noise: nobody counts as better than that, a stuck one would be perfect
 DRIFT_SHARE: Final = (
     5e-3  # random walk, in parts of a transducer's noise per square root of a second: quartz to industrial
@@ -73,6 +74,7 @@ class SegmentVote:
         self._temperature = FusedMean()
         self._warm_k = math.nan
         self._warm_s = -math.inf
+        self._least_pa = _LEAST_PA  # least noise that anybody is believed to have, in this step
         self._mean_pa = math.nan
         self._mean_s = -math.inf
         self._agreed = True
@@ -132,6 +134,8 @@ class SegmentVote:
             self._records[name].problem = sample.problem
         for name, value in values.items():
             self._records[name].learn(value, now_s)
+        known = [record.sigma_pa for record in self._records.values() if record.known]
+        self._least_pa = max(_LEAST_SHARE * median(known) if known else 0.0, _LEAST_PA)
         self._judge_noise()
         self._judge_values(values, now_s)
         used = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
@@ -207,12 +211,7 @@ class SegmentVote:
 
     def _sigma(self, name: str) -> float:
         """Return the noise that a value is judged and weighed by."""
-        return max(self._records[name].sigma_pa, self._least_sigma())
-
-    def _least_sigma(self) -> float:
-        """Return the least noise that anybody is believed to have."""
-        known = [each.sigma_pa for each in self._records.values() if each.known]
-        return max(_LEAST_SHARE * median(known) if known else 0.0, 1e-3)
+        return max(self._records[name].sigma_pa, self._least_pa)
 
     def _why_not(self, record: Record, now_s: float) -> str:
         if record.problem:

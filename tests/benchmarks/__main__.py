@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import dead_unit, rtu_line, simulated_hour, start
+from tests.benchmarks import dead_unit, leak_watch, rtu_line, simulated_hour, start
 from tests.benchmarks.harness import Table, machine, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -16,6 +16,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "dead-unit": dead_unit.measure,
     "simulated-hour": simulated_hour.measure,
     "start": start.measure,
+    "leak-watch": leak_watch.measure,
 }
 
 
