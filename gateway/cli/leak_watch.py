@@ -66,7 +66,12 @@ async def _watch(rig: "Rig", *, once: bool, as_json: bool) -> bool:
             else:
                 _say(finding)
             if once:
-                return any(each.loses for each in finding.bodies)
+                return _leaks(finding)
+
+
+def _leaks(finding: Any) -> bool:
+    """Say whether air is lost, or was before the last hatch change and nobody knows yet."""
+    return bool(finding.where) or any(each.loses for each in finding.bodies)
 
 
 def _say(finding: Any) -> None:
@@ -75,8 +80,7 @@ def _say(finding: Any) -> None:
     from gateway.leak.told import body_in_words, loss_in_words  # noqa: PLC0415
 
     when = dt.datetime.fromtimestamp(finding.time_s, dt.UTC).strftime("%H:%M:%S UTC")
-    losing = [each for each in finding.bodies if each.loses]
-    typer.echo(f"{when}  {loss_in_words(finding) if losing else 'no leak is seen'}")
+    typer.echo(f"{when}  {loss_in_words(finding) if _leaks(finding) else 'no leak is seen'}")
     for each in finding.bodies:
         typer.echo(f"  {body_in_words(each)}")
         for note in each.notes:

@@ -8,6 +8,7 @@ _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
 _MMHG_PA = 133.322
 _NAMED = 0.99
+_FEW = 4
 _KINDS = {
     Kind.NONE: "nothing that could be told apart from noise",
     Kind.COLLECTING: "collecting data since the start or the last hatch change",
@@ -23,7 +24,7 @@ _KINDS = {
 def loss_in_words(finding: StationFinding) -> str:
     """Return what is lost, where, and what to do next, in one sentence or two."""
     losing = [each for each in finding.bodies if each.loses]
-    parts = [f"{names(each)} {_KINDS[each.kind]}{rate_in_words(each)}" for each in losing]
+    parts = [f"{names(each)} {_does(each)}{rate_in_words(each)}" for each in losing]
     text = "; ".join(parts) or "a leak that was found before the last hatch change"
     if len(finding.where) > 1:
         likeliest = max(finding.where, key=lambda name: finding.where[name])
@@ -34,13 +35,21 @@ def loss_in_words(finding: StationFinding) -> str:
 
 def body_in_words(found: BodyFinding) -> str:
     """Return one body's line."""
-    return f"{names(found)}: {_KINDS[found.kind]}{rate_in_words(found)}"
+    return f"{names(found)}: {_does(found)}{rate_in_words(found)}"
 
 
 def names(found: BodyFinding) -> str:
     """Return the segments of a body: all of them, or the first few and how many more."""
     segments = found.body.segments
-    return ", ".join(segments) if len(segments) <= 4 else f"{', '.join(segments[:3])} and {len(segments) - 3} more"
+    first, last = (
+        (segments[:-1], segments[-1]) if len(segments) <= _FEW else (segments[:3], f"{len(segments) - 3} more")
+    )
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _does(found: BodyFinding) -> str:
+    text = _KINDS[found.kind]
+    return text if len(found.body.segments) == 1 else text.replace("loses", "lose", 1)
 
 
 def rate_in_words(found: BodyFinding) -> str:

@@ -11,7 +11,7 @@ from drivers.rig import HatchState, Rig
 from gateway.alarms import Condition, Priority
 from gateway.leak.bodies import AirBody, ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch
-from gateway.leak.case import Case
+from gateway.leak.case import ERROR, Case
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import reserve
@@ -253,13 +253,14 @@ class StationWatch:
     def _body(self, watch: BodyWatch, *, hidden: bool) -> BodyFinding:
         kind, slope, interval = _seen(watch, self._now_s)
         evidence = self.case.slope(watch) if self.case is not None else None
-        if self.case is not None and evidence is not None and kind in (Kind.NONE, Kind.COLLECTING):
-            low = evidence.slope_pa_s - _SIGMAS_95 * evidence.slope_sd_pa_s
-            if self.case.share(watch) > _SHARE:
-                kind = Kind.LEAK if low > 0 else Kind.COLLECTING
-            if kind is Kind.LEAK:
-                slope = evidence.slope_pa_s
+        if self.case is not None and kind in (Kind.NONE, Kind.COLLECTING):
+            share = self.case.share(watch)
+            low = evidence.slope_pa_s - _SIGMAS_95 * evidence.slope_sd_pa_s if evidence is not None else 0.0
+            if evidence is not None and share > _SHARE and low > 0:
+                kind, slope = Kind.LEAK, evidence.slope_pa_s
                 interval = (low, slope + _SIGMAS_95 * evidence.slope_sd_pa_s)
+            elif not share < ERROR:  # it may be here; that nothing is seen yet is no word that nothing is lost
+                kind = Kind.COLLECTING
         if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
             kind = Kind.HIDDEN_PATH
         found = BodyFinding(body=watch.body, kind=kind, notes=watch.notes())

@@ -130,6 +130,10 @@ def test_a_hole_is_announced_once_with_its_rate_and_closing_hatches_names_its_se
     assert hatch == "prk--zvezda", "the small one decides soonest"
     closed_at = len(station.there)
     station.move(hatch, "closed")
+    station.run(3, 40.0)
+    kinds = {body.kind for body in station.findings[-1].bodies}
+    assert kinds == {Kind.COLLECTING}, "that nothing is seen yet is no word that nothing is lost"
+    assert station.findings[-1].where
     station.run(120, 40.0)
     assert station.watch.case.named == "prk"
     assert set(station.there[-1]) == {"leak-prk"}
