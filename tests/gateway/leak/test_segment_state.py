@@ -63,7 +63,7 @@ def named(segment, since=0):
 
 def test_healthy_ones_are_never_named_and_their_mean_is_the_best():
     segment = Segment()
-    last = segment.run(20_000)
+    last = segment.run(8000)
     assert named(segment) == set()
     assert last.used == ("a", "b", "c")
     assert last.quality is Quality.GOOD
