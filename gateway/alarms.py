@@ -57,6 +57,17 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Whether what would be an alarm is there, as whoever watches for it sees it; see `Alarms.update`."""
+
+    condition: Condition
+    there: bool
+    value: float | None = None
+    since_s: float | None = None
+    instead_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """An alarm at one moment; times on the event loop's clock, s.
 
@@ -97,6 +108,17 @@ class Alarms:
         """Those that are not cleared, the first one first."""
         alarms = [each.alarm for each in self._watched.values() if each.alarm is not None]
         return tuple(sorted(alarms, key=lambda alarm: alarm.on_s))
+
+    def take(self, seen: Observation, now_s: float) -> tuple[Alarm, ...]:
+        """Take an observation."""
+        return self.update(
+            seen.condition,
+            there=seen.there,
+            now_s=now_s,
+            value=seen.value,
+            since_s=seen.since_s,
+            instead_of=seen.instead_of,
+        )
 
     def update(
         self,

@@ -76,11 +76,4 @@ def _look(watch: StationWatch, alarms: Alarms, now_s: float, found: Analysis) ->
             for segment, probability in finding.where.items():
                 found.where[segment].append((finding.time_s, probability))
         for seen in watch.observations():
-            found.announced += alarms.update(
-                seen.condition,
-                there=seen.there,
-                now_s=at_s,
-                value=seen.value,
-                since_s=seen.since_s,
-                instead_of=seen.instead_of,
-            )
+            found.announced += alarms.take(seen, at_s)

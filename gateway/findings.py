@@ -68,16 +68,8 @@ class Findings:
         if finding is not None:
             payload = finding_payloads.leak(finding, self._stamps.utc_ms)
             self._outbox.put(Message(topic=self._topics.leak, payload=payload, retain=True))
-        for each in self.watch.observations():
-            changed = self._alarms.update(
-                each.condition,
-                there=each.there,
-                now_s=now_s,
-                value=each.value,
-                since_s=each.since_s,
-                instead_of=each.instead_of,
-            )
-            for alarm in changed:
+        for seen in self.watch.observations():
+            for alarm in self._alarms.take(seen, now_s):
                 self._tell_alarm(alarm, now_s)
 
     def move_hatch(self, hatch: str, state: HatchState) -> None:

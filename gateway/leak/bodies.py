@@ -91,7 +91,6 @@ class Level:
         white_pa: standard deviation of `x_pa` from step to step, NaN until the transducers' noise is learned.
         coarse_pa: the part of that which cannot be averaged away, as it is resolution.
         temperature_k: mean by volume, NaN when none is measured; then `x_pa` follows the pressure alone.
-        transducers: how many stand behind it.
     """
 
     x_pa: float
@@ -99,7 +98,6 @@ class Level:
     white_pa: float
     coarse_pa: float
     temperature_k: float
-    transducers: int
 
 
 class BodyLevel:
@@ -127,7 +125,6 @@ class BodyLevel:
             white_pa=total**-0.5 if learned else math.nan,
             coarse_pa=math.hypot(*(weights[state.segment] * state.coarse_pa for state in sound)) / total,
             temperature_k=1 / coldness,
-            transducers=sum(len(state.used) for state in sound),
         )
 
 

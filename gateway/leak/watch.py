@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from drivers.reading import Readings
 from drivers.rig import HatchState, Rig
-from gateway.alarms import Condition, Priority
+from gateway.alarms import Condition, Observation, Priority
 from gateway.leak.bodies import AirBody, ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch
 from gateway.leak.case import ERROR, Case
@@ -42,21 +42,6 @@ class HatchNow:
     state: HatchState
     source: Source
     since_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """Whether what would be an alarm is there.
-
-    Attributes:
-        instead_of: id of the alarm that it takes the place of, since the place is known better now.
-    """
-
-    condition: Condition
-    there: bool
-    value: float | None = None
-    since_s: float | None = None
-    instead_of: str | None = None
 
 
 class StationWatch:
@@ -263,7 +248,7 @@ class StationWatch:
                 kind = Kind.COLLECTING
         if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
             kind = Kind.HIDDEN_PATH
-        found = BodyFinding(body=watch.body, kind=kind, notes=watch.notes())
+        found = BodyFinding(body=watch.body, kind=kind, notes=(*watch.notes(), *self._alone(watch)))
         if slope is None or interval is None:
             return found
         relative = watch.body.volume_relative_sigma
@@ -290,6 +275,12 @@ class StationWatch:
             since_s=self._since_s(watch),
             reserve=left,
         )
+
+    def _alone(self, watch: BodyWatch) -> Iterator[str]:
+        """Say which segments have one transducer to go by."""
+        alone = [name for name in watch.body.segments if name in self.states and self.states[name].alone]
+        if alone:
+            yield f"one transducer to go by, nothing to compare it with, in {', '.join(alone)}"
 
     def _since_s(self, watch: BodyWatch) -> float | None:
         if self.case is not None:

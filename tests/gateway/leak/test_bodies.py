@@ -93,7 +93,6 @@ def test_warming_air_is_no_gain_and_a_fall_is_a_fall():
         now = level.take(states)
         assert now.x_pa == pytest.approx(101325.0 * share)
     assert now.white_pa == pytest.approx(2.0 / math.sqrt(3))
-    assert now.transducers == 6
 
 
 def test_segments_weigh_by_volume_in_temperature_and_by_noise_in_pressure():
@@ -134,7 +133,6 @@ def side(pressure_pa, temperature_k):
         white_pa=1.0,
         coarse_pa=0.0,
         temperature_k=temperature_k,
-        transducers=3,
     )
 
 

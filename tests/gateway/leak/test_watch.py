@@ -210,6 +210,11 @@ def test_without_temperatures_it_says_so_and_the_limit_grows():
     assert cold.watch.watches[0].noise.air_pa > 20 * warm.watch.watches[0].noise.air_pa
 
 
+def test_a_segment_with_one_transducer_says_so():
+    station = Station(transducers=1).run(60)
+    assert "one transducer to go by" in station.findings[-1].bodies[0].notes[0]
+
+
 def test_noise_that_grows_is_noticed_said_and_is_no_leak():
     station = Station().run(200)
     station.noise = 3 * NOISE_PA
