@@ -137,7 +137,7 @@ def test_a_bad_rig_file_exits_with_2(tmp_path):
 _HOLE = 'title = "t"\n[[event]]\nat = "0 s"\ndo = "hole"\nsegment = "s"\ndiameter = "30 cm"\n'
 
 
-@pytest.mark.parametrize("words", [("--leak", "s@0s,10kPa/s"), ("--scenario", "own.toml")])
+@pytest.mark.parametrize("words", [("--leak", "s@0s,10kPa/s"), ("--leak", "s@0s,300mm"), ("--scenario", "own.toml")])
 def test_a_leak_shows_in_the_answers(rig_file, words):
     rig_file.with_name("own.toml").write_text(_HOLE)
     words = [str(rig_file.with_name(word)) if word == "own.toml" else word for word in words]
