@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
 
 _ISS: Final = Path(__file__).parent / "rigs" / "iss.toml"
 _HOLE_AFTER_S: Final = 20.0
-_HOLE_MM_PER_M: Final = 0.14  # diameter by the root of the volume, mm per m^1.5: the pressure falls by 0.2 Pa/s
+_HOLE_MM_PER_M: Final = 0.22  # diameter by the root of the volume, mm per m^1.5: the pressure falls by 0.5 Pa/s
 _TELL_EACH_S: Final = 5.0
 _USUAL_PORT: Final = 1883
 _BROKER_END_S: Final = 0.05  # it has nothing to save
@@ -257,9 +257,9 @@ class _Teller:
             return
         news = (alarm.condition.id, alarm.value is None, finding.next_hatch)
         if news != self._announced:
-            since = "" if self._hole_s is None or self._announced else f" {self.elapsed_s() - self._hole_s:.0f} s later"
+            later = "" if self._hole_s is None else f" {self.elapsed_s() - self._hole_s:.0f} s later"
+            self.say(f"{'now' if self._announced else f'FOUND{later}'}: {loss_in_words(finding)}")
             self._announced = news
-            self.say(f"FOUND{since}: {loss_in_words(finding)}")
 
     def _grades(self) -> str:
         if not self._not_good:

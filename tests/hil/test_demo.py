@@ -135,7 +135,7 @@ def test_a_rig_without_transducers_is_refused(capsys, tmp_path):
     assert "there is nothing to show" in err
 
 
-@pytest.mark.parametrize(("rig", "spec"), [("iss.toml", "prk@20s,0.5mm"), ("bench.toml", "cabin@20s,0.06mm")])
+@pytest.mark.parametrize(("rig", "spec"), [("iss.toml", "prk@20s,0.8mm"), ("bench.toml", "cabin@20s,0.09mm")])
 def test_the_hole_suits_the_air_behind_it(rig, spec):
     story = _story(load_rig(BENCH.with_name(rig)), "")
     assert story.options == ("--leak", spec)
