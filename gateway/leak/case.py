@@ -18,6 +18,7 @@ ERROR: Final = 0.01
 _CLOSING_S: Final = 900.0  # how long it takes to close a hatch
 _LONG_ENOUGH_S: Final = 300.0
 _QUIET_S: Final = 600.0
+_SURE: Final = 4.0  # standard deviations of a slope
 _SIGMAS_95: Final = 1.96
 
 
@@ -52,9 +53,33 @@ class Case:
         self._now = {each.body.segments: evidence for each in bodies if (evidence := self._evidence(each)) is not None}
         self.where = locate(self._prior, [*self._past, *self._now.values()])
         named = self.where.named(ERROR)
-        if named is not None:
+        if self.several:
+            self.named = None
+        elif named is not None:
             self.named = named
         self._remember_flow()
+
+    @property
+    def several(self) -> bool:
+        """Whether several bodies lose air at once: two leaks, or a hatch that passes air; then no segment is named."""
+        return len(self._losing()) > 1
+
+    def passing(self) -> list[str]:
+        """Return the hatches, said to be closed, across which levels fall alike: air passes them."""
+        losing = self._losing()
+        alike = []
+        for each in self._passages:
+            sides = [next((body for body in losing if end in body.segments), None) for end in each.ends]
+            one, other = sides
+            if one is None or other is None or one is other:
+                continue
+            apart = abs(one.slope_pa_s - other.slope_pa_s)
+            if apart < 2 * math.hypot(one.slope_sd_pa_s, other.slope_sd_pa_s):
+                alike.append(each.hatch)
+        return alike
+
+    def _losing(self) -> list[Evidence]:
+        return [each for each in self._now.values() if each.slope_pa_s > _SURE * each.slope_sd_pa_s]
 
     def keep(self, ended: Sequence[BodyWatch]) -> None:
         """Keep what bodies told that are no more, since a hatch moves."""
@@ -100,7 +125,7 @@ class Case:
             bodies: of now.
             closed: hatch -> whether it is.
         """
-        if self.where is None or self.named is not None:
+        if self.where is None or self.named is not None or self.several:
             return None
         sides = [each.body.segments for each in bodies]
         decided = 0 if len(sides) == 1 else self.where.decided(sides, ERROR)

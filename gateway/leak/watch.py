@@ -224,7 +224,7 @@ class StationWatch:
             if not losing and self.case.nothing_lost():
                 self.case = None
             elif self.case.where is not None:
-                where = self.case.where.probability
+                where = {} if self.case.several else self.case.where.probability
                 closed = {name: hatch.state is not HatchState.OPEN for name, hatch in self.hatches.items()}
                 next_hatch = self.case.next_hatch(self._watches, closed)
         hidden = self.case is not None and self.case.hidden_path()
@@ -248,7 +248,7 @@ class StationWatch:
                 kind = Kind.COLLECTING
         if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
             kind = Kind.HIDDEN_PATH
-        found = BodyFinding(body=watch.body, kind=kind, notes=(*watch.notes(), *self._alone(watch)))
+        found = BodyFinding(body=watch.body, kind=kind, notes=(*watch.notes(), *self._doubts(watch)))
         if slope is None or interval is None:
             return found
         relative = watch.body.volume_relative_sigma
@@ -276,8 +276,13 @@ class StationWatch:
             reserve=left,
         )
 
-    def _alone(self, watch: BodyWatch) -> Iterator[str]:
-        """Say which segments have one transducer to go by."""
+    def _doubts(self, watch: BodyWatch) -> Iterator[str]:
+        """Say which hatches seem to pass air, and which segments have one transducer to go by."""
+        alike = self.case.passing() if self.case is not None else []
+        for hatch in self._rig.hatches:
+            passes = hatch.id in alike or (hatch.id in self._closed and self._closed[hatch.id].passes_air)
+            if passes and not set(hatch.between).isdisjoint(watch.body.segments):
+                yield f"{hatch.id} is said to be closed, yet both sides stay equal: does air pass it?"
         alone = [name for name in watch.body.segments if name in self.states and self.states[name].alone]
         if alone:
             yield f"one transducer to go by, nothing to compare it with, in {', '.join(alone)}"
@@ -300,10 +305,11 @@ class StationWatch:
 
     def _there(self) -> Iterator[Observation]:
         yield from self._losses()
+        alike = self.case.passing() if self.case is not None else []
         for hatch, closed in self._closed.items():
-            if closed.passes_air:
+            if closed.passes_air or hatch in alike:
                 condition = Condition(id=f"hatch-{hatch}", priority=Priority.WARNING, cause="closed-hatch-passes-air")
-                yield Observation(condition=condition, there=True, value=closed.log_odds)
+                yield Observation(condition=condition, there=True)
         for name, state in self.states.items():
             named = [why for why in state.rejected.values() if why in _NAMED]
             if named or not state.agreed:
@@ -323,9 +329,12 @@ class StationWatch:
             return
         losing = {each.body.segments: each for each in finding.bodies if each.loses}
         if self.case is not None and self.case.where is not None:
-            main = max(finding.bodies, key=lambda each: sum(finding.where[name] for name in each.body.segments))
-            for watch in self._watches:  # another body's loss is another leak only if it lasts
-                here = watch.body.segments == main.body.segments
+            main_watch = max(self._watches, key=self.case.share)
+            main = next(each for each in finding.bodies if each.body is main_watch.body)
+            alike = self.case.passing()
+            joined = {end for hatch in self._rig.hatches if hatch.id in alike for end in hatch.between}
+            for watch in self._watches:  # another body's loss is another leak only if it lasts, and is not this one's
+                here = watch.body.segments == main.body.segments or not joined.isdisjoint(watch.body.segments)
                 if here or (watch.found is not None and self._now_s - watch.found.at_s < _NEWS_S):
                     losing.pop(watch.body.segments, None)
             if self._case_alarm is not None and self.case.named is None and len(main.body.segments) > 1:

@@ -210,6 +210,18 @@ def test_without_temperatures_it_says_so_and_the_limit_grows():
     assert cold.watch.watches[0].noise.air_pa > 20 * warm.watch.watches[0].noise.air_pa
 
 
+def test_a_closed_hatch_through_which_both_sides_fall_alike_is_told_and_no_segment_is_named():
+    station = Station().run(300).run(120, 40.0)
+    station.watch.move_hatch("prk--zvezda", HatchState.CLOSED, "command", station.now_s)  # it is open, in truth
+    station.joined = lambda where: ("prk", "zvezda", "zarya")
+    station.run(280, 40.0)
+    assert station.watch.case.named is None
+    assert {"hatch-prk--zvezda", "leak-station"} <= set(station.there[-1])
+    assert "leak-prk" not in station.there[-1]
+    assert station.findings[-1].where == {}
+    assert all("does air pass it?" in " ".join(body.notes) for body in station.findings[-1].bodies)
+
+
 def test_a_segment_with_one_transducer_says_so():
     station = Station(transducers=1).run(60)
     assert "one transducer to go by" in station.findings[-1].bodies[0].notes[0]
