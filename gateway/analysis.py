@@ -10,7 +10,7 @@ from gateway.alarms import Alarm, Alarms
 from gateway.leak.finding import StationFinding
 from gateway.leak.steps import STEP_S
 from gateway.leak.watch import StationWatch
-from gateway.recorded import Row, readings
+from gateway.recorded_readings import Row, readings
 
 Curve = list[tuple[float, float]]
 """Points (s, value)."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from collections.abc import Iterable, Sequence
 
     from drivers.rig import Rig
-    from gateway.recorded import Row
+    from gateway.recorded_readings import Row
 
 
 def analyse(
@@ -33,7 +33,7 @@ def analyse(
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.analysis import analyse as run  # noqa: PLC0415
     from gateway.cli import CHECK_FAILED, USAGE, CommandError  # noqa: PLC0415
-    from gateway.recorded import RecordError, rows  # noqa: PLC0415
+    from gateway.recorded_readings import RecordError, rows  # noqa: PLC0415
     from gateway.report import report, verdict  # noqa: PLC0415
 
     if rig is not None and volume:

@@ -39,18 +39,24 @@ class Steps:
     """
 
     def __init__(self, rig: Rig) -> None:
-        self._segments = {name: words.segment for name, words in rig.transducers.items()}
+        self._segments = {
+            name: words.segment for name, words in rig.transducers.items() if words.segment in rig.segments
+        }
         self._open: int | None = None
         self._steps: dict[int, dict[str, dict[str, _Said]]] = {}
 
     def take(self, readings: Readings) -> None:
-        """Take one poll."""
+        """Take one poll; transducers outside segments tell nothing of their air."""
+        if not any(channel.transducer in self._segments for channel in readings.channels):
+            return
         step = math.floor(readings.time_s / STEP_S)
         if self._open is None:
             self._open = step
         said = self._steps.setdefault(max(step, self._open), {})
         values, qualities, reasons = readings.values.tolist(), readings.quality.tolist(), readings.reasons.tolist()
         for channel, value, quality, reason in zip(readings.channels, values, qualities, reasons, strict=True):
+            if channel.transducer not in self._segments:
+                continue
             here = said.setdefault(self._segments[channel.transducer], {}).setdefault(channel.transducer, _Said())
             usable = quality == Quality.GOOD or reason == Reason.CALIBRATION_OVERDUE
             if channel.quantity == "pressure":

@@ -60,7 +60,8 @@ class StationWatch:
         self._steps = Steps(rig)
         members: dict[str, list[Member]] = {name: [] for name in rig.segments}
         for name, words in rig.transducers.items():
-            members[words.segment].append(Member.of(name, words))
+            if words.segment in members:
+                members[words.segment].append(Member.of(name, words))
         self._votes = {name: SegmentVote(name, those) for name, those in members.items() if those}
         self._drifts = {name: DriftWatch(vote, rig.leak.false_alarm_every) for name, vote in self._votes.items()}
         self._watches: tuple[BodyWatch, ...] = ()
