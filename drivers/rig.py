@@ -40,6 +40,12 @@ def _not_negative(value: float) -> float:
     return value
 
 
+def _temperature_error(value: float) -> float:
+    if not 0 < value <= 20:
+        raise ValueError("is a difference of temperatures: write it in K or mK, at most 20 K")
+    return value
+
+
 def _pressure_unit(symbol: str) -> str:
     return unit(symbol, "pressure").symbol
 
@@ -54,7 +60,10 @@ Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(_positive)]
 Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(_not_negative)]
 Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(_positive)]
 Size = Annotated[float, *_quantity("size", "256 MB"), AfterValidator(_positive)]
-PositivePressure = Annotated[float, *_quantity("pressure", "304 kPa"), AfterValidator(_positive)]
+MassRate = Annotated[float, *_quantity("mass rate", "0.27 kg/day"), AfterValidator(_not_negative)]
+PositivePressure = Annotated[float, *_quantity("pressure", "66.7 kPa"), AfterValidator(_positive)]
+PressureError = Annotated[float, *_quantity("pressure", "8 Pa"), AfterValidator(_not_negative)]
+TemperatureError = Annotated[float, *_quantity("temperature", "10 mK"), AfterValidator(_temperature_error)]
 Density = Annotated[float, *_quantity("density", "690 kg/m3"), AfterValidator(_positive)]
 Expansion = Annotated[float, *_quantity("expansion", "0.12 %/K"), AfterValidator(_not_negative)]
 Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_negative)]
@@ -81,6 +90,7 @@ class Segment(_Words):
         volume: m3, None when unknown.
         volume_uncertainty: fraction of the volume (95 %).
         leak_prior: relative weight of a leak here before anything was measured.
+        known_leak: kg/s of air that it is known to lose; only more than that is announced.
     """
 
     title: str = ""
@@ -88,6 +98,7 @@ class Segment(_Words):
     volume_uncertainty: Fraction = 0.05
     display_unit: Annotated[str, AfterValidator(_pressure_unit)] = "kPa"
     leak_prior: Annotated[float, Field(ge=0)] = 1.0
+    known_leak: MassRate = 0.0
 
 
 class Coolant(_Words):
@@ -311,6 +322,23 @@ class Journal(_Words):
     commit: Duration = 1.0
 
 
+class Leak(_Words):
+    """How the gateway watches for leaks; the defaults do for a first look.
+
+    Attributes:
+        false_alarm_every: s, the mean time between false alarms of the whole station; all thresholds follow from it.
+        reserve_pressure: Pa, to which reserve times count.
+        temperature_error: K, standard deviation between a segment's mean temperature and the measured one, each segment
+            for itself; it sets what can be seen at all. Where no temperature is measured, it is at least 0.3 K.
+        gas_error: Pa, standard deviation of what crew and machines do to total pressure without any leak.
+    """
+
+    false_alarm_every: Period = 30 * 86_400.0
+    reserve_pressure: PositivePressure = 66_700.0
+    temperature_error: TemperatureError = 0.01
+    gas_error: PressureError = 0.0
+
+
 class Emulator(_Words):
     """What the emulated rig is like; a real rig ignores it.
 
@@ -338,6 +366,7 @@ class Rig(_Words):
     transducers: Mapping[Id, Transducer] = Field(default_factory=dict, alias="transducer")
     mqtt: Mqtt = Mqtt()
     journal: Journal = Journal()
+    leak: Leak = Leak()
     emulator: Emulator = Emulator()
 
     def model_post_init(self, context: object, /) -> None:  # noqa: ARG002, D102 - pydantic's hook

@@ -18,6 +18,7 @@ _SI: Final = {
     "size": "bytes",
     "density": "kg/m3",
     "expansion": "1/K",
+    "mass rate": "kg/s",
 }
 _ATTRIBUTE: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n     +.*)*)", re.MULTILINE)
 

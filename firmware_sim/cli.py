@@ -62,7 +62,10 @@ def emulate(
     duration: Annotated[str | None, typer.Option(help="End after this time, such as 60s.")] = None,
     leak: Annotated[
         list[str] | None,
-        typer.Option(help="A segment that loses pressure from a time on: SEGMENT@TIME,RATE, such as prk@20s,20Pa/s."),
+        typer.Option(
+            help="A segment that loses air from a time on: a plain ramp, such as prk@20s,20Pa/s, or a hole of that"
+            " diameter, such as prk@20s,0.5mm."
+        ),
     ] = None,
     scenario: Annotated[
         str | None, typer.Option(help="What happens to the air: a scenario file, or the name of one that ships.")
@@ -272,23 +275,29 @@ def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until
 
 
 def _open_leak(world: "World", spec: str) -> None:
+    from firmware_sim.physics.setting import hole  # noqa: PLC0415 - keeps --help fast
+
     try:
-        segment, at_s, pa_per_s = _leak(spec)
-        world.leak(segment, pa_per_s, round(at_s * 1e9))
+        segment, at_s, size, dimension = _leak(spec)
+        if dimension == "length":
+            world.open(f"hole {segment}", hole(segment, size), round(at_s * 1e9))
+        else:
+            world.leak(segment, size, round(at_s * 1e9))
     except (UnitError, LookupError) as error:
-        raise EmulatorError(f'leak "{spec}": {error}; example: prk@20s,20Pa/s') from None
+        raise EmulatorError(f'leak "{spec}": {error}; examples: prk@20s,20Pa/s and prk@20s,0.5mm') from None
 
 
-def _leak(spec: str) -> tuple[str, float, float]:
-    """Parse "prk@20s,20Pa/s" into segment, s and Pa/s."""
-    place, _, rate = spec.partition(",")
+def _leak(spec: str) -> tuple[str, float, float, str]:
+    """Parse "prk@20s,20Pa/s" or "prk@20s,0.5mm" into segment, s, Pa/s or m, and which of them."""
+    place, _, size = spec.partition(",")
     segment, _, time = place.partition("@")
-    if not (segment and time and rate):
-        raise UnitError("write SEGMENT@TIME,RATE")
-    at_s, pa_per_s = parse_quantity(time, "time"), parse_quantity(rate, "pressure rate")
-    if at_s < 0 or pa_per_s < 0:
-        raise UnitError("time and rate must not be negative")
-    return segment, at_s, pa_per_s
+    if not (segment and time and size):
+        raise UnitError("write SEGMENT@TIME,RATE or SEGMENT@TIME,DIAMETER")
+    dimension = "length" if size.rstrip().endswith("m") else "pressure rate"
+    at_s, number = parse_quantity(time, "time"), parse_quantity(size, dimension)
+    if at_s < 0 or number < 0:
+        raise UnitError("time, rate and diameter must not be negative")
+    return segment, at_s, number, dimension
 
 
 async def _serve(

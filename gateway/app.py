@@ -19,11 +19,13 @@ from drivers.reading import RawPoll, Readings
 from drivers.rig import Rig
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
+from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
+from gateway.mqtt.commands import obey
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper
-from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
@@ -50,7 +52,7 @@ class MakeCarrier(Protocol):
     """Makes the carrier of one gateway."""
 
     def __call__(
-        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message]
+        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message], inbox: Inbox
     ) -> Carrier: ...
 
 
@@ -62,6 +64,7 @@ class Gateway:
 
     Attributes:
         boot: id of this start.
+        findings: segment states, hatches, leaks and alarms; takes words on hatches and acknowledgements.
         listeners: called with the readings of each poll.
     """
 
@@ -89,6 +92,7 @@ class Gateway:
         if journal is not None:
             self._keeper = Keeper(journal, self._outbox, commit_s=rig.journal.commit, utc_ms=self._now_ms)
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
+        self.findings = Findings(rig, self._outbox, self._stamps)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
         self._health = HealthCheck(self.pollers)
@@ -97,6 +101,7 @@ class Gateway:
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
             will=self._status("offline", "connection lost"),
             farewell=lambda: self._status("offline", "stopped"),
+            inbox=Inbox(topic=self._topics.commands, take=self._obey),
         )
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
@@ -112,8 +117,17 @@ class Gateway:
         """Carry one poll from the wire to everybody who wants it."""
         readings = self._normalisers[bus, unit](raw, now_ms=self._stamps.utc_ms(raw.time_s))
         self._publisher.publish(readings)
+        self.findings.take(readings)
         for listener in self.listeners:
             listener(readings)
+
+    def _obey(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
+        """Obey one command and answer it; whatever it is, it ends nothing. A retained one is old, and nobody's."""
+        if retained:
+            return
+        answer = obey(topic, payload, self.findings, topics=self._topics, t_ms=self._now_ms())
+        if answer is not None:
+            self._outbox.put(answer)
 
     async def run(self) -> None:
         """Run until cancelled; what is collected is published before it ends."""
@@ -122,6 +136,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 tasks.create_task(self._expire(), name="stale")
+                tasks.create_task(self.findings.run(), name="findings")
                 tasks.create_task(self._report_health(), name="health")
                 tasks.create_task(self._health.watch_loop(), name="loop lag")
         finally:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,10 +21,12 @@ from drivers.units import UNITS, UnitError, parse_time
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from drivers.reading import Readings
     from drivers.rig import Rig
+    from gateway.alarms import Alarm
+    from gateway.findings import Findings
 
 _ISS: Final = Path(__file__).parent / "rigs" / "iss.toml"
 _HOLE_AFTER_S: Final = 20.0
-_HOLE_PA_PER_S: Final = 20.0
+_HOLE_MM_PER_M: Final = 0.22  # diameter by the root of the volume, mm per m^1.5: the pressure falls by 0.5 Pa/s
 _TELL_EACH_S: Final = 5.0
 _USUAL_PORT: Final = 1883
 _BROKER_END_S: Final = 0.05  # it has nothing to save
@@ -37,6 +41,9 @@ def demo(
         typer.Option(min=1, max=65535, help="The broker's port; 1883, or the next free one, when not given."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed, another history.")] = None,
+    scenario: Annotated[
+        str, typer.Option(help="Play a scenario, by name or file, instead of opening a hole.", show_default=False)
+    ] = "",
 ) -> None:
     """Run the emulated station, a broker and the gateway on this machine; no hardware, no broker, no network needed.
 
@@ -53,33 +60,68 @@ def demo(
     words = load_rig(rig)
     if not words.transducers:
         raise CommandError(f"{rig} has no transducer: there is nothing to show", USAGE)
+    story = _story(words, scenario)
     log_to_terminal(logging.WARNING)
     try:
-        run(_demo(rig, words, duration_s=duration_s, mqtt_port=mqtt_port, seed=seed))
+        run(_demo(rig, words, story, duration_s=duration_s, mqtt_port=mqtt_port, seed=seed))
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
     typer.echo("demo ended; nothing is left running", err=True)
 
 
-async def _demo(path: Path, rig: "Rig", *, duration_s: float | None, mqtt_port: int | None, seed: int | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Story:
+    """What happens to the air: words for `manovac emulate`, a segment to look at, and what to tell people."""
+
+    options: tuple[str, ...]
+    segment: str
+    told: str
+
+
+def _story(rig: "Rig", scenario: str) -> _Story:
+    from firmware_sim.scenario import ScenarioError, load_scenario  # noqa: PLC0415
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.leak.bodies import bodies  # noqa: PLC0415
+
+    measured = [transducer.segment for transducer in rig.transducers.values() if transducer.coolant is None]
+    segment = "prk" if "prk" in measured else measured[0]
+    if scenario:
+        try:
+            loaded = load_scenario(scenario)
+            loaded.world(rig)
+        except ScenarioError as error:
+            raise CommandError(str(error), USAGE) from error
+        return _Story(options=("--scenario", scenario), segment=segment, told=f"scenario: {loaded.title}")
+    whole = bodies(rig.segments, [(hatch.between, hatch.state) for hatch in rig.hatches])
+    joined = next(body for body in whole if segment in body.segments)
+    volume_m3 = joined.volume_m3 if math.isfinite(joined.volume_m3) else 1.0
+    diameter = f"{_HOLE_MM_PER_M * math.sqrt(volume_m3):.1g}"
+    return _Story(
+        options=("--leak", f"{segment}@{_HOLE_AFTER_S:g}s,{diameter}mm"),
+        segment=segment,
+        told=f"a hole of {diameter} mm opens in {segment} now; whoever reads the pressures alone sees nothing yet",
+    )
+
+
+async def _demo(
+    path: Path, rig: "Rig", story: _Story, *, duration_s: float | None, mqtt_port: int | None, seed: int | None
+) -> None:
     from drivers.rig import Mqtt  # noqa: PLC0415
     from gateway.app import Gateway, rig_hash  # noqa: PLC0415
     from gateway.mqtt.link import Link  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
 
     started_s = time.monotonic()
-    measured = [each.segment for each in rig.transducers.values() if each.coolant is None]
-    hole = "prk" if "prk" in measured else measured[0]
-    options = ["--leak", f"{hole}@{_HOLE_AFTER_S:g}s,{_HOLE_PA_PER_S:g}Pa/s"]
-    options += ["--seed", str(seed)] if seed is not None else []
+    options = [*story.options, *(["--seed", str(seed)] if seed is not None else [])]
     async with _broker(mqtt_port) as port, emulator(path, *options) as ports:
         here = Mqtt(url=f"mqtt://127.0.0.1:{port}").model_copy(update={"batch": rig.mqtt.batch})
         rig = rig.with_ports(ports).with_mqtt(here)
         gateway = Gateway(
             rig, rig_hash=rig_hash(path), make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words)
         )
-        teller = _Teller(rig, hole, started_s)
+        teller = _Teller(rig, story, started_s, gateway.findings)
         gateway.listeners.append(teller.take)
+        gateway.findings.listeners.append(teller.take_alarm)
         teller.introduce(ports, port)
         try:
             async with (
@@ -139,9 +181,12 @@ def _next_free(port: int) -> int:
 class _Teller:
     """Tells on the terminal what happens."""
 
-    def __init__(self, rig: "Rig", hole: str, started_s: float) -> None:
+    def __init__(self, rig: "Rig", story: _Story, started_s: float, findings: "Findings") -> None:
         self._rig = rig
-        self._hole = hole
+        self._story = story
+        self._findings = findings
+        self._announced: tuple[object, ...] = ()
+        self._hole_s: float | None = None
         self._started_s = started_s
         self._readings = 0
         self._not_good: Counter[str] = Counter()
@@ -168,7 +213,9 @@ class _Teller:
             typer.echo(f"  {bus:<12} {rig.buses[bus].kind:<14} {port}")
         typer.echo(f"  {'broker':<12} {'mqtt':<14} 127.0.0.1:{mqtt_port}\n\nTry in another terminal:")
         typer.echo(f"  mosquitto_sub -p {mqtt_port} -v -t '{topics}/seg/+/pressure/+'")
-        typer.echo(f"  mosquitto_sub -p {mqtt_port} -v -t '{topics}/gw/#'\nCtrl-C ends everything.\n")
+        typer.echo(
+            f"  mosquitto_sub -p {mqtt_port} -v -t '{topics}/leak' -t '{topics}/alarm/#'\nCtrl-C ends everything.\n"
+        )
 
     def take(self, readings: "Readings") -> None:
         """Listen to the gateway."""
@@ -184,21 +231,35 @@ class _Teller:
 
     async def run(self) -> None:
         """Tell how it goes, and when the hole opens."""
-        hole_s = asyncio.get_running_loop().time() + _HOLE_AFTER_S
         before_pa: float | None = None
-        opened = False
+        asyncio.get_running_loop().call_later(0.0 if self._scenario else _HOLE_AFTER_S, self._tell_story)
         while True:
             await asyncio.sleep(_TELL_EACH_S)
             now_pa = self._mean_pa()
             change = "" if now_pa is None or before_pa is None else f", {(now_pa - before_pa) / _TELL_EACH_S:+.1f} Pa/s"
             self.say(f"{self._readings} readings, {self._grades()}{self._shown(now_pa)}{change}")
             before_pa = now_pa
-            if not opened and asyncio.get_running_loop().time() >= hole_s:
-                opened = True
-                self.say(
-                    f"a hole in {self._hole}: for now a plain ramp, {_HOLE_PA_PER_S:g} Pa/s shared with what"
-                    " open hatches join"
-                )
+
+    def _tell_story(self) -> None:
+        self._hole_s = None if self._scenario else self.elapsed_s()
+        self.say(self._story.told)
+
+    @property
+    def _scenario(self) -> bool:
+        return "--scenario" in self._story.options
+
+    def take_alarm(self, alarm: "Alarm") -> None:
+        """Say what was found: at once, and again when the place or the next hatch is another one."""
+        from gateway.leak.told import loss_in_words  # noqa: PLC0415
+
+        finding = self._findings.watch.finding
+        if alarm.condition.cause != "leak" or alarm.state != "unacknowledged" or finding is None:
+            return
+        news = (alarm.condition.id, alarm.value is None, finding.next_hatch)
+        if news != self._announced:
+            later = "" if self._hole_s is None else f" {self.elapsed_s() - self._hole_s:.0f} s later"
+            self.say(f"{'now' if self._announced else f'FOUND{later}'}: {loss_in_words(finding)}")
+            self._announced = news
 
     def _grades(self) -> str:
         if not self._not_good:
@@ -208,9 +269,11 @@ class _Teller:
 
     def _mean_pa(self) -> float | None:
         """Return the mean of what the transducers of the hole's segment said last."""
-        said = [each for name, each in self._pressure.items() if self._rig.transducers[name].segment == self._hole]
+        said = [
+            each for name, each in self._pressure.items() if self._rig.transducers[name].segment == self._story.segment
+        ]
         return sum(said) / len(said) if said else None
 
     def _shown(self, pressure_pa: float | None) -> str:
-        unit = UNITS[self._rig.segments[self._hole].display_unit]
-        return "" if pressure_pa is None else f"; {self._hole} {unit.from_si(pressure_pa):.2f} {unit.symbol}"
+        unit = UNITS[self._rig.segments[self._story.segment].display_unit]
+        return "" if pressure_pa is None else f"; {self._story.segment} {unit.from_si(pressure_pa):.2f} {unit.symbol}"

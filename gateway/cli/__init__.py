@@ -33,7 +33,9 @@ _BUILT_IN: Final = {
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
-    "leak": ("gateway.cli.leak:app", "What to do about a leak: which hatch to close next."),
+    "leak": ("gateway.cli.leak:app", "Whether and where air is lost, live; which hatch to close next."),
+    "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
+    "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; writes a report."),
     "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
     "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
 }
@@ -44,8 +46,8 @@ _OTHERS: Final = {
     "replay": "Serve a recorded line as devices, with its timing.",
 }
 _ORDER: Final = (
-    *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak"),
-    *("record", "replay", "trace"),
+    *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
+    *("analyse", "record", "replay", "trace"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

@@ -1,4 +1,4 @@
-"""`manovac leak`: what to do about a leak. `leak plan` says which hatch to close next, and what then."""
+"""`manovac leak`: `leak watch` says what is known, `leak plan` which hatch to close next, and what then."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from gateway.cli.leak_watch import watch
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from drivers.rig import Rig
@@ -30,6 +32,9 @@ app = typer.Typer(
 @app.callback()
 def _leak() -> None:
     """What to do about a leak."""
+
+
+app.command()(watch)
 
 
 @app.command()

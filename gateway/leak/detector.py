@@ -7,7 +7,8 @@ between false alarms, the only setting. Two channels look at each body: a fast o
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -264,12 +265,20 @@ class Detector:
 
 def detectable_slopes(noise: Noise, longest: int, shortest: int = _SHORTEST) -> list[float]:
     """Return log-spaced slopes, Pa/s: from what takes the longest to detect to what takes the shortest, in samples."""
-    longest = max(longest, _SHORTEST)
-    d = np.sqrt(information(noise, longest))
-    low, high = _NEEDED_D / d[-1], _NEEDED_D / d[min(max(shortest, _SHORTEST), longest) - 1]
+    white_pa, longest = noise.white_pa, max(longest, _SHORTEST)
+    drift_pa, air_pa = (float(f"{part / white_pa:.1e}") for part in (noise.drift_pa, noise.air_pa))  # few are different
+    unit = replace(noise, white_pa=1.0, drift_pa=drift_pa, air_pa=air_pa)
+    low, high = _needed_slopes(unit, longest, min(max(shortest, _SHORTEST), longest))
     count = max(math.ceil(math.log(high / low) / math.log(_SLOPE_RATIO)), 1) + 1
-    slopes: list[float] = np.geomspace(low, high, count).tolist()
+    slopes: list[float] = np.geomspace(white_pa * low, white_pa * high, count).tolist()
     return slopes
+
+
+@lru_cache(maxsize=512)
+def _needed_slopes(noise: Noise, longest: int, shortest: int) -> tuple[float, float]:
+    """Return the slopes that take the longest and the shortest to detect; it costs 0.1 s, so it is remembered."""
+    d = np.sqrt(information(noise, longest))
+    return float(_NEEDED_D / d[-1]), float(_NEEDED_D / d[shortest - 1])
 
 
 def fast_detector(

@@ -17,12 +17,11 @@ from typing import Any, Final
 
 import aiomqtt
 import paho.mqtt.client as paho
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
 from gateway.mqtt.broker import Broker, broker
-from gateway.mqtt.outbox import Entry, LinkStatistics, Loss, Message, Outbox
+from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox
 
 _LOG: Final = logging.getLogger(__name__)
 _LIBRARY_LOG: Final = logging.getLogger(f"{__name__}.library")
@@ -62,10 +61,11 @@ class _Connection(aiomqtt.Client):
         at: Broker,
         *,
         client_id: str,
-        will: Message,
+        will: Message | None,
         version: aiomqtt.ProtocolVersion,
         settled: Callable[[int, ReasonCode], None],
         changed: Callable[[], None],
+        inbox: Inbox | None = None,
     ) -> None:
         super().__init__(
             at.host,
@@ -76,7 +76,7 @@ class _Connection(aiomqtt.Client):
             logger=_LIBRARY_LOG,
             identifier=client_id,
             protocol=version,
-            will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
+            will=None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
             timeout=_CONNACK_S,
             keepalive=_KEEPALIVE_S,
             max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
@@ -86,6 +86,7 @@ class _Connection(aiomqtt.Client):
         self._client.connect_timeout = _CONNECT_S
         self._settled = settled
         self._changed = changed
+        self._inbox = inbox
         self.largest_packet = _LARGEST_PACKET
         self.window = _WINDOW
         self.end = "the connection broke"
@@ -106,6 +107,8 @@ class _Connection(aiomqtt.Client):
             await asyncio.gather(entering, return_exceptions=True)
             raise
         self._disconnected.add_done_callback(lambda _: self._changed())
+        if self._inbox is not None:
+            self._client.subscribe(self._inbox.topic, qos=1)
 
     def send(self, message: Message) -> int | None:
         """Hand a message to paho; return its packet id, None when the connection is over."""
@@ -124,42 +127,32 @@ class _Connection(aiomqtt.Client):
             if future.done() and not future.cancelled():
                 future.exception()  # seen, or asyncio complains that nobody looked
 
-    def _on_connect(
-        self,
-        client: paho.Client,
-        userdata: Any,
-        flags: paho.ConnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
+    def _on_connect(self, *told: Any) -> None:
+        """Take what paho tells: client, user data, flags, reason, properties."""
+        properties = told[4] if len(told) > 4 else None
         self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
-        super()._on_connect(client, userdata, flags, reason_code, properties)
+        super()._on_connect(*told)
 
-    def _on_disconnect(
-        self,
-        client: paho.Client,  # noqa: ARG002 - paho's signature
-        userdata: Any,  # noqa: ARG002
-        flags: paho.DisconnectFlags,  # noqa: ARG002
-        reason_code: ReasonCode,
-        properties: Properties | None = None,  # noqa: ARG002
-    ) -> None:
+    def _on_disconnect(self, *told: Any) -> None:
+        """Take what paho tells: client, user data, flags, reason, properties."""
         if not self._connected.done():  # aiomqtt would wait for its timeout
             self._connected.set_exception(_ClosedEarlyError("the broker closed the connection before it accepted it"))
         elif not self._disconnected.done():
-            self.end = str(reason_code).replace("Unspecified error", "the connection broke")
+            self.end = str(told[3]).replace("Unspecified error", "the connection broke")
             self._disconnected.set_result(None)
         self._changed()
 
-    def _on_publish(
-        self,
-        client: paho.Client,  # noqa: ARG002 - paho's signature
-        userdata: Any,  # noqa: ARG002
-        mid: int,
-        reason_code: ReasonCode,
-        properties: Properties,  # noqa: ARG002
-    ) -> None:
-        self._settled(mid, reason_code)
+    def _on_publish(self, *told: Any) -> None:  # client, user data, packet id, reason, properties
+        self._settled(told[2], told[3])
+
+    def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
+        if self._inbox is not None and any(reason.is_failure for reason in told[3]):
+            _LOG.error("MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
+
+    def _on_message(self, *told: Any) -> None:  # client, user data, message
+        if self._inbox is not None:
+            self._inbox.take(told[2].topic, told[2].payload, bool(told[2].retain))
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         if self._connected.done():
@@ -190,8 +183,9 @@ class Link:
         mqtt: where and as whom.
         outbox: what to deliver.
         client_id: unique at the broker; a second one of that name would throw the first out.
-        will: what the broker publishes when the link is lost.
+        will: what the broker publishes when the link is lost; None for a visitor whom nobody misses.
         farewell: makes what is published at a clean stop on the Will's topic; the Will itself when None.
+        inbox: what to listen to, and who takes it; None listens to nothing.
         uniform: draws the jitter, as `random.uniform`.
 
     Raises:
@@ -204,8 +198,9 @@ class Link:
         outbox: Outbox,
         *,
         client_id: str,
-        will: Message,
+        will: Message | None,
         farewell: Callable[[], Message] | None = None,
+        inbox: Inbox | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._broker = broker(mqtt)
@@ -213,6 +208,7 @@ class Link:
         self._client_id = client_id
         self._will = will
         self._farewell = farewell
+        self._inbox = inbox
         self._uniform = uniform
         self._version = aiomqtt.ProtocolVersion.V5
         self._proven = False
@@ -272,6 +268,7 @@ class Link:
             version=self._version,
             settled=self._settle,
             changed=self._outbox.wake,
+            inbox=self._inbox,
         )
         try:
             await connection.open()
@@ -304,7 +301,7 @@ class Link:
         self._connected = self._proven = True
         self._connections += 1
         self._said = {(subject, what) for subject, what in self._said if subject != self._broker.name}
-        self._outbox.renew_state(first=self._will.topic)
+        self._outbox.renew_state(first=self._will.topic if self._will else "")
         _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])
 
     async def _pump(self, connection: _Connection, *, until_empty: bool = False) -> None:
@@ -390,7 +387,8 @@ class Link:
         with contextlib.suppress(TimeoutError, aiomqtt.MqttError):
             async with asyncio.timeout(_STOP_S):
                 await self._pump(connection, until_empty=True)
-                self._outbox.put(self._farewell() if self._farewell else self._will)
+                if (last := self._farewell() if self._farewell else self._will) is not None:
+                    self._outbox.put(last)
                 await self._pump(connection, until_empty=True)
                 await connection.finish()
 

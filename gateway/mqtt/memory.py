@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
 
 
 class MemoryLink:
@@ -16,11 +16,13 @@ class MemoryLink:
         client_id: str,  # noqa: ARG002 - made like a Link
         will: Message,
         farewell: Callable[[], Message] | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self._outbox = outbox
         self._deliver = deliver
         self._will = will
         self._farewell = farewell
+        self._inbox = inbox
         self._connected = False
         self._published = 0
 
@@ -36,6 +38,11 @@ class MemoryLink:
             in_flight=0,
             outbox=self._outbox.statistics(),
         )
+
+    def hear(self, topic: str, payload: bytes) -> None:
+        """Let somebody publish something; it gets to whoever listens to that topic."""
+        if self._inbox is not None and topic.startswith(self._inbox.topic.removesuffix("#")):
+            self._inbox.take(topic, payload, False)  # noqa: FBT003 - not retained
 
     async def run(self) -> None:
         """Deliver until cancelled, then say offline."""

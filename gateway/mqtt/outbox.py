@@ -31,6 +31,17 @@ class Message:
     record: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """What a link listens to: a topic filter, and who takes each message (topic, payload, whether it was retained).
+
+    `take` must not fail.
+    """
+
+    topic: str
+    take: Callable[[str, bytes, bool], None]
+
+
 class Loss(StrEnum):
     """Why a message was not delivered."""
 

@@ -29,6 +29,23 @@ class Topics:
         """Every reading of a segment, the stream of record: not retained, QoS 1."""
         return f"{self.base}/seg/{segment}/batch"
 
+    def segment_state(self, segment: str) -> str:
+        """What the transducers of a segment say together: retained, QoS 1."""
+        return f"{self.base}/seg/{segment}/state"
+
+    @property
+    def leak(self) -> str:
+        """Whether, how fast and where the station loses air: retained, QoS 1."""
+        return f"{self.base}/leak"
+
+    def hatch(self, hatch: str) -> str:
+        """Whether a hatch lets air pass: retained, QoS 1."""
+        return f"{self.base}/hatch/{hatch}"
+
+    def alarm(self, alarm: str) -> str:
+        """One alarm: retained until it is cleared, QoS 1."""
+        return f"{self.base}/alarm/{alarm}"
+
     @property
     def status(self) -> str:
         """Whether the gateway is online, also the Will: retained, QoS 1."""
@@ -43,6 +60,19 @@ class Topics:
     def health(self) -> str:
         """How the gateway and its buses do: not retained, QoS 0."""
         return f"{self.base}/gw/{self.gateway}/health"
+
+    @property
+    def commands(self) -> str:
+        """Filter of all commands to this gateway: never retained, QoS 1."""
+        return f"{self.base}/cmd/{self.gateway}/#"
+
+    def command(self, name: str) -> str:
+        """One kind of command to this gateway."""
+        return f"{self.base}/cmd/{self.gateway}/{name}"
+
+    def response(self, command_id: str) -> str:
+        """Answer to the command of that id: not retained, QoS 1."""
+        return f"{self.base}/rsp/{self.gateway}/{command_id}"
 
 
 def late_topic(topic: str) -> str:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import codec_fuzz, dead_unit, fleet_scale, rtu_line, simulated_day, simulated_hour, start
+from tests.benchmarks import (
+    codec_fuzz,
+    dead_unit,
+    fleet_scale,
+    leak_watch,
+    rtu_line,
+    simulated_day,
+    simulated_hour,
+    start,
+)
 from tests.benchmarks.harness import Table, machine, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -19,6 +28,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "fleet-scale": fleet_scale.measure,
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,
+    "leak-watch": leak_watch.measure,
 }
 
 

@@ -107,11 +107,13 @@ def test_it_ends_after_its_duration(rig_file):
         (["--duration", "60"], "--duration 60: needs a unit"),
         (["--leak", "t@1s,20Pa/s"], 'leak "t@1s,20Pa/s": no segment'),
         (["--leak", "s@1,20Pa/s"], 'leak "s@1,20Pa/s": needs a unit: write "1 s" or "1 ms"'),
-        (["--leak", "s"], 'leak "s": write SEGMENT@TIME,RATE; example: prk@20s,20Pa/s'),
+        (["--leak", "s"], 'leak "s": write SEGMENT@TIME,RATE or SEGMENT@TIME,DIAMETER; examples: prk@20s'),
         (["--leak", "s@1s"], 'leak "s@1s": write SEGMENT@TIME,RATE'),
         (["--leak", "s@1s,20Pa"], "'Pa' is a unit of pressure, not of pressure rate"),
-        (["--leak", "s@1s,-2Pa/s"], "time and rate must not be negative"),
-        (["--leak", "s@-1s,2Pa/s"], "time and rate must not be negative"),
+        (["--leak", "s@1s,-2Pa/s"], "time, rate and diameter must not be negative"),
+        (["--leak", "s@1s,-2mm"], "time, rate and diameter must not be negative"),
+        (["--leak", "s@1s,2 kmm"], "unknown unit 'kmm'"),
+        (["--leak", "s@-1s,2Pa/s"], "time, rate and diameter must not be negative"),
         (["--scenario", "ms09"], "no scenario 'ms09'"),
         (["--scenario", "ms09-hole-2018"], "event 1, crew: no segment 'zvezda' in the rig (known: s)"),
         (["--duration", "0 s"], "--duration 0 s: must be greater than zero"),
@@ -138,7 +140,7 @@ def test_a_bad_rig_file_exits_with_2(tmp_path):
 _HOLE = 'title = "t"\n[[event]]\nat = "0 s"\ndo = "hole"\nsegment = "s"\ndiameter = "30 cm"\n'
 
 
-@pytest.mark.parametrize("words", [("--leak", "s@0s,10kPa/s"), ("--scenario", "own.toml")])
+@pytest.mark.parametrize("words", [("--leak", "s@0s,10kPa/s"), ("--leak", "s@0s,300mm"), ("--scenario", "own.toml")])
 def test_a_leak_shows_in_the_answers(rig_file, words):
     rig_file.with_name("own.toml").write_text(_HOLE)
     words = [str(rig_file.with_name(word)) if word == "own.toml" else word for word in words]

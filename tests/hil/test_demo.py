@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from hil.demo import _next_free
+from drivers.rig_source import load_rig
+from hil.demo import _next_free, _story
 from tests.commands import BENCH, call, ended_by, of_folder, started
 
 pytestmark = pytest.mark.xdist_group("demo")  # each takes the next free port above 1883
@@ -117,6 +118,8 @@ def test_what_the_emulator_does_not_take_ends_the_demo_and_its_broker(capsys, tm
         (["--rig", "nope.toml"], "nope.toml: error: no such file"),
         (["--mqtt-port", "99999"], "Invalid value for '--mqtt-port'"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
+        (["--scenario", "ms09"], "no scenario 'ms09' (a file, or one of: "),
+        (["--rig", BENCH, "--scenario", "ms09-hole-2018"], "event 1, crew: no segment 'zvezda' in the rig"),
         (["--what"], "No such option: --what"),
     ],
 )
@@ -132,3 +135,16 @@ def test_a_rig_without_transducers_is_refused(capsys, tmp_path):
     code, out, err = call(capsys, "demo", "--rig", rig)
     assert (code, out) == (2, "")
     assert "there is nothing to show" in err
+
+
+@pytest.mark.parametrize(("rig", "spec"), [("iss.toml", "prk@20s,0.8mm"), ("bench.toml", "cabin@20s,0.09mm")])
+def test_the_hole_suits_the_air_behind_it(rig, spec):
+    story = _story(load_rig(BENCH.with_name(rig)), "")
+    assert story.options == ("--leak", spec)
+    assert f"a hole of {spec.partition(',')[2].removesuffix('mm')} mm" in story.told
+
+
+def test_a_scenario_is_played_instead_of_a_hole():
+    story = _story(load_rig(BENCH.with_name("iss.toml")), "ms09-hole-2018")
+    assert story.options == ("--scenario", "ms09-hole-2018")
+    assert "Soyuz MS-09" in story.told

@@ -6,12 +6,25 @@ equally long.
 
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import orjson
 
-Kind = Literal["reading", "batch", "status", "meta", "health"]
-KINDS: Final[tuple[Kind, ...]] = ("reading", "batch", "status", "meta", "health")
+Kind = Literal[
+    "reading",
+    "batch",
+    "status",
+    "meta",
+    "health",
+    "state",
+    "hatch",
+    "leak",
+    "alarm",
+    "command-hatch",
+    "command-acknowledge",
+    "response",
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @cache

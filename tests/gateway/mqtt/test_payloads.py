@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from drivers.reading import Quality, Reason
 from drivers.rig import Rig
 from gateway.mqtt import payloads, schemas
+from tests.gateway.mqtt import finding_examples
 
 VALIDATORS = {
     kind: jsonschema.Draft202012Validator(
@@ -122,6 +123,7 @@ EXAMPLES = {
     "status": payloads.status(state="online", boot="3f9c", t_ms=T_MS, reason=None),
     "meta": payloads.meta(rig(), t_ms=T_MS, rig_hash="ab12", software="0.1.0"),
     "health": payloads.health(health(), gateway="pi1", boot="3f9c", t_ms=T_MS),
+    **finding_examples.EXAMPLES,
 }
 
 
@@ -233,7 +235,7 @@ def parent(document, path):
 @pytest.mark.parametrize("kind", schemas.KINDS)
 def test_no_property_can_be_missing_renamed_added_or_of_another_kind(kind):
     original = checked(kind, EXAMPLES[kind])
-    keyed_by_ids = {"transducers", "buses", "channels", "attempts", "unused", "losses"}
+    keyed_by_ids = {"transducers", "buses", "channels", "attempts", "unused", "losses", "rejected", "where"}
     if kind == "health":
         keyed_by_ids.add("units")
     for path in paths(original):

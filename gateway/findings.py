@@ -1,0 +1,120 @@
+"""Publishes what the leak watch finds: segment states, hatches, leaks, alarms; and takes what people tell it.
+
+It hears the readings of each poll, and once a second looks at what has come together. All numerics are in
+`gateway.leak`, pure; here they meet the outbox and the clock.
+"""
+
+import asyncio
+from collections.abc import Callable  # noqa: TC003 - as everywhere
+from typing import Final
+
+from drivers.reading import Quality, Readings
+from drivers.rig import HatchState, Rig
+from gateway.alarms import Alarm, Alarms, AlarmState
+from gateway.leak.segment_state import SegmentState
+from gateway.leak.watch import StationWatch
+from gateway.mqtt import finding_payloads
+from gateway.mqtt.outbox import Message, Outbox
+from gateway.mqtt.publisher import Stamps
+from gateway.mqtt.topics import Topics
+
+_LOOK_S: Final = 1.0
+
+
+class Findings:
+    """The leak watch of one gateway and the topics that it fills.
+
+    Attributes:
+        watch: what is known, for whoever shows it in this process.
+        listeners: called with each alarm that changes.
+    """
+
+    def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps) -> None:
+        self.watch = StationWatch(rig)
+        self.listeners: list[Callable[[Alarm], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._gateway = rig.station.gateway
+        self._outbox = outbox
+        self._stamps = stamps
+        self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
+        self._alarms = Alarms()
+        self._said: dict[str, tuple[tuple[str, ...], dict[str, str], Quality]] = {}
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Those that stand, the first one first."""
+        return self._alarms.standing
+
+    def take(self, readings: Readings) -> None:
+        """Take the readings of one poll."""
+        self.watch.take(readings)
+
+    async def run(self) -> None:
+        """Look each second, until cancelled."""
+        for hatch in self.watch.hatches:
+            self._tell_hatch(hatch)
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.look(self._loop.time())
+
+    def look(self, now_s: float) -> None:
+        """Publish what has been found by now."""
+        for states in self.watch.advance(now_s):
+            for state in states:
+                self._tell_state(state)
+        for hatch in self.watch.moved():
+            self._tell_hatch(hatch)
+        finding = self.watch.news()
+        if finding is not None:
+            payload = finding_payloads.leak(finding, self._stamps.utc_ms)
+            self._outbox.put(Message(topic=self._topics.leak, payload=payload, retain=True))
+        for seen in self.watch.observations():
+            for alarm in self._alarms.take(seen, now_s):
+                self._tell_alarm(alarm, now_s)
+
+    def move_hatch(self, hatch: str, state: HatchState) -> None:
+        """Take somebody's word for the state of a hatch.
+
+        Raises:
+            LookupError: the rig has no such hatch; the message names those that it has.
+        """
+        self.watch.move_hatch(hatch, state, "command", self._loop.time())
+        self.look(self._loop.time())
+
+    def acknowledge(self, alarm_id: str) -> Alarm:
+        """Note that somebody has seen an alarm, and return it as it is then.
+
+        Raises:
+            gateway.alarms.UnknownAlarmError: no such alarm stands.
+        """
+        now_s = self._loop.time()
+        alarm = self._alarms.acknowledge(alarm_id, now_s)
+        self._tell_alarm(alarm, now_s)
+        return alarm
+
+    def _tell_state(self, state: SegmentState) -> None:
+        said = (state.used, dict(state.rejected), state.quality)
+        if not state.fresh and self._said.get(state.segment) == said:
+            return
+        self._said[state.segment] = said
+        payload = finding_payloads.state(
+            state, gateway=self._gateway, n=self._outbox.newest_n, t_ms=self._stamps.utc_ms(state.time_s)
+        )
+        self._outbox.put(Message(topic=self._topics.segment_state(state.segment), payload=payload, retain=True))
+
+    def _tell_hatch(self, hatch: str) -> None:
+        now = self.watch.hatches[hatch]
+        payload = finding_payloads.hatch(
+            passage=now.state.value, source=now.source, t_ms=self._stamps.utc_ms(now.since_s)
+        )
+        self._outbox.put(Message(topic=self._topics.hatch(hatch), payload=payload, retain=True))
+
+    def _tell_alarm(self, alarm: Alarm, now_s: float) -> None:
+        topic = self._topics.alarm(alarm.condition.id)
+        payload = finding_payloads.alarm(alarm, t_ms=self._stamps.utc_ms(now_s), utc_ms=self._stamps.utc_ms)
+        over = alarm.state is AlarmState.CLEARED
+        self._outbox.put(Message(topic=topic, payload=payload, retain=not over))
+        if over:  # an empty retained payload takes it from the broker; who listens has had the word "cleared"
+            self._outbox.put(Message(topic=topic, payload=b"", retain=True))
+        for listener in self.listeners:
+            listener(alarm)

@@ -1,0 +1,208 @@
+"""Air bodies: segments that open hatches join, how much air each body holds, and hatches that are not what they seem.
+
+Segments of one body have one pressure: through an open hatch of 0.5 m2 a difference of 1 kPa is gone in 0.12 s. So all
+transducers of a body measure the same thing, and its air is known from pressure, mean temperature and volume.
+Transducers measure total pressure; until partial pressures come in, nitrogen is taken as all of it, and what crew and
+machines do to oxygen and carbon dioxide is an error that the rig file states (`[leak] gas_error`).
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+from drivers.rig import HatchState, Segment
+from gateway.leak.fused import FusedMean
+from gateway.leak.segment_state import SegmentState
+
+T_REF_K: Final = 295.15
+GAS_CONSTANT: Final = 8.31446  # J/(mol K)
+AIR_KG_PER_MOL: Final = 0.0289652
+_MINUTE: Final = 60  # steps
+_NO_TEMPERATURE_K: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirBody:
+    """Segments that open hatches join.
+
+    Attributes:
+        segments: in the order of the rig file.
+        volume_m3: NaN when the volume of any of them is unknown.
+        volume_relative_sigma: its relative standard deviation.
+    """
+
+    segments: tuple[str, ...]
+    volume_m3: float
+    volume_relative_sigma: float
+
+    def rate_kg_per_s(self, slope_pa_per_s: float, nitrogen_share: float = 1.0) -> float:
+        """Return the air lost with a slope of the level, NaN when the volume is unknown."""
+        return slope_pa_per_s * self.volume_m3 * AIR_KG_PER_MOL / (GAS_CONSTANT * T_REF_K * nitrogen_share)
+
+    def slope_pa_per_s(self, rate_kg_per_s: float, nitrogen_share: float = 1.0) -> float:
+        """Return the slope of the level that a loss of air makes."""
+        return rate_kg_per_s * nitrogen_share * GAS_CONSTANT * T_REF_K / (self.volume_m3 * AIR_KG_PER_MOL)
+
+
+def bodies(
+    segments: Mapping[str, Segment], passages: Iterable[tuple[tuple[str, str], HatchState]]
+) -> tuple[AirBody, ...]:
+    """Partition a station; a hatch of unknown state counts as closed, so that each side's loss is seen by itself.
+
+    Args:
+        segments: of the rig file.
+        passages: what each hatch joins, and its state.
+    """
+    home = {name: name for name in segments}
+
+    def root(name: str) -> str:
+        while home[name] != name:
+            home[name] = home[home[name]]
+            name = home[name]
+        return name
+
+    for (one, other), state in passages:
+        if state is HatchState.OPEN:
+            home[root(other)] = root(one)
+    groups: dict[str, list[str]] = {}
+    for name in segments:
+        groups.setdefault(root(name), []).append(name)
+    return tuple(_body(names, segments) for names in groups.values())
+
+
+def _body(names: list[str], segments: Mapping[str, Segment]) -> AirBody:
+    volumes = [segments[name].volume or math.nan for name in names]
+    sigmas = [  # the file states 95 %
+        volume * segments[name].volume_uncertainty / 2 for name, volume in zip(names, volumes, strict=True)
+    ]
+    volume_m3 = sum(volumes)
+    return AirBody(segments=tuple(names), volume_m3=volume_m3, volume_relative_sigma=math.hypot(*sigmas) / volume_m3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """How much air a body holds after one step.
+
+    Attributes:
+        x_pa: its pressure referred to 295.15 K, NaN when nobody says anything.
+        pressure_pa: as measured, offsets between transducers taken off.
+        white_pa: standard deviation of `x_pa` from step to step, NaN until the transducers' noise is learned.
+        coarse_pa: the part of that which cannot be averaged away, as it is resolution.
+        temperature_k: mean by volume, NaN when none is measured; then `x_pa` follows the pressure alone.
+    """
+
+    x_pa: float
+    pressure_pa: float
+    white_pa: float
+    coarse_pa: float
+    temperature_k: float
+
+
+class BodyLevel:
+    """The level of one air body, step by step; continuous when segments fall silent and come back."""
+
+    def __init__(self, body: AirBody, segments: Mapping[str, Segment]) -> None:
+        self.body = body
+        self._volumes = {name: segments[name].volume or 1.0 for name in body.segments}
+        self._pressure = FusedMean()
+        self._coldness = FusedMean()
+
+    def take(self, states: Mapping[str, SegmentState]) -> Level:
+        """Take the states of this step; of segments whose transducers contradict each other nothing is taken."""
+        here = [states[name] for name in self.body.segments if name in states]
+        sound = [state for state in here if state.fresh and state.agreed]
+        learned = not any(math.isnan(state.white_pa) for state in sound)
+        weights = {state.segment: state.white_pa**-2 if learned else 1.0 for state in sound}
+        pressure_pa = self._pressure.take({state.segment: state.pressure_pa for state in sound}, weights)
+        total = sum(weights.values()) or math.nan
+        warm = {state.segment: 1 / state.temperature_k for state in here if not math.isnan(state.temperature_k)}
+        coldness = self._coldness.take(warm, self._volumes)
+        return Level(
+            x_pa=pressure_pa * (1.0 if math.isnan(coldness) else T_REF_K * coldness),
+            pressure_pa=pressure_pa,
+            white_pa=total**-0.5 if learned else math.nan,
+            coarse_pa=math.hypot(*(weights[state.segment] * state.coarse_pa for state in sound)) / total,
+            temperature_k=1 / coldness,
+        )
+
+
+def air_error_k(body: AirBody, segments: Mapping[str, Segment], measured: Collection[str], error_k: float) -> float:
+    """Return the standard deviation of a body's mean temperature; segments err each for itself, and weigh by volume.
+
+    Args:
+        body: the body.
+        segments: of the rig file.
+        measured: segments whose temperature is.
+        error_k: of such a segment; of the others it is at least 0.3 K.
+    """
+    volumes = {name: segments[name].volume or 1.0 for name in body.segments}
+    errors = (
+        volume * (error_k if name in measured else max(error_k, _NO_TEMPERATURE_K)) for name, volume in volumes.items()
+    )
+    return math.hypot(*errors) / sum(volumes.values())
+
+
+class ClosedHatch:
+    """Whether a hatch that is said to be closed lets air pass: do both sides stay equal though their air warms apart?
+
+    Behind a closed hatch a side's pressure follows its own temperature; through an open one both sides share one. So
+    when measured temperatures move apart and the pressures do not, air passes. Minutes that are `apart_s` apart are
+    compared, by their likelihoods under "closed" and under "open". Without temperatures, or while they move together,
+    there is no evidence and none is claimed.
+
+    Args:
+        error_pa: standard deviation of what the measured temperature leaves unexplained on one side.
+        apart_s: correlation time of that.
+        limit: of the logarithm of the odds, for an alarm.
+    """
+
+    def __init__(self, *, error_pa: float, apart_s: float, limit: float) -> None:
+        self._variance = 4 * (1 - math.exp(-1)) * error_pa**2  # of the difference of two sides' changes
+        self._apart_s = apart_s
+        self._limit = limit
+        self._next_s = -math.inf
+        self._minute: list[tuple[Level, Level]] = []
+        self._before: tuple[float, float, float] | None = None
+        self.log_odds = 0.0
+
+    @property
+    def passes_air(self) -> bool:
+        """Whether the evidence is beyond the limit."""
+        return self.log_odds >= self._limit
+
+    def take(self, one: Level, other: Level, now_s: float) -> None:
+        """Take the levels of both sides in one step; call it for each step while the hatch is closed."""
+        if now_s < self._next_s or math.isnan(one.pressure_pa + one.temperature_k):
+            return
+        if math.isnan(other.pressure_pa + other.temperature_k):
+            return
+        self._minute.append((one, other))
+        if len(self._minute) == _MINUTE:
+            self._compare()
+            self._minute, self._next_s = [], now_s + self._apart_s
+
+    def _compare(self) -> None:
+        """Compare this minute with the last one."""
+        first = [one for one, _ in self._minute]
+        second = [other for _, other in self._minute]
+        apart_pa = fmean(each.pressure_pa for each in first) - fmean(each.pressure_pa for each in second)
+        warmth_k = [fmean(each.temperature_k for each in side) for side in (first, second)]
+        if self._before is not None:
+            change_pa = apart_pa - self._before[0]
+            one_pa, other_pa = (
+                side[-1].pressure_pa * (now_k / before_k - 1)
+                for side, now_k, before_k in zip((first, second), warmth_k, self._before[1:], strict=True)
+            )
+            expected_pa = one_pa - other_pa
+            gain = (expected_pa**2 - 2 * change_pa * expected_pa) / (2 * self._variance)
+            self.log_odds = min(max(self.log_odds + gain, 0.0), 2 * self._limit)
+        self._before = (apart_pa, warmth_k[0], warmth_k[1])
+
+
+def differ(one: SegmentState, other: SegmentState, sigmas: float = 4.5) -> bool:
+    """Say whether two segments certainly have different pressures: no open hatch is between them."""
+    if math.isnan(one.u95_pa) or math.isnan(other.u95_pa) or not (one.agreed and other.agreed):
+        return False
+    return abs(one.pressure_pa - other.pressure_pa) > sigmas / 2 * math.hypot(one.u95_pa, other.u95_pa)

@@ -1,0 +1,320 @@
+"""Watches one air body from one hatch change to the next: two detectors, the levels that came, and the rate of a loss.
+
+Until something is found, a fast channel (a sample a second) and a slow one (a sample a minute) look for it. From then
+on the rate is estimated again and again, and once it is known well, both look for a change of it: that is how a leak
+that grows, shrinks or ends is noticed.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from drivers.rig import Leak, Segment
+from gateway.leak.bodies import T_REF_K, AirBody, BodyLevel, Level, air_error_k
+from gateway.leak.detector import Detector, fast_detector, slow_detector
+from gateway.leak.estimator import Estimate, estimate
+from gateway.leak.noise import Array, Noise
+from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
+
+AIR_S: Final = 2700.0  # how long an error of the bulk temperature lasts
+_SETTLING: Final = 15  # steps until offsets between transducers count as known
+_LEARNED: Final = 120  # steps until the transducers' noise is known to 7 %
+_CAREFUL: Final = 1.2  # factor on a noise known from a few steps: too small a one costs false alarms
+_FEWEST: Final = 10  # samples of an estimate
+_MINUTE: Final = 60  # steps
+_SECONDS_KEPT: Final = 1800
+_MINUTES_KEPT: Final = 4320
+_SILENT_S: Final = 60.0
+_SILENT_SAMPLES: Final = 5
+_AGAIN_S: Final = (5.0, 60.0)  # how often a rate is estimated: in its first minutes, later
+_KNOWN_WELL: Final = 0.1  # relative standard deviation of a rate from which on changes of it are looked for
+_NOTHING_AFTER_S: Final = 600.0  # from an announcement; what cannot be told from nothing by then has ended
+_AFTER_GAIN_S: Final = 900.0  # air that came in takes on the temperature of what is around it
+_RESTLESS: Final = 1.3  # by this factor noise may grow before what is found counts as noise
+_INFLATED: Final = 1.2
+_SIGMAS_95: Final = 1.96
+
+Channel = Literal["fast", "slow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Something that a detector found.
+
+    Attributes:
+        gain: whether air comes in rather than goes.
+        channel: which found it.
+        at_s: when it was announced.
+        onset_s: when it began, most likely.
+        changed_s: when its rate changed last, None when it has not.
+        rate: as estimated last, None before that.
+    """
+
+    gain: bool
+    channel: Channel
+    at_s: float
+    onset_s: float
+    changed_s: float | None = None
+    rate: Estimate | None = None
+
+
+class BodyWatch:
+    """One air body, step by step.
+
+    Args:
+        body: the body.
+        segments: words of the rig file.
+        settings: words of the rig file.
+        false_alarm_s: mean time between false alarms that this body may have.
+        begin_s: when it came to be.
+        hold_s: for so long its air is still settling.
+
+    Attributes:
+        level: after the last step.
+        found: what its detectors found, None while they find nothing.
+        noise: of its level, None until it is learned.
+        margins: how far the logarithm of each channel's statistic is above its threshold; below 0 is no news.
+        steady_since_s: since when its slope has been the same, as far as is known.
+    """
+
+    def __init__(
+        self,
+        body: AirBody,
+        segments: Mapping[str, Segment],
+        settings: Leak,
+        *,
+        false_alarm_s: float,
+        begin_s: float,
+        hold_s: float = 0.0,
+    ) -> None:
+        self.body = body
+        self.begin_s = begin_s
+        self.level: Level | None = None
+        self.found: Found | None = None
+        self.noise: Noise | None = None
+        self._first_white_pa = math.nan
+        self._level = BodyLevel(body, segments)
+        self._segments = segments
+        self._measured: frozenset[str] = frozenset()
+        self._settings = settings
+        self._false_alarm_s = false_alarm_s
+        self._ready_s = begin_s + hold_s
+        known = sum(segments[name].known_leak for name in body.segments)
+        self._known_slope = body.slope_pa_per_s(known) if known and not math.isnan(body.volume_m3) else 0.0
+        self.known_kg_per_s = known
+        self._unrest: Callable[[], float] | None = None
+        self._detectors: dict[Channel, Detector] = {}
+        self._inflated: dict[Channel, float] = {}
+        self.margins: dict[Channel, float] = {}
+        self._steps = 0
+        self._all_steps = 0
+        self._seen_s = begin_s
+        self._minute: list[float] = []
+        self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS_KEPT)
+        self._minutes: deque[tuple[float, float]] = deque(maxlen=_MINUTES_KEPT)
+        self._again_s = math.inf
+        self._valid_from_s = begin_s
+        self.steady_since_s = begin_s
+
+    @property
+    def collecting(self) -> bool:
+        """Whether too little has come since it began for anything to be said."""
+        return self.noise is None
+
+    @property
+    def inflated(self) -> float:
+        """Factor by which the noise was found larger than expected, 1 when it is not."""
+        grown = self.noise.white_pa / self._first_white_pa if self.noise is not None else 1.0
+        return max(self._inflated.values(), default=1.0) * max(grown, 1.0)
+
+    def silent(self, now_s: float) -> bool:
+        """Say whether its level has not been known for a while."""
+        return now_s - self._seen_s > max(_SILENT_S, _SILENT_SAMPLES / self._share)
+
+    @property
+    def _share(self) -> float:
+        """Share of the steps that bring a level: 1 unless all transducers are polled less than once a second."""
+        return max(self._steps, 1) / max(self._all_steps, 1)
+
+    def _minutely(self, noise: Noise) -> Noise:
+        """Return the noise of means over a minute."""
+        samples = max(_MINUTE * self._share, 1.0)
+        return replace(noise, white_pa=noise.white_pa / math.sqrt(samples), step_s=float(_MINUTE))
+
+    def take(self, states: Mapping[str, SegmentState], now_s: float, unrest: Callable[[], float] | None = None) -> None:
+        """Take the states of all segments after one step.
+
+        Args:
+            states: of at least the body's segments.
+            now_s: end of the step.
+            unrest: asked when something is found: by which factor its transducers are noisier of late than they were.
+        """
+        self._unrest = unrest
+        level = self.level = self._level.take(states)
+        self._all_steps += 1
+        if not math.isnan(level.x_pa):
+            self._steps += 1
+            self._seen_s = now_s
+        if now_s <= self._ready_s or self._steps < _SETTLING:
+            return
+        first = self.noise is None
+        if first or (self._steps == _LEARNED and self.found is None):
+            if math.isnan(level.white_pa):
+                return
+            self._measured = frozenset(name for name, state in states.items() if not math.isnan(state.temperature_k))
+            self.noise = self._noise_of(level, _CAREFUL if first else 1.0)
+            self._first_white_pa = self.noise.white_pa
+            self._begin_detectors()
+        x_pa = level.x_pa if now_s > self._valid_from_s else math.nan
+        self._seconds.append((now_s, x_pa))
+        self._look("fast", x_pa, now_s)
+        self._minute.append(x_pa)
+        if len(self._minute) == _MINUTE:
+            there = [each for each in self._minute if not math.isnan(each)]
+            mean_pa = sum(there) / len(there) if len(there) >= max(_MINUTE * self._share / 2, 1) else math.nan
+            self._minutes.append((now_s - _MINUTE / 2, mean_pa))
+            self._minute.clear()
+            self._look("slow", mean_pa, now_s)
+        if self.found is not None and now_s >= self._again_s:
+            self._estimate_again(now_s)
+
+    def disturb(self, now_s: float, hold_s: float) -> None:
+        """Know the level no longer from now on, until `hold_s` is over: a repress, an airlock cycle, a docking."""
+        self._valid_from_s = now_s + hold_s
+        for detector in self._detectors.values():
+            detector.reset_level()
+
+    def loss(self, since_s: float | None = None) -> Estimate | None:
+        """Estimate the slope from `since_s` on (its beginning when not given); None while there is too little data."""
+        if self.noise is None:
+            return None
+        times, levels, noise = self._data(self.begin_s if since_s is None else since_s)
+        if int(np.isfinite(levels).sum()) < _FEWEST:
+            return None
+        return estimate(times, levels, noise, onset_s=float(times[0]))
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what makes it less sure than it could be."""
+        notes = []
+        if math.isnan(self.body.volume_m3):
+            notes.append("a volume is missing in the rig file: no rate in kg/day, no search")
+        blind = [name for name in self.body.segments if name not in self._measured]
+        if blind and self.noise is not None:
+            notes.append(
+                f"no temperature is measured in {', '.join(blind)}: air that cools looks like air that is lost, so the"
+                f" level is known to {self.noise.air_pa:.2g} Pa only"
+            )
+        if self.inflated > _INFLATED:
+            notes.append(f"noise is {self.inflated:.1f} times what was expected: intervals and thresholds have grown")
+        if self.known_kg_per_s:
+            notes.append(f"a known leak of {self.known_kg_per_s * 86_400:.3g} kg/day is not news")
+        return tuple(notes)
+
+    def _noise_of(self, level: Level, careful: float) -> Noise:
+        """Return what the level does without a leak."""
+        error_k = air_error_k(self.body, self._segments, self._measured, self._settings.temperature_error)
+        air_pa = math.hypot(error_k * level.pressure_pa / T_REF_K, self._settings.gas_error, level.coarse_pa)
+        white_pa = level.white_pa * careful
+        return Noise(white_pa=white_pa, drift_pa=DRIFT_SHARE * white_pa, air_pa=air_pa, air_s=AIR_S, step_s=1.0)
+
+    def _begin_detectors(self) -> None:
+        assert self.noise is not None  # noqa: S101 - it comes first
+        self._detectors = {
+            "fast": fast_detector(self.noise, false_alarm_s=self._false_alarm_s),
+            "slow": slow_detector(self._minutely(self.noise), false_alarm_s=self._false_alarm_s),
+        }
+        for detector in self._detectors.values():
+            detector.known_slope_pa_s = self._known_slope
+
+    def _look(self, channel: Channel, x_pa: float, now_s: float) -> None:
+        """Give a channel its next sample, and take up what it finds."""
+        detector = self._detectors.get(channel)
+        if detector is None:
+            return
+        verdict = detector.take(x_pa)
+        self._inflated[channel] = verdict.inflated
+        self.margins[channel] = verdict.log_statistic - verdict.log_threshold
+        if not verdict.alarm or verdict.since_s is None:
+            return
+        if self._restless():
+            return
+        onset_s = max(now_s - verdict.since_s - self._step_s(channel) / 2, self._valid_from_s)
+        if self.found is None:
+            self.found = Found(gain=verdict.kind == "gain", channel=channel, at_s=now_s, onset_s=onset_s)
+        else:
+            self.found = replace(self.found, changed_s=onset_s)
+            self.steady_since_s = onset_s
+        self._detectors = {}
+        self._estimate_again(now_s)
+
+    def _restless(self) -> bool:
+        """Say whether what was found is only noise that has grown; then learn it, and begin anew."""
+        assert self.noise is not None  # noqa: S101 - detectors have it
+        assert self.level is not None  # noqa: S101
+        unrest = self._unrest() if self._unrest is not None else 1.0
+        white_pa = max(unrest, 1.0) * self.level.white_pa
+        if not white_pa > _RESTLESS * self.noise.white_pa:
+            return False
+        self.noise = self._noise_of(self.level, _CAREFUL * max(unrest, 1.0))
+        self._begin_detectors()
+        return True
+
+    @staticmethod
+    def _step_s(channel: Channel) -> float:
+        return 1.0 if channel == "fast" else float(_MINUTE)
+
+    def _estimate_again(self, now_s: float) -> None:
+        """Estimate the rate of what was found; when nothing is left of it, begin anew."""
+        found = self.found
+        assert found is not None  # noqa: S101 - callers see to it
+        self._again_s = now_s + _AGAIN_S[now_s - found.at_s > 5 * _AGAIN_S[1]]
+        if found.changed_s is None:
+            times, levels, noise = self._data(2 * found.onset_s - now_s - _MINUTE)  # as long before it as since
+            known = self._known_slope
+        else:
+            times, levels, noise = self._data(found.changed_s)
+            known = 0.0
+        if int(np.isfinite(levels).sum()) < _FEWEST:
+            return
+        rate = estimate(times, levels, noise, known_slope_pa_s=known, onset_s=found.changed_s and float(times[0]))
+        low, high = rate.ci95
+        self.found = replace(found, rate=rate, gain=rate.slope_pa_s < self._known_slope)
+        if low <= self._known_slope <= high:
+            if found.changed_s is not None or now_s - found.at_s > _NOTHING_AFTER_S:
+                self._end(now_s, gain=found.gain)
+        elif high - low < 2 * _SIGMAS_95 * _KNOWN_WELL * abs(rate.slope_pa_s):
+            if not self._detectors:
+                self._begin_detectors()
+            for detector in self._detectors.values():
+                detector.known_slope_pa_s = rate.slope_pa_s
+
+    def _end(self, now_s: float, *, gain: bool) -> None:
+        found, self.found = self.found, None
+        if found is not None:
+            self.steady_since_s = found.changed_s or found.onset_s
+        if gain:
+            self._valid_from_s = now_s + _AFTER_GAIN_S
+        self._begin_detectors()
+
+    def _data(self, since_s: float) -> tuple[Array, Array, Noise]:
+        """Return times, levels and their noise: seconds where they reach back far enough, else minutes."""
+        assert self.noise is not None  # noqa: S101 - callers see to it
+        since_s = max(since_s, self._valid_from_s)
+        samples: Sequence[tuple[float, float]] = self._seconds
+        noise = self.noise
+        if len(self._seconds) == _SECONDS_KEPT and since_s < self._seconds[0][0]:
+            samples, noise = self._minutes, self._minutely(noise)
+        inflated = max(self._inflated.values(), default=1.0)
+        if inflated > 1.0:
+            noise = replace(
+                noise,
+                white_pa=noise.white_pa * inflated,
+                drift_pa=noise.drift_pa * inflated,
+                air_pa=noise.air_pa * inflated,
+            )
+        chosen = np.array([sample for sample in samples if sample[0] > since_s]).reshape(-1, 2)
+        return chosen[:, 0], chosen[:, 1], noise

@@ -1,0 +1,97 @@
+"""Finds a transducer that leaves its neighbours slowly: a leak moves all of a segment, a drift only one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Final
+
+from gateway.leak.detector import Detector, parity_detector
+from gateway.leak.noise import Noise
+from gateway.leak.segment_state import DRIFT_SHARE, SegmentVote
+from gateway.leak.transducer_record import Rejection, Sample
+
+_MINUTE: Final = 60
+_RESTLESS: Final = 1.6  # of one transducer; by this factor its noise may grow before what is found counts as noise
+_BACK_AFTER: Final = 1440  # minutes without a drift
+
+
+@dataclass(slots=True)
+class _Parity:
+    """One transducer against the others."""
+
+    minute: list[float] = field(default_factory=list)
+    detector: Detector | None = None
+    white_pa: float = math.nan
+    samples: int = 1
+    statistic: float = -math.inf
+    calm: int = 0
+
+
+class DriftWatch:
+    """The transducers of one segment, a sample a minute each.
+
+    With three or more the one that drifts is named and left out, and believed again after a day without drift. Of two
+    nobody can say which: the segment's quality says that there is doubt.
+
+    Args:
+        vote: of the segment.
+        false_alarm_s: mean time between false alarms of the whole segment.
+    """
+
+    def __init__(self, vote: SegmentVote, false_alarm_s: float) -> None:
+        self._vote = vote
+        self._members = {name: _Parity() for name in vote.names}
+        self._false_alarm_s = false_alarm_s * len(self._members)
+        self._steps = 0
+
+    def take(self, said: Mapping[str, Sample]) -> None:
+        """Take one step, after the vote has."""
+        if len(self._members) < 2 or not self._vote.learned:
+            return
+        for name, sample in said.items():
+            if not math.isnan(sample.pressure_pa):
+                self._members[name].minute.append(self._vote.residual_pa(name))
+        self._steps += 1
+        if self._steps % _MINUTE == 0:
+            drifting = [name for name, parity in self._members.items() if self._drifts(name, parity)]
+            if drifting:
+                self._name(drifting)
+
+    def _drifts(self, name: str, parity: _Parity) -> bool:
+        minute, parity.minute = parity.minute, []
+        apart_pa = fmean(minute) if minute and len(minute) >= parity.samples / 2 else math.nan
+        if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name):
+            parity.detector = None  # it has jumped or stands still, or moves in steps: what it does is no drift
+            return False
+        if parity.detector is None:
+            white_pa = parity.white_pa = self._vote.noise_pa(name)
+            parity.samples = max(len(minute), 1)
+            noise = Noise(
+                white_pa=white_pa / math.sqrt(parity.samples), drift_pa=DRIFT_SHARE * white_pa, step_s=float(_MINUTE)
+            )
+            parity.detector = parity_detector(noise, false_alarm_s=self._false_alarm_s)
+        verdict = parity.detector.take(apart_pa)
+        alarm, parity.statistic = verdict.alarm, verdict.log_statistic
+        if alarm and self._vote.noise_pa(name) * self._vote.unrest(name) > _RESTLESS * parity.white_pa:
+            alarm, parity.detector = False, None  # it has only become noisier
+        parity.calm = 0 if alarm else parity.calm + 1
+        if alarm:
+            parity.detector = None
+        elif parity.calm >= _BACK_AFTER:
+            if self._vote.verdict(name) is Rejection.DRIFTS:
+                self._vote.accept(name)
+            self._vote.doubtful = False
+        return alarm
+
+    def _name(self, drifting: list[str]) -> None:
+        """Name the one for which most speaks, or nobody when there are only two; then all begin anew."""
+        believed = [name for name in self._members if self._vote.verdict(name) is None]
+        if not set(drifting) & set(believed):
+            return
+        if len(believed) < 3:
+            self._vote.doubtful = True
+        else:
+            self._vote.reject_drift(max(believed, key=lambda name: self._members[name].statistic))
+        for parity in self._members.values():
+            parity.detector, parity.calm, parity.statistic = None, 0, -math.inf

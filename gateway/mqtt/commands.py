@@ -1,0 +1,119 @@
+"""Commands by MQTT, `cmd/<gateway>/<name>`, and their answers, `rsp/<gateway>/<id>`: validated, obeyed, answered.
+
+`hatch` tells the state of a hatch, `acknowledge` that somebody has seen an alarm. A command carries an id of its
+sender's choice, which names the topic of the answer; one without a usable id cannot be answered and is logged.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from drivers.rig import HatchState
+from gateway.alarms import Alarm
+from gateway.mqtt.outbox import Message
+from gateway.mqtt.payloads import VERSION
+from gateway.mqtt.topics import Topics
+
+_log: Final = logging.getLogger(__name__)
+_LONGEST: Final = 4096  # bytes of a command
+_LONGEST_ID: Final = 64
+_ID: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+class Station(Protocol):
+    """What commands can change: `gateway.findings.Findings`."""
+
+    def move_hatch(self, hatch: str, state: HatchState, /) -> None:
+        """Take a word for the state of a hatch."""
+        ...
+
+    def acknowledge(self, alarm_id: str, /) -> Alarm:
+        """Note that somebody has seen an alarm."""
+        ...
+
+
+class _RefusedError(ValueError):
+    """A command that cannot be obeyed; the message is for its sender."""
+
+
+def hatch(*, command_id: str, hatch_id: str, state: HatchState) -> bytes:
+    """Build the command that tells the state of a hatch."""
+    return orjson.dumps({"v": VERSION, "id": command_id, "hatch": hatch_id, "state": state.value})
+
+
+def acknowledge(*, command_id: str, alarm_id: str) -> bytes:
+    """Build the command that acknowledges an alarm."""
+    return orjson.dumps({"v": VERSION, "id": command_id, "alarm": alarm_id})
+
+
+def response(*, command_id: str, t_ms: int, problem: str | None) -> bytes:
+    """Build the answer to a command: obeyed, or refused for that problem."""
+    return orjson.dumps({"v": VERSION, "id": command_id, "t": t_ms, "ok": problem is None, "problem": problem})
+
+
+def obey(topic: str, payload: bytes, station: Station, *, topics: Topics, t_ms: int) -> Message | None:
+    """Obey a command and return its answer; None when it cannot be answered."""
+    name = topic.removeprefix(topics.command(""))
+    try:
+        words = _words(payload)
+    except _RefusedError as error:
+        _log.warning("command %s is not obeyed: %s", name, error)
+        return None
+    problem = None
+    try:
+        _KINDS.get(name, _unknown)(words, station)
+    except (_RefusedError, LookupError) as error:
+        problem = str(error.args[0])
+    _log.info("command %s %s: %s", name, words["id"], problem or "obeyed")
+    answer = response(command_id=words["id"], t_ms=t_ms, problem=problem)
+    return Message(topic=topics.response(words["id"]), payload=answer)
+
+
+def _words(payload: bytes) -> dict[str, Any]:
+    if len(payload) > _LONGEST:
+        raise _RefusedError(f"{len(payload)} bytes are more than {_LONGEST}")
+    try:
+        words = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise _RefusedError(f"it is not JSON: {error}") from None
+    command_id = words.get("id") if isinstance(words, dict) else None
+    if not isinstance(command_id, str) or not 0 < len(command_id) <= _LONGEST_ID or not set(command_id) <= _ID:
+        raise _RefusedError(f"it needs an id of up to {_LONGEST_ID} small letters, digits, '_' and '-'")
+    return dict(words)
+
+
+def _expect(words: Mapping[str, Any], **kinds: tuple[str, ...]) -> list[str]:
+    """Return the texts of a command, one for each keyword; its values are what the text may be, empty for anything."""
+    if words.get("v") != VERSION:
+        raise _RefusedError(f"v must be {VERSION}")
+    if strange := sorted(set(words) - {"v", "id", *kinds}):
+        raise _RefusedError(f"unknown key '{strange[0]}' (known: v, id, {', '.join(kinds)})")
+    texts = []
+    for key, allowed in kinds.items():
+        text = words.get(key)
+        if not isinstance(text, str) or (allowed and text not in allowed):
+            raise _RefusedError(f"{key} must be {' or '.join(allowed) if allowed else 'a text'}")
+        texts.append(text)
+    return texts
+
+
+def _hatch(words: Mapping[str, Any], station: Station) -> None:
+    hatch_id, state = _expect(words, hatch=(), state=tuple(each.value for each in HatchState))
+    station.move_hatch(hatch_id, HatchState(state))
+
+
+def _acknowledge(words: Mapping[str, Any], station: Station) -> None:
+    (alarm_id,) = _expect(words, alarm=())
+    station.acknowledge(alarm_id)
+
+
+def _unknown(words: Mapping[str, Any], station: Station) -> None:  # noqa: ARG001 - as all of them
+    raise _RefusedError(f"no such command (there are: {', '.join(_KINDS)})")
+
+
+_KINDS: Final[Mapping[str, Callable[[Mapping[str, Any], Station], None]]] = {
+    "hatch": _hatch,
+    "acknowledge": _acknowledge,
+}

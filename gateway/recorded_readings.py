@@ -1,0 +1,192 @@
+"""Recorded readings: CSV, Parquet, or batches as `mosquitto_sub` prints them; in order of time, as `Readings`.
+
+CSV and Parquet have a column `time` (s, or ISO 8601) and one for each channel, `<transducer>.pressure` in Pa and
+`<transducer>.temperature` in K; an empty cell is a reading that is missing.
+"""
+
+import csv
+import datetime as dt
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from drivers.reading import Channel, Quality, Readings, Reason
+from drivers.units import UNITS
+
+_UNITS: Final = {"pressure": "Pa", "temperature": "K"}
+_QUALITIES: Final = {quality.word: quality for quality in Quality}
+_REASONS: Final = {reason.word: reason for reason in Reason}
+
+
+class RecordError(ValueError):
+    """A file that cannot be used; the message says where and why."""
+
+
+Row = tuple[float, dict[str, tuple[float, Quality, Reason]]]
+"""A moment (s) and what each channel said then."""
+
+
+def rows(path: Path) -> list[Row]:
+    """Read a file of recorded readings, in order of time.
+
+    Raises:
+        RecordError: it cannot be read, or is not what it should be.
+    """
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            found = _parquet(path)
+        else:
+            text = path.read_text(encoding="utf-8-sig")
+            if not text.strip():
+                raise RecordError(f"{path}: there is no reading in it")
+            first = text.lstrip()[:1]
+            found = _batches(text, path) if first == "{" or text.startswith("manovac/") else _csv(text, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not found:
+        raise RecordError(f"{path}: there is no reading in it")
+    found.sort(key=lambda row: row[0])
+    return found
+
+
+def readings(found: Iterable[Row]) -> Iterator[Readings]:
+    """Return the rows as the gateway has them: one `Readings` for each transducer and moment."""
+    for time_s, values in found:
+        by: defaultdict[str, list[str]] = defaultdict(list)
+        for channel in values:
+            by[channel.rpartition(".")[0]].append(channel)
+        for transducer, channels in by.items():
+            cells = [values[channel] for channel in channels]
+            numbers = np.array([cell[0] for cell in cells])
+            yield Readings(
+                channels=tuple(_channel(transducer, channel.rpartition(".")[2]) for channel in channels),
+                values=numbers,
+                quality=np.array([cell[1] for cell in cells], dtype=np.uint8),
+                reasons=np.array([cell[2] for cell in cells], dtype=np.uint8),
+                raw=numbers,
+                time_s=time_s,
+                uncertainty_s=0.0,
+            )
+
+
+def _channel(transducer: str, quantity: str) -> Channel:
+    return Channel(transducer=transducer, quantity=quantity, unit=UNITS[_UNITS[quantity]])
+
+
+def _csv(text: str, path: Path) -> list[Row]:
+    lines = csv.reader(text.splitlines())
+    header = [name.strip() for name in next(lines, [])]
+    _check_header(header, path)
+    found = []
+    for number, cells in enumerate(lines, 2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise RecordError(f"{path}:{number}: {len(cells)} cells, but the first line has {len(header)}")
+        found.append(_row(dict(zip(header, cells, strict=True)), f"{path}:{number}"))
+    return found
+
+
+def _check_header(header: Sequence[str], path: Path) -> None:
+    if "time" not in header:
+        raise RecordError(f"{path}:1: no column 'time'; columns are time and <transducer>.pressure, in s and Pa")
+    strange = [name for name in header if name != "time" and not _is_channel(name)]
+    if strange:
+        raise RecordError(
+            f"{path}:1: column '{strange[0]}' is neither time nor <transducer>.pressure nor <transducer>.temperature"
+        )
+    if not any(name.endswith(".pressure") for name in header):
+        raise RecordError(f"{path}:1: no column <transducer>.pressure")
+
+
+def _is_channel(name: str) -> bool:
+    transducer, _, quantity = name.rpartition(".")
+    return bool(transducer) and quantity in _UNITS
+
+
+def _row(cells: Mapping[str, Any], where: str) -> Row:
+    values = {}
+    for name, cell in cells.items():
+        if name == "time":
+            continue
+        value = _number(cell, f"{where}: {name}")
+        if math.isnan(value):
+            values[name] = (math.nan, Quality.BAD, Reason.TIMEOUT)
+        elif name.endswith(".pressure") and value < 0:
+            raise RecordError(f"{where}: {name} is {value:g}; pressures are absolute, in Pa")
+        else:
+            values[name] = (value, Quality.GOOD, Reason.NONE)
+    return _time_s(cells["time"], where), values
+
+
+def _number(cell: Any, where: str) -> float:
+    if cell is None or (isinstance(cell, str) and cell.strip().lower() in ("", "nan", "null")):
+        return math.nan
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        raise RecordError(f"{where}: '{cell}' is not a number") from None
+    return value if math.isfinite(value) else math.nan
+
+
+def _time_s(cell: Any, where: str) -> float:
+    if isinstance(cell, dt.datetime):
+        return (cell if cell.tzinfo else cell.replace(tzinfo=dt.UTC)).timestamp()
+    try:
+        seconds = float(cell)
+    except (TypeError, ValueError):
+        try:
+            return _time_s(dt.datetime.fromisoformat(str(cell).strip()), where)
+        except ValueError:
+            raise RecordError(f"{where}: time '{cell}' is neither s nor a date such as 2026-05-01T12:00:00") from None
+    if not math.isfinite(seconds):
+        raise RecordError(f"{where}: time is {cell}")
+    return seconds
+
+
+def _parquet(path: Path) -> list[Row]:
+    try:
+        import pyarrow.parquet as pq  # noqa: PLC0415 - optional
+    except ImportError:
+        raise RecordError(f"{path}: Parquet needs pyarrow: pip install pyarrow, or write the file as CSV") from None
+    try:
+        table = pq.read_table(path)
+    except Exception as error:  # noqa: BLE001 - pyarrow's errors have no common class
+        raise RecordError(f"{path}: not Parquet: {error}") from None
+    _check_header(table.column_names, path)
+    return [_row(row, f"{path}: row {number}") for number, row in enumerate(table.to_pylist(), 1)]
+
+
+def _batches(text: str, path: Path) -> list[Row]:
+    """Read `mosquitto_sub -t '.../seg/+/batch'`, with or without -v; messages of other topics are passed over."""
+    found: dict[float, dict[str, tuple[float, Quality, Reason]]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        topic, brace, rest = line.partition("{")
+        if not brace or (topic.strip() and not topic.strip().endswith(("/batch", "/late"))):
+            continue
+        try:
+            document = orjson.loads(brace + rest)
+            if "channels" not in document:
+                continue
+            for channel, column in document["channels"].items():
+                _take_column(channel, column, document["t0"], found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordError(f"{path}:{number}: not a batch of Manovac: {error!r}") from None
+    return list(found.items())
+
+
+def _take_column(
+    channel: str, column: Mapping[str, Any], t0_ms: int, found: dict[float, dict[str, tuple[float, Quality, Reason]]]
+) -> None:
+    for place, (dt_ms, value) in enumerate(zip(column["dt"], column["value"], strict=True)):
+        quality, reason = (
+            word[place] if isinstance(word, list) else word for word in (column["quality"], column["reason"])
+        )
+        number = math.nan if value is None else float(value)
+        cell = (number, _QUALITIES[quality], _REASONS[reason])
+        found.setdefault((t0_ms + dt_ms) / 1000, {})[channel] = cell

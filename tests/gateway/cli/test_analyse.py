@@ -1,0 +1,158 @@
+"""`manovac analyse`: recorded readings in, a verdict and a report out; bad files are told where they are bad."""
+
+import json
+
+import numpy as np
+import orjson
+import pytest
+
+from tests.commands import call
+
+RIG = """
+[station]
+id = "s"
+gateway = "g"
+[segment.lab]
+volume = "12 m3"
+[bus.b]
+kind = "serial"
+port = "/dev/ttyUSB0"
+[transducer.a]
+model = "keller-33x"
+bus = "b"
+segment = "lab"
+range = "0..160 kPa"
+[transducer.b]
+model = "keller-33x"
+bus = "b"
+unit = 2
+segment = "lab"
+range = "0..160 kPa"
+"""
+SLOPE_PA_S = 0.2
+RATE = SLOPE_PA_S * 12 * 0.0289652 / (8.31446 * 295.15) * 86400
+
+
+def record(seconds=400, step=1.0, leak_at=None):
+    """Rows of two transducers in 12 m3."""
+    rng = np.random.default_rng(2)
+    for number in range(round(seconds / step)):
+        time_s = 1.7e9 + number * step
+        lost = 0.0 if leak_at is None else SLOPE_PA_S * max(number * step - leak_at, 0.0)
+        yield time_s, [101_325.0 - lost + offset + rng.normal(0, 2) for offset in (10.0, -20.0)]
+
+
+def as_csv(path, **words):
+    lines = ["time,a.pressure,a.temperature,b.pressure,b.temperature"]
+    lines += [f"{time_s:.1f},{a:.2f},295.15,{b:.2f},295.15" for time_s, (a, b) in record(**words)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def as_batches(path, *, verbose, **words):
+    """What `mosquitto_sub` prints; other topics between."""
+    lines = []
+    for time_s, (a, b) in record(**words):
+        channels = {
+            f"{name}.{quantity}": {"dt": [0], "value": [value], "quality": "good", "reason": None}
+            for name, pressure in (("a", a), ("b", b))
+            for quantity, value in (("pressure", pressure), ("temperature", 295.15))
+        }
+        batch = {
+            "v": 1,
+            "gw": "g",
+            "boot": "1",
+            "n": 1,
+            "t0": round(time_s * 1000),
+            "sync": "ntp",
+            "channels": channels,
+        }
+        head = "manovac/v1/s/seg/lab/batch " if verbose else ""
+        lines.append(head + orjson.dumps(batch).decode())
+    if verbose:
+        lines.insert(3, 'manovac/v1/s/gw/g/status {"v":1}')
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_leak_in_a_csv_is_found_and_the_report_says_it_first(tmp_path, capsys):
+    file = as_csv(tmp_path / "lab.csv", leak_at=200)
+    code, out, err = call(capsys, "analyse", file, "--volume", "12 m3")
+    assert code == 3
+    assert out.startswith("Air is being lost: all loses air fast")
+    page = (tmp_path / "lab.html").read_text()
+    assert str(tmp_path / "lab.html") in err
+    assert page.index("Air is being lost") < page.index("<svg")
+    assert page.count("<svg") == 4
+    assert "http" not in page.replace("http-equiv", ""), "it needs nothing from elsewhere"
+
+
+def test_a_quiet_record_has_no_leak(tmp_path, capsys):
+    code, out, _ = call(capsys, "analyse", as_csv(tmp_path / "lab.csv"), "-o", tmp_path / "quiet.html")
+    assert (code, out) == (0, "No leak is seen in these 7 min.\n")
+    assert (tmp_path / "quiet.html").exists()
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_mosquitto_sub_recorded_gives_the_same_as_csv(tmp_path, capsys, verbose):
+    rig = tmp_path / "rig.toml"
+    rig.write_text(RIG)
+    findings = []
+    for file in (
+        as_batches(tmp_path / "lab.jsonl", verbose=verbose, leak_at=200),
+        as_csv(tmp_path / "lab.csv", leak_at=200),
+    ):
+        code, out, _ = call(capsys, "analyse", file, rig, "--json")
+        assert code == 3
+        findings.append(json.loads(out)["bodies"][0])
+    assert findings[0]["rate_kg_per_day"] == pytest.approx(findings[1]["rate_kg_per_day"], rel=0.02)
+    low, high = findings[0]["ci95"]
+    assert low < RATE < high
+    assert findings[0]["segments"] == ["lab"]
+
+
+def test_samples_of_a_minute_are_enough_for_a_seep(tmp_path, capsys):
+    file = as_csv(tmp_path / "slow.csv", seconds=14_400, step=60.0, leak_at=7200)
+    code, out, _ = call(capsys, "analyse", file, "--volume", "12 m3", "--json")
+    assert code == 3
+    (body,) = json.loads(out)["bodies"]
+    low, high = body["ci95"]
+    assert low < RATE < high
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "there is no reading in it"),
+        ("a.pressure\n1\n", ":1: no column 'time'"),
+        ("time,pressure\n0,1\n", ":1: column 'pressure' is neither time nor"),
+        ("time,a.temperature\n0,295\n", ":1: no column <transducer>.pressure"),
+        ("time,a.pressure\n0,100\n1\n", ":3: 1 cells, but the first line has 2"),
+        ("time,a.pressure\n0,x\n", ":2: a.pressure: 'x' is not a number"),
+        ("time,a.pressure\nnoon,1\n", ":2: time 'noon' is neither s nor a date"),
+        ("time,a.pressure\n0,-5\n", ":2: a.pressure is -5; pressures are absolute"),
+        ('{"channels":{"a.pressure":{}},"t0":1}\n', ":1: not a batch of Manovac"),
+    ],
+)
+def test_a_bad_file_is_told_where_it_is_bad(tmp_path, capsys, text, complaint):
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    code, out, err = call(capsys, "analyse", file)
+    assert (code, out) == (2, "")
+    assert complaint in err
+    assert not (tmp_path / "bad.html").exists()
+
+
+def test_usage_errors(tmp_path, capsys):
+    file, rig = as_csv(tmp_path / "lab.csv", seconds=20), tmp_path / "rig.toml"
+    rig.write_text(RIG.replace("[transducer.a]", "[transducer.x]").replace("[transducer.b]", "[transducer.y]"))
+    for words, complaint in (
+        ([tmp_path / "none.csv"], "cannot be read: No such file"),
+        ([file, "--volume", "12"], 'write "12 m3"'),
+        ([file, rig, "--volume", "12 m3"], "--volume goes without RIG"),
+        ([file, rig], "has no reading of a transducer"),
+        ([file, "-o", tmp_path / "no" / "where.html"], "cannot write"),
+    ):
+        code, _, err = call(capsys, "analyse", *words)
+        assert code in (1, 2)
+        assert complaint in err

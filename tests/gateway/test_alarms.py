@@ -1,0 +1,97 @@
+"""Alarms go through ISA-18.2's states, and only through them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.alarms import Alarms, AlarmState, Condition, Priority, UnknownAlarmError
+
+LEAK = Condition(id="leak-prk", priority=Priority.CRITICAL, cause="leak", segment="prk")
+
+
+def states(alarms):
+    return [alarm.state.value for alarm in alarms]
+
+
+def test_acknowledged_while_it_is_there():
+    alarms = Alarms()
+    assert states(alarms.update(LEAK, there=True, now_s=10.0, since_s=4.0)) == ["unacknowledged"]
+    assert alarms.acknowledge("leak-prk", 12.0).state is AlarmState.ACKNOWLEDGED
+    (cleared,) = alarms.update(LEAK, there=False, now_s=20.0)
+    assert (cleared.state, cleared.on_s, cleared.changed_s) == (AlarmState.CLEARED, 4.0, 20.0)
+    assert alarms.standing == ()
+
+
+def test_gone_before_anybody_saw_it():
+    alarms = Alarms()
+    alarms.update(LEAK, there=True, now_s=10.0)
+    assert states(alarms.update(LEAK, there=False, now_s=11.0)) == ["returned"]
+    assert [alarm.state for alarm in alarms.standing] == [AlarmState.RETURNED], "it waits to be seen"
+    assert states(alarms.update(LEAK, there=True, now_s=12.0)) == ["unacknowledged"]
+    alarms.update(LEAK, there=False, now_s=13.0)
+    assert alarms.acknowledge("leak-prk", 14.0).state is AlarmState.CLEARED
+    assert alarms.standing == ()
+
+
+def test_what_is_acknowledged_stays_so_while_its_value_moves():
+    alarms = Alarms()
+    alarms.update(LEAK, there=True, now_s=0.0, value=1.0)
+    alarms.acknowledge("leak-prk", 1.0)
+    (moved,) = alarms.update(LEAK, there=True, now_s=2.0, value=1.5)
+    assert (moved.state, moved.value, moved.changed_s) == (AlarmState.ACKNOWLEDGED, 1.5, 1.0)
+    assert alarms.update(LEAK, there=True, now_s=3.0, value=1.5) == ()
+
+
+def test_delays_need_an_unbroken_time():
+    slow = Condition(id="a", priority=Priority.ADVICE, cause="x", on_delay_s=5.0, off_delay_s=10.0)
+    alarms = Alarms()
+    assert alarms.update(slow, there=True, now_s=0.0) == ()
+    assert alarms.update(slow, there=False, now_s=3.0) == ()
+    assert alarms.update(slow, there=True, now_s=4.0) == ()
+    assert alarms.update(slow, there=True, now_s=8.0) == ()
+    assert states(alarms.update(slow, there=True, now_s=9.0)) == ["unacknowledged"]
+    assert alarms.update(slow, there=False, now_s=10.0) == ()
+    assert alarms.update(slow, there=False, now_s=19.9) == ()
+    assert states(alarms.update(slow, there=False, now_s=20.0)) == ["returned"]
+
+
+def test_a_value_within_the_deadband_does_not_chatter():
+    rate = Condition(id="a", priority=Priority.WARNING, cause="x", limit=1.0, deadband=0.2)
+    alarms = Alarms()
+    assert alarms.update(rate, there=False, now_s=0.0, value=0.9) == (), "below the limit it does not come"
+    alarms.update(rate, there=True, now_s=1.0, value=1.1)
+    assert states(alarms.update(rate, there=False, now_s=2.0, value=0.9)) == ["unacknowledged"]
+    assert states(alarms.update(rate, there=False, now_s=3.0, value=0.79)) == ["returned"]
+
+
+def test_to_acknowledge_what_does_not_stand_is_an_error_that_names_what_does():
+    alarms = Alarms()
+    with pytest.raises(UnknownAlarmError, match="none does"):
+        alarms.acknowledge("leak-prk", 0.0)
+    alarms.update(LEAK, there=True, now_s=0.0)
+    with pytest.raises(UnknownAlarmError, match="there are: leak-prk"):
+        alarms.acknowledge("leak-zvezda", 1.0)
+
+
+@given(st.lists(st.sampled_from(["there", "gone", "acknowledge"]), max_size=30))
+def test_whatever_happens_each_state_follows_from_the_one_before(deeds):
+    after = {
+        None: {"unacknowledged"},
+        "unacknowledged": {"unacknowledged", "acknowledged", "returned"},
+        "acknowledged": {"acknowledged", "cleared"},
+        "returned": {"unacknowledged", "cleared"},
+    }
+    alarms, before = Alarms(), None
+    for number, deed in enumerate(deeds):
+        if deed == "acknowledge":
+            if before is None:
+                with pytest.raises(UnknownAlarmError):
+                    alarms.acknowledge("leak-prk", number)
+                continue
+            changed = (alarms.acknowledge("leak-prk", number),)
+        else:
+            changed = alarms.update(LEAK, there=deed == "there", now_s=number)
+        for alarm in changed:
+            assert alarm.state.value in after[before]
+            before = None if alarm.state is AlarmState.CLEARED else alarm.state.value
+        assert [alarm.state.value for alarm in alarms.standing] == ([] if before is None else [before])
