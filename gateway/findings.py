@@ -111,7 +111,11 @@ class Findings:
 
     def _tell_alarm(self, alarm: Alarm, now_s: float) -> None:
         topic = self._topics.alarm(alarm.condition.id)
-        payload = finding_payloads.alarm(alarm, t_ms=self._stamps.utc_ms(now_s), utc_ms=self._stamps.utc_ms)
+        t_ms = self._stamps.utc_ms(now_s)
+        payload = finding_payloads.alarm(alarm, t_ms=t_ms, utc_ms=self._stamps.utc_ms)
+        n = self._outbox.number()
+        event = finding_payloads.event("alarm", payload, gateway=self._gateway, n=n, t_ms=t_ms)
+        self._outbox.put(Message(topic=self._topics.event("alarm"), payload=event, n=n, record=True))
         over = alarm.state is AlarmState.CLEARED
         self._outbox.put(Message(topic=topic, payload=payload, retain=not over))
         if over:  # an empty retained payload takes it from the broker; who listens has had the word "cleared"

@@ -107,6 +107,19 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
     )
 
 
+def event(kind: str, what: bytes, *, gateway: str, n: int, t_ms: int) -> bytes:
+    """Build the record of one transition.
+
+    Args:
+        kind: the topic's level: "alarm", "hatch".
+        what: the payload that says it on its own, retained topic.
+        gateway: id in the rig file.
+        n: the gateway's running number.
+        t_ms: when, ms UTC.
+    """
+    return orjson.dumps({"v": VERSION, "gw": gateway, "n": n, "t": t_ms, "kind": kind, kind: orjson.Fragment(what)})
+
+
 def read_leak(payload: bytes) -> StationFinding:
     """Return what a `leak` payload says, its times in s UTC; volumes are not in it.
 

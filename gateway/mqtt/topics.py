@@ -61,6 +61,10 @@ class Topics:
         """How the gateway and its buses do: not retained, QoS 0."""
         return f"{self.base}/gw/{self.gateway}/health"
 
+    def event(self, kind: str) -> str:
+        """Each transition of that kind once, numbered: not retained, QoS 1."""
+        return f"{self.base}/event/{kind}"
+
     @property
     def commands(self) -> str:
         """Filter of all commands to this gateway: never retained, QoS 1."""

@@ -42,7 +42,7 @@ class Station:
             async with emulated(RIG, memory=True, faults=list(faults)) as fleet:
                 loop = asyncio.get_running_loop()
                 if leak_pa_per_s:
-                    fleet._world.leak("lab", leak_pa_per_s, 60_000_000_000)
+                    fleet.world.leak("lab", leak_pa_per_s, 60_000_000_000)
                 links = []
 
                 def make(outbox, **words):
@@ -90,7 +90,7 @@ def test_states_are_published_once_a_second_and_hatches_as_the_rig_file_has_them
     assert states[-1]["used"] == ["p1", "p2", "p3"]
     assert states[-1]["quality"] == "good"
     assert states[-1]["pressure"] == pytest.approx(101325.0, abs=30)
-    assert [state["n"] for state in states] == sorted({state["n"] for state in states})
+    assert [state["n"] for state in states] == sorted(state["n"] for state in states)
     assert station.on("seg/attic/state") == [], "nothing measures there"
     assert [(hatch["state"], hatch["source"]) for hatch in station.on("hatch/lab--hall")] == [("closed", "rig")]
     assert station.on("leak")[-1]["bodies"][0]["class"] == "none"
@@ -114,6 +114,9 @@ def test_a_leak_goes_from_readings_to_an_alarm_that_is_acknowledged_by_mqtt_and_
     alarms = station.on("alarm/leak-lab")
     assert [alarms[0]["state"], alarms[-1]["state"]] == ["unacknowledged", "acknowledged"]
     assert alarms[0]["segment"] == "lab"
+    events = station.on("event/alarm")
+    assert [event["alarm"] for event in events] == alarms, "each transition once, to stay"
+    assert len({event["n"] for event in events}) == len(events)
     assert abs(alarms[0]["t_on"] - (1e12 + 60_000)) < 5_000
     assert station.on("rsp/g/a1")[0]["ok"]
     (lab, hall) = station.on("leak")[-1]["bodies"]

@@ -20,6 +20,7 @@ Kind = Literal[
     "hatch",
     "leak",
     "alarm",
+    "event",
     "command-hatch",
     "command-acknowledge",
     "response",

@@ -64,6 +64,13 @@ EXAMPLES: Final = {
     "hatch": finding_payloads.hatch(passage="closed", source="command", t_ms=T_MS),
     "leak": finding_payloads.leak(LEAK, utc_ms),
     "alarm": finding_payloads.alarm(ALARM, t_ms=T_MS + 60_000, utc_ms=utc_ms),
+    "event": finding_payloads.event(
+        "alarm",
+        finding_payloads.alarm(ALARM, t_ms=T_MS + 60_000, utc_ms=utc_ms),
+        gateway="pi1",
+        n=918276,
+        t_ms=T_MS + 60_000,
+    ),
     "command-hatch": commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED),
     "command-acknowledge": commands.acknowledge(command_id="c2", alarm_id="leak-prk"),
     "response": commands.response(command_id="c1", t_ms=T_MS, problem="no such hatch"),

@@ -258,7 +258,7 @@ def test_no_property_can_be_missing_renamed_added_or_of_another_kind(kind):
     [
         ("reading", {"v": 2}),
         ("reading", {"t": 1731980001000.5}),
-        ("reading", {"n": 0}),
+        ("reading", {"n": -1}),
         ("reading", {"unit": "kPa"}),
         ("reading", {"quality": "fine"}),
         ("reading", {"reason": "none"}),
