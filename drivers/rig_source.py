@@ -16,11 +16,12 @@ from drivers import registry
 from drivers.line_use import LineUse
 from drivers.model import Model
 from drivers.rig import Rig
-from drivers.rig_checks import check_secrets, check_words
+from drivers.rig_checks import check_words
 from drivers.rig_draft import draft
 from drivers.rig_fields import check_fields
 from drivers.rig_line_checks import check_lines
 from drivers.rig_model_checks import check_models
+from drivers.rig_mqtt_checks import check_mqtt
 from drivers.rig_problems import Findings, Problem, RigError, Severity
 from drivers.toml_places import Span, places
 
@@ -111,7 +112,7 @@ def check_rig(
     fields = check_fields(raw, findings)
     sketch = draft(raw, fields)
     check_words(sketch, findings, today or dt.datetime.now(tz=dt.UTC).date())
-    check_secrets(sketch, findings, private=private, file=name)
+    check_mqtt(sketch, findings, private=private, file=name)
     uses = check_lines(sketch, findings, check_models(sketch, findings, models))
     failed = any(problem.severity is Severity.ERROR for problem in findings.problems)
     return Checked(rig=None if failed else fields.rig, problems=findings.problems, lines=uses)

@@ -172,7 +172,7 @@ def test_a_rig_that_fits_has_no_problem():
             (BUS, transducer(), '[mqtt]\npassword = "x"\n'),
             "password: a literal password in a file that others can read",
         ),
-        ((BUS, transducer(), "[mqtt]\npassword = {}\n"), "{}: password: give either env or file"),
+        ((BUS, transducer(), "[mqtt]\npassword = {}\n"), "{}: password: give either env, file or credential"),
     ],
 )
 def test_what_does_not_fit_is_said_once_and_where_it_stands(parts, message):
