@@ -33,6 +33,10 @@ _BUILT_IN: Final = {
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
     "leak": ("gateway.cli.leak:app", "What to do about a leak: which hatch to close next."),
+    "broker-config": (
+        "gateway.cli.broker_config:broker_config",
+        "Write a broker's listener and access rules for a rig.",
+    ),
     "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
     "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
 }
@@ -44,6 +48,7 @@ _OTHERS: Final = {
 }
 _ORDER: Final = (
     *("demo", "run", "emulate", "sim", "check", "schema", "ports", "scan", "read", "leak", "record", "replay", "trace"),
+    "broker-config",
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

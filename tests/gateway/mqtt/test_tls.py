@@ -119,7 +119,9 @@ async def test_a_broker_that_is_not_to_be_trusted_gets_no_word_of_us(
 async def test_a_broker_of_another_authority_gets_no_word_of_us(authority, stranger, start_link, until, caplog):
     with listening(stranger) as listener:
         start_link(f"mqtts://127.0.0.1:{listener.port}", Outbox(), **authority.words())
-        await until(lambda: "its certificate is from no authority trusted here; mqtt.ca_file names those (" in caplog.text)
+        await until(
+            lambda: "its certificate is from no authority trusted here; mqtt.ca_file names those (" in caplog.text
+        )
         start_link(f"mqtts://127.0.0.1:{listener.port}", Outbox())
         await until(lambda: caplog.text.count("cannot be reached") >= 2)
         assert listener.heard == b""
