@@ -19,6 +19,7 @@ from drivers.rig import Rig
 from drivers.rig_checks import check_words
 from drivers.rig_draft import draft
 from drivers.rig_fields import check_fields
+from drivers.rig_limits import LARGEST_FILE, LimitError, parsed
 from drivers.rig_line_checks import check_lines
 from drivers.rig_model_checks import check_models
 from drivers.rig_mqtt_checks import check_mqtt
@@ -26,7 +27,10 @@ from drivers.rig_problems import Findings, Problem, RigError, Severity
 from drivers.toml_places import Span, places
 
 _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_LITERAL_PASSWORD: Final = re.compile(r"""(\bpas\w*["']?\s*=\s*)("+[^"]*"*|'+[^']*'*|[^\s{"'][^\s,]*)""")
+_SECRETS: Final = (
+    re.compile(r"""(\bpas\w*["']?[ \t]*=[ \t]*)("+[^"]*"*|'+[^']*'*|[^\s{"'][^\s,]*)"""),
+    re.compile(r"""(://)([^\s"'/]{0,200}:[^\s"']{0,200})(?=@)"""),
+)
 _SYNTAX_ADVICE: Final = {
     "Expected newline or end of document": 'texts and numbers with a unit stand in quotes: poll = "1 s"',
     "Invalid value": 'texts and numbers with a unit stand in quotes: poll = "1 s"',
@@ -71,10 +75,13 @@ def check_file(path: Path, *, models: Callable[[str], Model] = registry.model, t
     """Check a rig file; one that cannot be read is a problem like any other."""
     name = str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
         private = not path.stat().st_mode & 0o077
     except OSError as error:
         return _unusable(name, *_unreadable(path, error))
+    if len(data) > LARGEST_FILE:
+        return _unusable(name, f"larger than {LARGEST_FILE} bytes", "is it a rig file? they are text of some kilobytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -103,9 +110,11 @@ def check_rig(
     text = text.replace("\r\n", "\n")
     if not text.strip():
         return _unusable(name, "the file is empty", "start from a rig that ships with Manovac: hil/rigs/bench.toml")
-    lines = [_LITERAL_PASSWORD.sub(_starred, line) for line in text.split("\n")]
+    lines = without_secrets(text).split("\n")
     try:
-        raw = tomllib.loads(text)
+        raw = parsed(text)
+    except LimitError as error:
+        return _unusable(name, f"cannot be a rig file: {error}", "start from a rig that ships with Manovac")
     except tomllib.TOMLDecodeError as error:
         return Checked(rig=None, problems=(_syntax_error(lines, name, str(error)),))
     findings = Findings(name, lines, places(text))
@@ -116,6 +125,13 @@ def check_rig(
     uses = check_lines(sketch, findings, check_models(sketch, findings, models))
     failed = any(problem.severity is Severity.ERROR for problem in findings.problems)
     return Checked(rig=None if failed else fields.rig, problems=findings.problems, lines=uses)
+
+
+def without_secrets(text: str, *, star: str = "*") -> str:
+    """Return a rig file's text with a star for each character of a password in it: reports end up in logs."""
+    for secret in _SECRETS:
+        text = secret.sub(lambda match: match[1] + re.sub(r"[^\n]", star, match[2]), text)
+    return text
 
 
 def _unusable(name: str, message: str, advice: str) -> Checked:
@@ -139,11 +155,6 @@ def _unreadable(path: Path, error: OSError) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "no permission to read it", f"chmod u+r {path}, or run as the user who owns it"
     return f"cannot be read: {error.strerror or error}", "check the path"
-
-
-def _starred(match: re.Match[str]) -> str:
-    """A report ends up in logs: a literal password is not shown, but takes as much room."""
-    return match[1] + "*" * len(match[2])
 
 
 def _syntax_error(lines: list[str], name: str, message: str) -> Problem:
