@@ -91,7 +91,7 @@ async def test_a_password_reaches_the_broker_and_no_log_message_or_dump(
         await task
 
     assert fake_broker.sessions[0].password == SECRET
-    said += rig.mqtt.model_dump_json() + str(rig.model_dump())
+    said += rig.mqtt.model_dump_json() + str(rig.mqtt.model_dump())
     said += str([(message.topic, message.payload) for message in fake_broker.published])
     said += str([session.will for session in fake_broker.sessions])
     said += "\n".join(f"{record.getMessage()} {record.args} {record.exc_text}" for record in caplog.records)
