@@ -268,7 +268,10 @@ def test_cancelled_askers_leave_ids_that_are_known_as_given_up(window: int) -> N
 )
 def test_whatever_comes_in_takes_bounded_memory(pieces: list[bytes]) -> None:
     async def main() -> None:
-        pipelined = Pipelined(asyncio.get_running_loop(), lambda frame: None, list, lambda why: pipelined.lost(why))
+        def reopen(why: str) -> None:
+            pipelined.lost(why)
+
+        pipelined = Pipelined(asyncio.get_running_loop(), lambda frame: None, list, reopen)
         for piece in pieces:
             pipelined.received(piece)
             assert len(pipelined._buffer) < 260
