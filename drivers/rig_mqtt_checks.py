@@ -54,8 +54,12 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
 
 def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:
     """Find what cannot be meant; no message holds what could be a secret."""
-    url = urlsplit(mqtt.url)
-    form = f'write "{url.scheme}://host:port", nothing behind it'
+    form = f'write "{mqtt.url.partition(":")[0]}://host:port", nothing behind it'
+    try:
+        url = urlsplit(mqtt.url)
+    except ValueError:  # as for "mqtt://[::1"
+        yield Contradiction("url", "is not a url", form)
+        return
     if "@" in mqtt.url:
         yield Contradiction("url", "no user in it", "use mqtt.username and mqtt.password")
     elif not _has_port(url):

@@ -31,9 +31,8 @@ class Authority:
         self.folder = folder
         self._openssl = openssl
         folder.mkdir(exist_ok=True)
-        self._run(
-            "req", "-x509", *_NEW_KEY, "-days", "1", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority"
-        )
+        files = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority"]
+        self._run("req", "-x509", *_NEW_KEY, "-days", "1", *files, "-addext", "keyUsage=critical,keyCertSign")
 
     def path(self, name: str) -> str:
         return str(self.folder / name)

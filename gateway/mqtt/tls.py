@@ -21,7 +21,7 @@ _WANTS_CERTIFICATE: Final = (
 )
 _OURS_REFUSED: Final = {
     "TLSV1_ALERT_UNKNOWN_CA": "it does not know the authority that issued it",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it has expired, or this machine's clock was wrong when it was made",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it has expired by the broker's clock",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "it is revoked",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it finds it unusable",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it is not for clients",

@@ -191,6 +191,7 @@ def test_calibration_due_today_is_no_warning():
         ('url = "mqtts://b"\nclient_cert = "a.crt"', '"a.crt": client_cert: needs client_key'),
         ('url = "mqtts://b"\nclient_key = "a.key"', '"a.key": client_key: needs client_cert'),
         ('url = "mqtt://b:0"', '"mqtt://b:0": url: its port must be a number from 1 to 65535'),
+        ('url = "mqtt://[::1"', '"mqtt://[::1": url: is not a url'),
         ('url = "mqtt://b/x"', '"mqtt://b/x": url: needs a host and nothing else'),
         (
             'url = "mqtt://b"\npassword = { env = "A" }',

@@ -183,16 +183,25 @@ async def test_without_a_certificate_nobody_gets_in_and_the_gateway_says_what_it
     assert "peer did not return a certificate" in log.read_text()
 
 
-async def test_a_certificate_of_another_authority_does_not_get_in(
-    start_broker, rigs, authority, until, caplog, require_program, tmp_path
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("another authority's", "it refuses mqtt.client_cert: it does not know the authority that issued it"),
+        ("expired", "it refuses mqtt.client_cert: it has expired by the broker's clock"),
+    ],
+)
+async def test_a_certificate_that_does_not_hold_does_not_get_in(
+    start_broker, rigs, authority, until, caplog, require_program, tmp_path, fault, says
 ):
     start_broker("mosquitto")
-    stranger = Authority(require_program("openssl"), tmp_path / "stranger")
-    stranger.issue("pi1")
-    own = f'"{authority.folder}/pi1'
-    rigs[0].write_text(rigs[0].read_text().replace(own, f'"{stranger.folder}/pi1'))
-    async with running(link_of(rigs[0], Outbox())):
-        await until(lambda: "it does not know the authority that issued it" in caplog.text)
+    issuer = authority
+    if fault == "another authority's":
+        issuer = Authority(require_program("openssl"), tmp_path / "stranger")
+    issuer.issue("bad", expired=fault == "expired")
+    rigs[0].write_text(rigs[0].read_text().replace(f"{authority.folder}/pi1", f"{issuer.folder}/bad"))
+    async with running(link_of(rigs[0], Outbox())) as link:
+        await until(lambda: says in caplog.text)
+        assert not link.statistics().connected
 
 
 async def test_the_broker_speaks_nothing_older_than_tls_1_2(start_broker, authority, unused_port):

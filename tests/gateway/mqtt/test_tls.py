@@ -159,6 +159,7 @@ def test_no_environment_makes_tls_weaker_or_writes_its_keys(authority, monkeypat
     assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert tls.minimum_version == ssl.TLSVersion.TLSv1_2
     assert tls.keylog_filename is None
+    assert not tls.verify_flags & ssl.VERIFY_X509_STRICT, "what is demanded of certificates is the same on every Python"
 
 
 def of(authority, name="pi1", **words):
