@@ -25,11 +25,10 @@ class Broker:
         return f"{self.host}:{self.port}"
 
     def explained(self, error: Exception) -> str:
-        """Say why a connection failed, for people; the reason of the library's error is the one it was raised in."""
+        """Say why a connection failed, for people; the library's error hides the system's, in which it was raised."""
         cause = error.__context__
-        if isinstance(cause, OSError):
-            return f"cannot be reached: {explained(cause, self.host, presents=self._presents)}"
-        return str(error)
+        why = explained(cause, self.host, presents=self._presents) if isinstance(cause, OSError) else ""
+        return f"cannot be reached: {why}" if why else str(error)
 
     def take_alert(self) -> str:
         """Say once by what TLS ended the last connection after its handshake, for people; empty when it did not."""
