@@ -28,7 +28,10 @@ from drivers.toml_places import Span, places
 
 _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _SECRETS: Final = (
-    re.compile(r"""(\bpas\w*["']?[ \t]*=[ \t]*)("+[^"]*"*|'+[^']*'*|[^\s{"'][^\s,]*)"""),
+    re.compile(
+        r"""(\bpas\w*["']?[ \t]*=[ \t]*)"""
+        r"""("{3}[\s\S]*?(?:"{3,5}|\Z)|'{3}[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|[^\s{"'][^\s,]*)"""
+    ),
     re.compile(r"""(://)([^\s"'/]{0,200}:[^\s"']{0,200})(?=@)"""),
 )
 _SYNTAX_ADVICE: Final = {

@@ -271,3 +271,9 @@ def test_a_report_never_shows_a_literal_password(line):
 def test_a_reference_to_a_password_is_shown():
     (problem,) = check_rig(GOOD + '[mqtt]\npassword = { env = "A", file = "B" }\n', "rig.toml").problems
     assert problem.source == 'password = { env = "A", file = "B" }'
+
+
+def test_an_unclosed_quote_in_a_comment_hides_nothing_but_its_line():
+    text = GOOD + '# password = "hunter2\n[mqtt]\nurl = "http://a"\n'
+    (problem,) = check_rig(text, "rig.toml").problems
+    assert problem.source == 'url = "http://a"'
