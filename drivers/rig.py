@@ -10,7 +10,16 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from drivers.units import parse_quantity, parse_range, unit
@@ -289,20 +298,39 @@ class Transducer(_Words):
 
 
 class Secret(_Words):
-    """A password that stands elsewhere: in the environment or in a file."""
+    """A password that stands elsewhere, in one of three places.
 
-    env: str | None = None
-    file: str | None = None
+    Attributes:
+        env: environment variable.
+        file: that only its owner can read.
+        credential: name of a systemd credential (`LoadCredential=`, `LoadCredentialEncrypted=`) of the service.
+    """
+
+    env: Annotated[str, Field(min_length=1)] | None = None
+    file: Annotated[str, Field(min_length=1)] | None = None
+    credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
 
 
 class Mqtt(_Words):
-    """Where readings go. `batch` is s; 0 publishes each poll at once."""
+    """Where readings go, and as whom.
+
+    Attributes:
+        url: mqtts:// for TLS, which always verifies the broker: no word turns that off.
+        password: where it stands; itself only in a file that nobody else can read.
+        batch: s; 0 publishes each poll at once.
+        ca_file: PEM of the authorities that may vouch for the broker; those of the system when not given.
+        client_cert, client_key: PEM, by which the broker knows this gateway.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     url: Annotated[str, Field(pattern=r"^mqtts?://")] = "mqtt://127.0.0.1:1883"
     username: str | None = None
-    password: Secret | str | None = Field(default=None, repr=False)
+    password: Secret | SecretStr | None = None
     batch: Duration = 1.0
     ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
 
 
 class Journal(_Words):

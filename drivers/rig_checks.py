@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from typing import Final
 
-from drivers.rig import Bus, BusKind, Secret
+from drivers.rig import Bus, BusKind
 from drivers.rig_draft import Draft, Entry
 from drivers.rig_problems import Findings, did_you_mean
 from drivers.toml_places import Path
@@ -28,24 +28,6 @@ def check_words(draft: Draft, findings: Findings, today: dt.date) -> None:
     _check_ports_apart(draft, findings)
     _check_calibrations(draft, findings, today)
     _check_unused(draft, findings)
-
-
-def check_secrets(draft: Draft, findings: Findings, *, private: bool, file: str) -> None:
-    """Report a password that others can read, or that stands nowhere or in two places."""
-    if draft.mqtt is None or not draft.mqtt.clear("password"):
-        return
-    path: Path = ("mqtt", "password")
-    password = draft.mqtt.words.password
-    elsewhere = 'better: password = { env = "MANOVAC_MQTT_PASSWORD" } or { file = "..." }'
-    if isinstance(password, str) and not private:
-        findings.error(
-            path,
-            "a literal password in a file that others can read",
-            f"chmod 600 {file}; {elsewhere}",
-            at="key",
-        )
-    elif isinstance(password, Secret) and (password.env is None) == (password.file is None):
-        findings.error(path, "password: give either env or file", elsewhere)
 
 
 def _check_names(draft: Draft, findings: Findings) -> None:

@@ -39,6 +39,7 @@ _PATTERNS: Final = {
     _ID: "ids have only small letters, digits, '-' and '_' (they become topic levels)",
     r"^[78][NEO][12]$": 'must be data bits, parity (N, E or O) and stop bits, such as "8N1"',
     r"^mqtts?://": "must begin with mqtt:// or mqtts://",
+    r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$": "is the name of a credential, not a path: letters, digits, '.', '_' and '-'",
 }
 _PLAIN: Final = {
     "string_type": "must be a text in quotes",
@@ -188,7 +189,7 @@ def _wrong_value(path: Path, details: list[ErrorDetails], schema: dict[str, Any]
     elif first["type"] in _NOT_A_TABLE or path == ("hatch",):
         findings.error(path, f"'{key}' must be a table", _table_advice(path), at="key")
     elif path == ("mqtt", "password"):
-        findings.error(path, 'password: write { env = "..." } or { file = "..." }')
+        findings.error(path, 'password: write { env = "..." }, { file = "..." } or { credential = "..." }')
     else:
         first_words, *others = dict.fromkeys(_in_words(each, schema) for each in details)
         message = " or ".join([first_words, *(words.removeprefix("must be ") for words in others)])

@@ -16,16 +16,24 @@ from drivers import registry
 from drivers.line_use import LineUse
 from drivers.model import Model
 from drivers.rig import Rig
-from drivers.rig_checks import check_secrets, check_words
+from drivers.rig_checks import check_words
 from drivers.rig_draft import draft
 from drivers.rig_fields import check_fields
+from drivers.rig_limits import LARGEST_FILE, LimitError, parsed
 from drivers.rig_line_checks import check_lines
 from drivers.rig_model_checks import check_models
+from drivers.rig_mqtt_checks import check_mqtt
 from drivers.rig_problems import Findings, Problem, RigError, Severity
 from drivers.toml_places import Span, places
 
 _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_LITERAL_PASSWORD: Final = re.compile(r"""(\bpas\w*["']?\s*=\s*)("+[^"]*"*|'+[^']*'*|[^\s{"'][^\s,]*)""")
+_SECRETS: Final = (
+    re.compile(
+        r"""(\bpas\w*["']?[ \t]*=[ \t]*)"""
+        r"""("{3}[\s\S]*?(?:"{3,5}|\Z)|'{3}[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|[^\s{"'][^\s,]*)"""
+    ),
+    re.compile(r"""(://)([^\s"'/]{0,200}:[^\s"']{0,200})(?=@)"""),
+)
 _SYNTAX_ADVICE: Final = {
     "Expected newline or end of document": 'texts and numbers with a unit stand in quotes: poll = "1 s"',
     "Invalid value": 'texts and numbers with a unit stand in quotes: poll = "1 s"',
@@ -70,10 +78,13 @@ def check_file(path: Path, *, models: Callable[[str], Model] = registry.model, t
     """Check a rig file; one that cannot be read is a problem like any other."""
     name = str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
         private = not path.stat().st_mode & 0o077
     except OSError as error:
         return _unusable(name, *_unreadable(path, error))
+    if len(data) > LARGEST_FILE:
+        return _unusable(name, f"larger than {LARGEST_FILE} bytes", "is it a rig file? they are text of some kilobytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -102,19 +113,28 @@ def check_rig(
     text = text.replace("\r\n", "\n")
     if not text.strip():
         return _unusable(name, "the file is empty", "start from a rig that ships with Manovac: hil/rigs/bench.toml")
-    lines = [_LITERAL_PASSWORD.sub(_starred, line) for line in text.split("\n")]
+    lines = without_secrets(text).split("\n")
     try:
-        raw = tomllib.loads(text)
+        raw = parsed(text)
+    except LimitError as error:
+        return _unusable(name, f"cannot be a rig file: {error}", "start from a rig that ships with Manovac")
     except tomllib.TOMLDecodeError as error:
         return Checked(rig=None, problems=(_syntax_error(lines, name, str(error)),))
     findings = Findings(name, lines, places(text))
     fields = check_fields(raw, findings)
     sketch = draft(raw, fields)
     check_words(sketch, findings, today or dt.datetime.now(tz=dt.UTC).date())
-    check_secrets(sketch, findings, private=private, file=name)
+    check_mqtt(sketch, findings, private=private, file=name)
     uses = check_lines(sketch, findings, check_models(sketch, findings, models))
     failed = any(problem.severity is Severity.ERROR for problem in findings.problems)
     return Checked(rig=None if failed else fields.rig, problems=findings.problems, lines=uses)
+
+
+def without_secrets(text: str, *, star: str = "*") -> str:
+    """Return a rig file's text with a star for each character of a password in it: reports end up in logs."""
+    for secret in _SECRETS:
+        text = secret.sub(lambda match: match[1] + re.sub(r"[^\n]", star, match[2]), text)
+    return text
 
 
 def _unusable(name: str, message: str, advice: str) -> Checked:
@@ -138,11 +158,6 @@ def _unreadable(path: Path, error: OSError) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "no permission to read it", f"chmod u+r {path}, or run as the user who owns it"
     return f"cannot be read: {error.strerror or error}", "check the path"
-
-
-def _starred(match: re.Match[str]) -> str:
-    """A report ends up in logs: a literal password is not shown, but takes as much room."""
-    return match[1] + "*" * len(match[2])
 
 
 def _syntax_error(lines: list[str], name: str, message: str) -> Problem:

@@ -17,6 +17,7 @@ from drivers.bus import Bus
 from drivers.reader import UnitReader, reader
 from drivers.reading import RawPoll, Readings
 from drivers.rig import Rig
+from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.findings import Findings
@@ -199,5 +200,9 @@ class Gateway:
 
 
 def rig_hash(path: Path) -> str:
-    """Return the SHA-256 of a rig file, which `gw/<gateway>/meta` names."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the SHA-256 of a rig file, which `gw/<gateway>/meta` names.
+
+    A password in it does not count, nor its length: whoever knows the rest could try out passwords by the hash.
+    """
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    return hashlib.sha256(without_secrets(text, star="").encode("utf-8", "surrogateescape")).hexdigest()

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers import Server, start_server
 
 
 @pytest.fixture(autouse=True)
@@ -46,33 +45,20 @@ class Mosquitto:
         )
         self._config.write_text(lines)
         self._program = program
-        self._process: subprocess.Popen[bytes] | None = None
+        self._server: Server | None = None
 
     @property
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        log = (self.folder / "mosquitto.log").open("ab")
-        with log:
-            self._process = subprocess.Popen([self._program, "-c", str(self._config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except ConnectionRefusedError:
-                time.sleep(0.01)
-            else:
-                return
-        self.kill()
-        raise RuntimeError(f"mosquitto did not start: {(self.folder / 'mosquitto.log').read_text()}")
+        command = [self._program, "-c", str(self._config)]
+        self._server = start_server(command, self.port, self.folder / "mosquitto.log")
 
     def kill(self) -> None:
-        if self._process is not None:
-            if self._process.poll() is None:
-                os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        if self._server is not None:
+            self._server.kill()
+            self._server = None
 
 
 @pytest.fixture(scope="session")

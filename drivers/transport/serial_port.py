@@ -2,15 +2,35 @@
 
 import asyncio
 import contextlib
+import os
 import termios
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import serial
 import serial_asyncio_fast
 
 from drivers.transport.stream import Stream, abandon
 from drivers.transport.transport import Receiver
+
+
+class _Port(serial.Serial):  # type: ignore[misc] # pyserial has no types
+    """pyserial's, whose own `write` spins for ever, and the whole event loop with it, when the port takes nothing."""
+
+    def write(self, data: bytes) -> int:
+        """Write what the port takes.
+
+        Raises:
+            BlockingIOError: it takes nothing now.
+            SerialException: it is gone.
+        """
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise serial.SerialException(error.strerror) from error
 
 
 class SerialTransport:
@@ -31,9 +51,8 @@ class SerialTransport:
         loop = asyncio.get_running_loop()
         bytesize, parity, stopbits = self._frame()
         try:
-            stream, _ = await serial_asyncio_fast.create_serial_connection(
-                loop,
-                lambda: Stream(receiver),
+            opened = partial(
+                _Port,
                 self._path,
                 baudrate=self._baud,
                 bytesize=bytesize,
@@ -41,11 +60,12 @@ class SerialTransport:
                 stopbits=stopbits,
                 exclusive=True,
             )
+            port = await loop.run_in_executor(None, opened)
+            stream, _ = await serial_asyncio_fast.connection_for_serial(loop, lambda: Stream(receiver), port)
         except serial.SerialException as error:
             raise OSError(_explain(self._path, error)) from error
         except (termios.error, ValueError) as error:
             raise OSError(f"{self._path}: this port cannot do {self._baud} {self._format} ({error})") from error
-        port: Any = stream.serial
         # FTDI adapters hold bytes back for 16 ms otherwise; others, and pseudo-terminals, know no such mode
         with contextlib.suppress(OSError, ValueError, NotImplementedError, AttributeError):
             port.set_low_latency_mode(True)

@@ -16,6 +16,12 @@ class Stream(asyncio.Protocol):
         if self.receiver is not None:
             self.receiver.received(data)
 
+    def pause_writing(self) -> None:
+        """Count a peer as lost that takes nothing: 64 KiB of questions wait, and each poll would add to them."""
+        if self.receiver is not None:
+            receiver, self.receiver = self.receiver, None
+            receiver.lost("it takes nothing any more")
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the loss."""
         if self.receiver is not None:

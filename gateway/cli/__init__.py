@@ -36,6 +36,10 @@ _BUILT_IN: Final = {
     "leak": ("gateway.cli.leak:app", "Whether and where air is lost, live; which hatch to close next."),
     "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
     "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; writes a report."),
+    "broker-config": (
+        "gateway.cli.broker_config:broker_config",
+        "Write a broker's listener and access rules for a rig.",
+    ),
     "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
     "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
 }
@@ -47,7 +51,7 @@ _OTHERS: Final = {
 }
 _ORDER: Final = (
     *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
-    *("analyse", "record", "replay", "trace"),
+    *("analyse", "record", "replay", "trace", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

@@ -1,16 +1,12 @@
 """From the rig file's `[mqtt]` to what a connection needs: address, credentials, TLS. Touches no wire."""
 
-import os
-import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from drivers.rig import Mqtt, Secret
-
-
-class MqttSettingsError(ValueError):
-    """The rig file's `[mqtt]` cannot be used; the message says what to change."""
+from drivers.rig_mqtt_checks import contradictions
+from gateway.mqtt.credentials import MqttSettingsError, secret
+from gateway.mqtt.tls import TlsContext, explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,82 +17,53 @@ class Broker:
     port: int
     username: str | None
     password: str | None = field(repr=False)
-    tls: ssl.SSLContext | None
+    tls: TlsContext | None
 
     @property
     def name(self) -> str:
         """Host and port."""
         return f"{self.host}:{self.port}"
 
+    def explained(self, error: Exception) -> str:
+        """Say why a connection failed, for people; the library's error hides the system's, in which it was raised."""
+        cause = error.__context__
+        why = explained(cause, self.host, presents=self._presents) if isinstance(cause, OSError) else ""
+        return f"cannot be reached: {why}" if why else str(error)
+
+    def take_alert(self) -> str:
+        """Say once by what TLS ended the last connection after its handshake, for people; empty when it did not."""
+        if self.tls is None or self.tls.alert is None:
+            return ""
+        alert, self.tls.alert = self.tls.alert, None
+        return explained(alert, self.host, presents=self._presents)
+
+    @property
+    def _presents(self) -> bool:
+        return self.tls is not None and self.tls.presents_certificate
+
 
 def broker(mqtt: Mqtt) -> Broker:
-    """Read url and secrets; a TLS connection always verifies the broker's certificate and name.
+    """Read url, secrets and certificates.
 
     Raises:
-        MqttSettingsError: something is missing, unreadable or contradictory.
+        MqttSettingsError: something is missing, unreadable, contradictory, or a secret that others can read.
     """
+    for key, message, advice in contradictions(mqtt):
+        raise MqttSettingsError(f"mqtt.{key}: {message}; {advice}")
     url = urlsplit(mqtt.url)
-    try:
-        host, port = url.hostname, url.port
-    except ValueError as error:
-        raise MqttSettingsError(f"mqtt.url: {error}") from None
-    if host is not None and not _nameable(host):
-        raise MqttSettingsError(f"mqtt.url: '{host}' cannot be the name of a host")
-    if not host or url.path.strip("/") or url.query:
-        raise MqttSettingsError('mqtt.url: write "mqtt://host:port" or "mqtts://host:port", nothing behind it')
-    if url.username is not None:
-        raise MqttSettingsError("mqtt.url: no user in it; use mqtt.username and mqtt.password")
-    tls = _tls(mqtt.ca_file) if url.scheme == "mqtts" else None
-    if tls is None and mqtt.ca_file is not None:
-        raise MqttSettingsError("mqtt.ca_file: means nothing without TLS; use a mqtts:// url")
+    tls = TlsContext(mqtt.ca_file, mqtt.client_cert, mqtt.client_key) if url.scheme == "mqtts" else None
+    password = mqtt.password
+    if isinstance(password, Secret):
+        literal: str | None = secret(password, "mqtt.password")
+    else:
+        literal = None if password is None else password.get_secret_value()
     return Broker(
-        host=host,
-        port=port or (8883 if tls else 1883),
+        host=url.hostname or "",
+        port=url.port or (8883 if tls else 1883),
         username=mqtt.username,
-        password=_password(mqtt.password),
+        password=literal,
         tls=tls,
     )
 
 
-def _nameable(host: str) -> bool:
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # SSLError is one too
-        raise MqttSettingsError(f"mqtt.ca_file: cannot load certificates from {ca_file}: {error}") from None
-    context.sslsocket_class = _TlsSocket
-    return context
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails, because paho forgets it then."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's signature
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-def _password(secret: Secret | str | None) -> str | None:
-    if secret is None or isinstance(secret, str):
-        return secret
-    if secret.env is not None:
-        value = os.environ.get(secret.env)
-        if value is None:
-            raise MqttSettingsError(f"mqtt.password: the environment variable {secret.env} is not set")
-        return value
-    if secret.file is None:
-        raise MqttSettingsError('mqtt.password: name where it stands: { env = "..." } or { file = "..." }')
-    try:
-        return Path(secret.file).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MqttSettingsError(f"mqtt.password: cannot read {secret.file}: {error}") from None
+__all__ = ["Broker", "MqttSettingsError", "broker"]

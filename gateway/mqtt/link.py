@@ -82,6 +82,7 @@ class _Connection(aiomqtt.Client):
             max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
+        self._at = at
         self.pending_calls_threshold = _WINDOW
         self._client.connect_timeout = _CONNECT_S
         self._settled = settled
@@ -137,9 +138,10 @@ class _Connection(aiomqtt.Client):
     def _on_disconnect(self, *told: Any) -> None:
         """Take what paho tells: client, user data, flags, reason, properties."""
         if not self._connected.done():  # aiomqtt would wait for its timeout
-            self._connected.set_exception(_ClosedEarlyError("the broker closed the connection before it accepted it"))
+            early = _ClosedEarlyError("the broker closed the connection before it accepted it")
+            self._connected.set_exception(aiomqtt.MqttError(alert) if (alert := self._at.take_alert()) else early)
         elif not self._disconnected.done():
-            self.end = str(told[3]).replace("Unspecified error", "the connection broke")
+            self.end = self._at.take_alert() or str(told[3]).replace("Unspecified error", "the connection broke")
             self._disconnected.set_result(None)
         self._changed()
 
@@ -244,9 +246,7 @@ class Link:
                 try:
                     end = await self._session()
                 except aiomqtt.MqttError as error:
-                    cause = error.__context__
-                    why = isinstance(cause, OSError) and (cause.strerror or str(cause))
-                    end = f"cannot be reached: {why}" if why else str(error)
+                    end = self._broker.explained(error)
                     if self._falls_back(error):
                         _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
                         continue

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.exchange import Outcome
+from drivers.pipelined import Pipelined
 from drivers.rig import Bus as BusWords
 from drivers.wire.ascii_line import LineRequest
 from firmware_sim.clock import run_virtual
@@ -258,3 +259,21 @@ def test_cancelled_askers_leave_ids_that_are_known_as_given_up(window: int) -> N
             assert outcomes(bus) == {"cancelled": 1}
 
     run_virtual(main(), limit_s=60)
+
+
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=300), st.builds(mbap, st.integers(0, 9), st.just(1), st.binary(max_size=252)))
+    )
+)
+def test_whatever_comes_in_takes_bounded_memory(pieces: list[bytes]) -> None:
+    async def main() -> None:
+        def reopen(why: str) -> None:
+            pipelined.lost(why)
+
+        pipelined = Pipelined(asyncio.get_running_loop(), lambda frame: None, list, reopen)
+        for piece in pieces:
+            pipelined.received(piece)
+            assert len(pipelined._buffer) < 260
+
+    run_virtual(main(), limit_s=1.0)

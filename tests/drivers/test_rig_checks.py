@@ -190,7 +190,7 @@ def test_an_instrument_in_datagrams_has_a_port_number_and_neither_baud_nor_forma
             (BUS, transducer(), '[mqtt]\npassword = "x"\n'),
             "password: a literal password in a file that others can read",
         ),
-        ((BUS, transducer(), "[mqtt]\npassword = {}\n"), "{}: password: give either env or file"),
+        ((BUS, transducer(), "[mqtt]\npassword = {}\n"), "{}: password: give either env, file or credential"),
     ],
 )
 def test_what_does_not_fit_is_said_once_and_where_it_stands(parts, message):
@@ -199,6 +199,36 @@ def test_what_does_not_fit_is_said_once_and_where_it_stands(parts, message):
 
 def test_calibration_due_today_is_no_warning():
     assert check(BUS, transducer() + "calibration = { due = 2026-06-01 }\n").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ('url = "mqtt://b"\nca_file = "ca.crt"', '"ca.crt": ca_file: means nothing without TLS'),
+        ('url = "mqtt://b"\nclient_key = "a.key"', '"a.key": client_key: means nothing without TLS'),
+        ('url = "mqtts://b"\nclient_cert = "a.crt"', '"a.crt": client_cert: needs client_key'),
+        ('url = "mqtts://b"\nclient_key = "a.key"', '"a.key": client_key: needs client_cert'),
+        ('url = "mqtt://b:0"', '"mqtt://b:0": url: its port must be a number from 1 to 65535'),
+        ('url = "mqtt://[::1"', '"mqtt://[::1": url: is not a url'),
+        ('url = "mqtt://b/x"', '"mqtt://b/x": url: needs a host and nothing else'),
+        (
+            'url = "mqtt://b"\npassword = { env = "A" }',
+            '"mqtt://b": the password crosses the network in clear',
+        ),
+        (
+            'password = { credential = "../a" }',
+            '"../a": credential: is the name of a credential, not a path',
+        ),
+    ],
+)
+def test_words_of_mqtt_that_do_not_fit_are_said_where_they_stand(words, message):
+    assert only(check(BUS, transducer(), f"[mqtt]\n{words}\n")).startswith(message)
+
+
+def test_a_password_to_this_machine_or_over_tls_is_no_warning():
+    for url in ("mqtt://127.0.0.1", "mqtt://localhost", "mqtt://[::1]", "mqtts://b"):
+        words = f'[mqtt]\nurl = "{url}"\npassword = {{ credential = "mqtt.password" }}\n'
+        assert check(BUS, transducer(), words).problems == ()
 
 
 def test_a_literal_password_may_stand_in_a_private_file(tmp_path):

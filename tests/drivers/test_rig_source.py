@@ -234,10 +234,10 @@ def test_a_file_that_cannot_be_read_is_a_problem_with_advice(tmp_path):
 
 
 def test_a_file_without_permission_says_so(tmp_path, monkeypatch):
-    def refused(path):
+    def refused(path, mode):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refused)  # root, who runs some CI, may read everything
+    monkeypatch.setattr(Path, "open", refused)  # root, who runs some CI, may read everything
     (problem,) = check_file(tmp_path / "rig.toml").problems
     assert problem.message == "no permission to read it"
     assert "chmod" in problem.advice
@@ -251,6 +251,10 @@ def test_a_file_without_permission_says_so(tmp_path, monkeypatch):
         "password = hunter2",
         'password = "hunter2',
         'password = """hunter2"""',
+        'password = """\nhunter2\n"""',
+        'password = """\nhunter2',
+        'url = "mqtt://pi1:hunter2@broker"',
+        'url = "mqtt://pi1:hunter2/x@broker"',
         'pasword="hunter2"',
         'url = 3\npassword = "hunter2"',
         "password = 1234567",
@@ -267,3 +271,9 @@ def test_a_report_never_shows_a_literal_password(line):
 def test_a_reference_to_a_password_is_shown():
     (problem,) = check_rig(GOOD + '[mqtt]\npassword = { env = "A", file = "B" }\n', "rig.toml").problems
     assert problem.source == 'password = { env = "A", file = "B" }'
+
+
+def test_an_unclosed_quote_in_a_comment_hides_nothing_but_its_line():
+    text = GOOD + '# password = "hunter2\n[mqtt]\nurl = "http://a"\n'
+    (problem,) = check_rig(text, "rig.toml").problems
+    assert problem.source == 'url = "http://a"'

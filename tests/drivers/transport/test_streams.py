@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -199,3 +200,27 @@ def test_each_kind_of_bus_has_its_transport(words: dict[str, str], kind: type) -
 def test_a_tcp_port_without_a_number_is_refused(port: str) -> None:
     with pytest.raises(ValueError, match='wants port = "host:port"'):
         transport_for(Bus.model_construct(kind="modbus-tcp", port=port))
+
+
+async def test_a_serial_port_that_takes_nothing_is_lost_before_memory_fills_and_holds_up_nobody(tmp_path: Path) -> None:
+    terminal, heard = Terminal(tmp_path / "port"), Heard()
+    transport = SerialTransport(str(tmp_path / "port"), baud=9600, data_format="8N1")
+    await transport.connect(heard)
+    for _ in range(1000):
+        transport.write(bytes(1024))
+    assert heard.losses == ["it takes nothing any more"]
+    transport.close()
+    await asyncio.sleep(0.05)
+    assert heard.losses == ["it takes nothing any more"]
+    terminal.unplug()
+
+
+async def test_a_tcp_peer_that_reads_nothing_is_lost_before_memory_fills() -> None:
+    heard = Heard()
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the system accepts for it, and nobody reads
+        transport = TcpTransport("127.0.0.1", server.getsockname()[1])
+        await transport.connect(heard)
+        for _ in range(1000):
+            transport.write(bytes(65_536))
+        assert heard.losses == ["it takes nothing any more"]
+        transport.close()

@@ -38,7 +38,7 @@ def test_plain_connections_have_no_tls_and_tls_always_verifies():
         ({"url": "mqtt://a", "ca_file": "ca.crt"}, "mqtts://"),
         ({"password": {"env": "MANOVAC_TEST_UNSET"}}, "MANOVAC_TEST_UNSET is not set"),
         ({"password": {"file": "/nowhere/password"}}, "/nowhere/password"),
-        ({"password": {}}, "name where it stands"),
+        ({"password": {}}, "name the one place where it stands"),
     ],
 )
 def test_what_cannot_be_used_is_said_at_once(words, says):
@@ -57,6 +57,7 @@ def test_passwords_come_from_environment_file_or_rig_and_never_show(tmp_path, mo
     monkeypatch.setenv("MANOVAC_TEST_PASSWORD", "planted secret ")
     assert of(password={"env": "MANOVAC_TEST_PASSWORD"}).password == "planted secret "
     (tmp_path / "password").write_text("planted secret\n")
+    (tmp_path / "password").chmod(0o600)
     found = of(password={"file": str(tmp_path / "password")})
     assert found.password == "planted secret"
     assert "planted" not in repr(found)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import aiomqtt
 
@@ -136,40 +135,3 @@ async def test_what_is_larger_than_mosquitto_takes_is_dropped(make_mosquitto, st
     await until(lambda: link.statistics().acknowledged == 1)
     assert link.statistics().outbox.losses == {"too_large": 1}
     assert link.statistics().reconnects == 0
-
-
-def certificates(openssl: str, folder: Path) -> None:
-    """A certificate authority and a broker's certificate for 127.0.0.1, for an hour."""
-    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    ca = [*new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority"]
-    broker = [*new, "-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", "broker.key", "-out", "broker.crt"]
-    names = ["-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"]
-    for arguments in (ca, [*broker, *names]):
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-async def test_tls_delivers_to_a_broker_that_proves_itself_and_to_no_other(
-    make_mosquitto, require_program, start_link, until, tmp_path, caplog
-):
-    certificates(require_program("openssl"), tmp_path)
-    files = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
-    broker = make_mosquitto(f"cafile {tmp_path / 'ca.crt'}\n{files}", tmp_path)
-    url = broker.url.replace("mqtt://", "mqtts://")
-    outbox = Outbox()
-    outbox.put(Message(topic=BATCH, payload=b"1"))
-    link, _ = start_link(url, outbox, ca_file=str(tmp_path / "ca.crt"))
-    await until(lambda: link.statistics().acknowledged == 1)
-    stranger, _ = start_link(url, Outbox())
-    await until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
-    assert not stranger.statistics().connected
-
-
-async def test_tls_refuses_a_certificate_of_another_name(
-    make_mosquitto, require_program, start_link, until, tmp_path, caplog
-):
-    certificates(require_program("openssl"), tmp_path)
-    files = f"certfile {tmp_path / 'broker.crt'}\nkeyfile {tmp_path / 'broker.key'}"
-    broker = make_mosquitto(f"cafile {tmp_path / 'ca.crt'}\n{files}", tmp_path)
-    link, _ = start_link(f"mqtts://localhost:{broker.port}", Outbox(), ca_file=str(tmp_path / "ca.crt"))
-    await until(lambda: "Hostname mismatch" in caplog.text)
-    assert not link.statistics().connected

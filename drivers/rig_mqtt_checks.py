@@ -1,0 +1,101 @@
+"""How the words of `[mqtt]` must fit each other, and whether a password in them is safe where it stands."""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from drivers.rig import Mqtt, Secret
+from drivers.rig_draft import Draft
+from drivers.rig_problems import Findings
+from drivers.toml_places import Path
+
+_TLS_WORDS: Final = ("ca_file", "client_cert", "client_key")
+_PASSWORD: Final[Path] = ("mqtt", "password")
+_ELSEWHERE: Final = 'password = { env = "MANOVAC_MQTT_PASSWORD" }, { file = "..." } or { credential = "..." }'
+
+
+class Contradiction(NamedTuple):
+    """A word that does not fit: its key, what is wrong, what to do."""
+
+    key: str
+    message: str
+    advice: str
+
+
+def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) -> None:
+    """Report what does not fit, and a password that others can read, or that stands nowhere or in two places."""
+    if draft.mqtt is None:
+        return
+    mqtt = draft.mqtt.words
+    wrong = [] if draft.mqtt.unclear else list(contradictions(mqtt))
+    for key, message, advice in wrong:
+        findings.error(("mqtt", key), f"{key}: {message}", advice)
+    password = mqtt.password
+    if password is None or not draft.mqtt.clear("password"):
+        return
+    if isinstance(password, Secret):
+        if [password.env, password.file, password.credential].count(None) != 2:
+            findings.error(_PASSWORD, "password: give either env, file or credential", _ELSEWHERE)
+    elif not private:
+        findings.error(
+            _PASSWORD,
+            "a literal password in a file that others can read",
+            f"chmod 600 {file}; better: {_ELSEWHERE}",
+            at="key",
+        )
+    if not (wrong or draft.mqtt.unclear) and mqtt.url.startswith("mqtt://") and not is_loopback(mqtt.url):
+        findings.warning(
+            ("mqtt", "url"),
+            "the password crosses the network in clear",
+            "use mqtts:// and ca_file; `manovac broker-config` writes what a mosquitto needs for it",
+        )
+
+
+def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:
+    """Find what cannot be meant; no message holds what could be a secret."""
+    form = f'write "{mqtt.url.partition(":")[0]}://host:port", nothing behind it'
+    try:
+        url = urlsplit(mqtt.url)
+    except ValueError:  # as for "mqtt://[::1"
+        yield Contradiction("url", "is not a url", form)
+        return
+    if "@" in mqtt.url:
+        yield Contradiction("url", "no user in it", "use mqtt.username and mqtt.password")
+    elif not _has_port(url):
+        yield Contradiction("url", "its port must be a number from 1 to 65535", form)
+    elif not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        yield Contradiction("url", "needs a host and nothing else", form)
+    elif not _nameable(url.hostname):
+        yield Contradiction("url", f"'{url.hostname}' cannot be the name of a host", form)
+    if url.scheme == "mqtt":
+        for key in _TLS_WORDS:
+            if getattr(mqtt, key) is not None:
+                yield Contradiction(key, "means nothing without TLS", "use a mqtts:// url")
+    elif (mqtt.client_cert is None) != (mqtt.client_key is None):
+        there, missing = ("client_cert", "client_key") if mqtt.client_key is None else ("client_key", "client_cert")
+        yield Contradiction(there, f"needs {missing}", "a certificate and its key go together")
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether a broker's url leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _has_port(url: SplitResult) -> bool:
+    try:
+        return url.port != 0
+    except ValueError:
+        return False
+
+
+def _nameable(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
