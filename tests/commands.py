@@ -15,7 +15,7 @@ import pytest
 from gateway import cli
 
 BENCH = Path(__file__).parent.parent / "hil" / "rigs" / "bench.toml"
-_TALKERS = ("drivers", "gateway")
+_TALKERS = ("drivers", "gateway", "gateway.mqtt.link")
 
 
 class Called(NamedTuple):
