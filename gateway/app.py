@@ -16,10 +16,11 @@ from typing import Final, Literal, Protocol
 from drivers.bus import Bus
 from drivers.reader import UnitReader, reader
 from drivers.reading import RawPoll, Readings
-from drivers.rig import Rig
+from drivers.rig import HatchState, Rig
 from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
+from gateway.alarms import Alarm
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
@@ -122,11 +123,28 @@ class Gateway:
         for listener in self.listeners:
             listener(readings)
 
+    def move_hatch(self, hatch: str, state: HatchState) -> None:
+        """Take somebody's word for the state of a hatch; see `Findings.move_hatch`."""
+        self.findings.move_hatch(hatch, state)
+
+    def acknowledge(self, alarm_id: str) -> Alarm:
+        """Note that somebody has seen an alarm; see `Findings.acknowledge`."""
+        return self.findings.acknowledge(alarm_id)
+
+    def replay(self, first: int, last: int) -> None:
+        """Deliver messages of record again, on `late`.
+
+        Raises:
+            LookupError: there is no journal, or it has none of these numbers.
+        """
+        if self._keeper is None or not self._keeper.again(first, last):
+            raise LookupError("the journal has none of these numbers")
+
     def _obey(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
         """Obey one command and answer it; whatever it is, it ends nothing. A retained one is old, and nobody's."""
         if retained:
             return
-        answer = obey(topic, payload, self.findings, topics=self._topics, t_ms=self._now_ms())
+        answer = obey(topic, payload, self, topics=self._topics, t_ms=self._now_ms())
         if answer is not None:
             self._outbox.put(answer)
 

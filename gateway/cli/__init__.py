@@ -32,26 +32,27 @@ _BUILT_IN: Final = {
     "models": ("gateway.cli.models:models", "List the transducer families that a rig file can name."),
     "ports": ("gateway.cli.ports:ports", "List serial ports and what is wrong with them."),
     "scan": ("gateway.cli.scan:scan", "Look for transducers on a bus."),
-    "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
-    "leak": ("gateway.cli.leak:app", "Whether and where air is lost, live; which hatch to close next."),
+    "read": ("gateway.cli.read:read", "Show live values, raw frames and statistics."),
+    "leak": ("gateway.cli.leak:app", "Whether and where air is lost; which hatch to close."),
     "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
-    "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; writes a report."),
+    "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; write a report."),
+    "sub": ("gateway.cli.sub:sub", "Receive a station's record; tell what is missing."),
     "broker-config": (
         "gateway.cli.broker_config:broker_config",
-        "Write a broker's listener and access rules for a rig.",
+        "Write a broker's access rules for a rig.",
     ),
     "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
     "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
 }
 _OTHERS: Final = {
-    "demo": "Run all of it on this machine: emulated rig, broker, gateway.",
+    "demo": "Run all of it here: emulated rig, broker, gateway.",
     "emulate": "Run only the emulated rig.",
     "sim": "Control an emulated rig while it runs.",
     "replay": "Serve a recorded line as devices, with its timing.",
 }
 _ORDER: Final = (
     *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
-    *("analyse", "record", "replay", "trace", "broker-config"),
+    *("analyse", "sub", "record", "replay", "trace", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

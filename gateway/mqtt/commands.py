@@ -1,7 +1,8 @@
 """Commands by MQTT, `cmd/<gateway>/<name>`, and their answers, `rsp/<gateway>/<id>`: validated, obeyed, answered.
 
-`hatch` tells the state of a hatch, `acknowledge` that somebody has seen an alarm. A command carries an id of its
-sender's choice, which names the topic of the answer; one without a usable id cannot be answered and is logged.
+`hatch` tells the state of a hatch, `acknowledge` that somebody has seen an alarm, `replay` asks for numbers of record
+again. A command carries an id of its sender's choice, which names the topic of the answer; one without a usable id
+cannot be answered and is logged.
 """
 
 import logging
@@ -23,7 +24,7 @@ _ID: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 class Station(Protocol):
-    """What commands can change: `gateway.findings.Findings`."""
+    """What commands can change: `gateway.app.Gateway`."""
 
     def move_hatch(self, hatch: str, state: HatchState, /) -> None:
         """Take a word for the state of a hatch."""
@@ -31,6 +32,14 @@ class Station(Protocol):
 
     def acknowledge(self, alarm_id: str, /) -> Alarm:
         """Note that somebody has seen an alarm."""
+        ...
+
+    def replay(self, first: int, last: int, /) -> None:
+        """Deliver messages of record again.
+
+        Raises:
+            LookupError: there is none of these numbers.
+        """
         ...
 
 
@@ -46,6 +55,16 @@ def hatch(*, command_id: str, hatch_id: str, state: HatchState) -> bytes:
 def acknowledge(*, command_id: str, alarm_id: str) -> bytes:
     """Build the command that acknowledges an alarm."""
     return orjson.dumps({"v": VERSION, "id": command_id, "alarm": alarm_id})
+
+
+def replay(*, command_id: str, first: int, last: int) -> bytes:
+    """Build the command that asks for the numbers from first to last again."""
+    return orjson.dumps({"v": VERSION, "id": command_id, "first": first, "last": last})
+
+
+def acknowledged(n: int) -> bytes:
+    """Build what a consumer says of a gateway's record: everything up to that number is stored."""
+    return orjson.dumps({"v": VERSION, "n": n})
 
 
 def response(*, command_id: str, t_ms: int, problem: str | None) -> bytes:
@@ -109,6 +128,15 @@ def _acknowledge(words: Mapping[str, Any], station: Station) -> None:
     station.acknowledge(alarm_id)
 
 
+def _replay(words: Mapping[str, Any], station: Station) -> None:
+    numbers = [words.get(key) for key in ("first", "last")]
+    _expect({key: value for key, value in words.items() if key not in {"first", "last"}})
+    first, last = (number if type(number) is int else 0 for number in numbers)
+    if not 1 <= first <= last:
+        raise _RefusedError("first and last must be whole numbers from 1 on, last not before first")
+    station.replay(first, last)
+
+
 def _unknown(words: Mapping[str, Any], station: Station) -> None:  # noqa: ARG001 - as all of them
     raise _RefusedError(f"no such command (there are: {', '.join(_KINDS)})")
 
@@ -116,4 +144,5 @@ def _unknown(words: Mapping[str, Any], station: Station) -> None:  # noqa: ARG00
 _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any], Station], None]]] = {
     "hatch": _hatch,
     "acknowledge": _acknowledge,
+    "replay": _replay,
 }

@@ -120,12 +120,11 @@ class Keeper:
         last = min(last, self._journal.last_n)
         if first > last:
             return 0
-        before = len(self._undelivered)
         self._undelivered.add(first, last)
         self._replayed.add(first, last)
         self._late_from = min(self._late_from, first)
         self._late_work.set()
-        return len(self._undelivered) - before
+        return last - first + 1
 
     def statistics(self) -> KeeperStatistics:
         """Return a snapshot."""

@@ -74,6 +74,10 @@ class Topics:
         """One kind of command to this gateway."""
         return f"{self.base}/cmd/{self.gateway}/{name}"
 
+    def acknowledgement(self, consumer: str) -> str:
+        """How much of this gateway's record a consumer has stored: retained, QoS 1."""
+        return f"{self.base}/ack/{self.gateway}/{consumer}"
+
     def response(self, command_id: str) -> str:
         """Answer to the command of that id: not retained, QoS 1."""
         return f"{self.base}/rsp/{self.gateway}/{command_id}"

@@ -122,3 +122,28 @@ def _opened(journal: Journal) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_consumer_that_was_away_asks_for_what_it_missed(rig_file: Path, tmp_path: Path) -> None:
+    store = tmp_path / "record.sqlite"
+
+    def sub(duration: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from gateway.cli import main; main()", "sub", str(rig_file), "--ack", "store"]
+        return subprocess.run(
+            [*command, "--to", str(store), "--duration", duration], capture_output=True, text=True, check=False
+        )
+
+    nobody = sub("0.5 s")
+    assert (nobody.returncode, nobody.stdout) == (1, "")
+    assert "nothing was heard at mqtt://" in nobody.stderr
+    with gateway(rig_file):
+        while not (first := sub("2 s")).stdout or first.stdout.startswith("0 readings"):
+            pass
+        assert (first.returncode, first.stderr) == (0, "")
+        time.sleep(2.0)
+        away = sub("1.5 s")
+        second = sub("10 s")
+    assert away.returncode == 3, "what was missed is named"
+    assert "gap" in away.stdout
+    assert (second.returncode, second.stderr) == (0, ""), second.stdout
+    assert ", 0 gaps" in second.stdout

@@ -23,6 +23,8 @@ Kind = Literal[
     "event",
     "command-hatch",
     "command-acknowledge",
+    "command-replay",
+    "ack",
     "response",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

@@ -73,5 +73,7 @@ EXAMPLES: Final = {
     ),
     "command-hatch": commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED),
     "command-acknowledge": commands.acknowledge(command_id="c2", alarm_id="leak-prk"),
+    "command-replay": commands.replay(command_id="c3", first=5, last=9),
+    "ack": commands.acknowledged(918273),
     "response": commands.response(command_id="c1", t_ms=T_MS, problem="no such hatch"),
 }

@@ -61,7 +61,7 @@ def test_a_hatch_command_is_obeyed_and_answered_on_its_own_topic():
         ("hatch", {"hatch": "prk--zvezda", "state": "open", "by": "me"}, "unknown key 'by'"),
         ("hatch", {"v": 2, "hatch": "prk--zvezda", "state": "open"}, "v must be 1"),
         ("acknowledge", {"alarm": "leak-prk"}, "no alarm 'leak-prk' stands"),
-        ("explode", {}, "no such command (there are: hatch, acknowledge)"),
+        ("explode", {}, "no such command (there are: hatch, acknowledge, replay)"),
     ],
 )
 def test_what_cannot_be_obeyed_is_refused_with_the_reason(name, words, problem):

@@ -1,0 +1,129 @@
+"""`manovac sub`: receive what gateways say, and tell whether anything is missing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
+    from drivers.rig import Rig
+    from gateway.mqtt.visit import Visit
+    from gateway.received import Received
+
+_SAVE_S: Final = 1.0
+_PATIENCE_S: Final = 1.0  # a gap that is older is asked for again
+
+
+def sub(
+    rig: Annotated[Path, typer.Argument(help="The rig file (TOML), for broker and station.", metavar="RIG")],
+    *,
+    to: Annotated[Path | None, typer.Option(help="Where readings go: FILE.sqlite or FILE.csv.")] = None,
+    ack: Annotated[
+        str, typer.Option(help="Acknowledge under this name what is stored, and ask for what is missing.")
+    ] = "",
+    duration: Annotated[str, typer.Option(help='How long, such as "60 s"; until Ctrl-C when not given.')] = "",
+) -> None:
+    """Receive the record of a station's gateways, and say at the end "N readings, 0 gaps" or name each gap.
+
+    Exit codes: 0 complete; 1 run-time failure; 2 usage or rig file; 3 something is missing.
+    """
+    import re  # noqa: PLC0415
+
+    from drivers.rig_source import load_rig  # noqa: PLC0415
+    from drivers.units import UnitError, parse_time  # noqa: PLC0415
+    from gateway.cli import CHECK_FAILED, USAGE, CommandError  # noqa: PLC0415
+    from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
+    from gateway.process import run  # noqa: PLC0415
+    from gateway.received import NoStore, Received, ReceiveError, store  # noqa: PLC0415
+
+    words = load_rig(rig)
+    if ack and to is None:
+        raise CommandError("--ack says that readings are stored: give --to as well", USAGE)
+    if ack and not re.fullmatch(r"[a-z0-9_-]+", ack):
+        raise CommandError(f"--ack {ack}: a name of small letters, digits, '_' and '-' (it becomes a topic)", USAGE)
+    try:
+        seconds = parse_time(duration) if duration else None
+    except UnitError as error:
+        raise CommandError(f"--duration {duration}: {error}", USAGE) from error
+    try:
+        received = Received(store(to) if to is not None else NoStore())
+    except ReceiveError as error:
+        raise CommandError(str(error), USAGE) from error
+    try:
+        run(_receive(words, received, ack, seconds))
+    except MqttSettingsError as error:
+        raise CommandError(str(error), USAGE) from error
+    finally:
+        received.store.close()
+    if not received.messages:
+        raise CommandError(
+            f"nothing was heard at {words.mqtt.url}, station {words.station.id}; does `manovac run` run with it?"
+        )
+    typer.echo(received.verdict())
+    if received.strange:
+        typer.echo(f"{received.strange} messages on topics of record were none of ours", err=True)
+    if received.gaps():
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _receive(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> None:
+    import asyncio  # noqa: PLC0415
+
+    from gateway.mqtt.topics import Topics  # noqa: PLC0415
+    from gateway.mqtt.visit import visit  # noqa: PLC0415
+
+    base = Topics(station=rig.station.id, gateway=rig.station.gateway).base
+    async with visit(rig.mqtt, f"{base}/#") as at_broker:
+        try:
+            async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
+                tasks.create_task(_keep_record(rig, at_broker, received, ack), name="acknowledge")
+                while True:
+                    heard = await at_broker.next()
+                    received.take(heard.topic, heard.payload)
+        except TimeoutError:
+            pass
+        finally:
+            received.store.save()
+            if ack:
+                _acknowledge(rig, at_broker, received, ack)
+
+
+async def _keep_record(rig: "Rig", at_broker: "Visit", received: "Received", ack: str) -> None:
+    """Save and acknowledge every now and then; what stays missing is asked for again."""
+    import asyncio  # noqa: PLC0415
+
+    missing: dict[tuple[str, int, int], float] = {}
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SAVE_S)
+        received.store.save()
+        if not ack:
+            continue
+        _acknowledge(rig, at_broker, received, ack)
+        gaps = {(gateway, first, last) for gateway, spans in received.gaps().items() for first, last in spans}
+        missing = {gap: missing.get(gap, loop.time()) for gap in gaps}
+        for gap in [gap for gap, since_s in missing.items() if loop.time() >= since_s + _PATIENCE_S]:
+            _ask_again(rig, at_broker, *gap)
+            missing[gap] = loop.time()
+
+
+def _acknowledge(rig: "Rig", at_broker: "Visit", received: "Received", ack: str) -> None:
+    from gateway.mqtt.commands import acknowledged  # noqa: PLC0415
+    from gateway.mqtt.outbox import Message  # noqa: PLC0415
+    from gateway.mqtt.topics import Topics  # noqa: PLC0415
+
+    for gateway, n in received.complete_upto().items():
+        topics = Topics(station=rig.station.id, gateway=gateway)
+        at_broker.publish(Message(topic=topics.acknowledgement(ack), payload=acknowledged(n), retain=True))
+
+
+def _ask_again(rig: "Rig", at_broker: "Visit", gateway: str, first: int, last: int) -> None:
+    import secrets  # noqa: PLC0415
+
+    from gateway.mqtt.commands import replay  # noqa: PLC0415
+    from gateway.mqtt.outbox import Message  # noqa: PLC0415
+    from gateway.mqtt.topics import Topics  # noqa: PLC0415
+
+    payload = replay(command_id=f"replay-{secrets.token_hex(6)}", first=first, last=last)
+    topic = Topics(station=rig.station.id, gateway=gateway).command("replay")
+    at_broker.publish(Message(topic=topic, payload=payload))

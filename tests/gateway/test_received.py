@@ -1,0 +1,104 @@
+"""A consumer's record: each reading once, and every gap by name."""
+
+import sqlite3
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.received import Received, ReceiveError, rows, store
+
+
+class Memory:
+    def __init__(self):
+        self.readings = []
+
+    def known(self):
+        return iter(())
+
+    def add(self, document, readings):
+        self.readings += readings
+
+    def save(self):
+        pass
+
+
+def batch(n, values=(1.0, 2.0), quality="good", reason=None, gateway="pi1"):
+    column = {"dt": [0, 1000][: len(values)], "value": list(values), "quality": quality, "reason": reason}
+    return orjson.dumps({"v": 1, "gw": gateway, "n": n, "t0": 5000, "channels": {"p1.pressure": column}})
+
+
+def test_a_batch_becomes_rows_whose_quality_may_be_one_word_or_many():
+    assert list(rows(orjson.loads(batch(7)))) == [
+        ("pi1", 7, "p1.pressure", 5000, 1.0, "good", None),
+        ("pi1", 7, "p1.pressure", 6000, 2.0, "good", None),
+    ]
+    mixed = orjson.loads(batch(7, (None, 2.0), ["bad", "good"], ["crc", None]))
+    assert [row[4:] for row in rows(mixed)] == [(None, "bad", "crc"), (2.0, "good", None)]
+
+
+@given(st.lists(st.integers(1, 40), max_size=60))
+def test_each_number_counts_once_and_each_gap_is_named(numbers):
+    memory = Memory()
+    received = Received(memory)
+    for n in numbers:
+        received.take("manovac/v1/iss/seg/a/late", batch(n))
+    got = set(numbers)
+    assert received.readings == 2 * len(got) == len(memory.readings)
+    assert received.repeated == len(numbers) - len(got)
+    missing = {n for n in range(min(got, default=1), max(got, default=0)) if n not in got}
+    assert {n for first, last in received.gaps().get("pi1", []) for n in range(first, last + 1)} == missing
+    if got:
+        upto = received.complete_upto()["pi1"]
+        assert set(range(min(got), upto + 1)) <= got
+        assert upto + 1 not in got
+    assert (" 0 gaps" in received.verdict()) is (not missing)
+
+
+def test_other_topics_are_passed_over_and_nonsense_is_counted():
+    received = Received(Memory())
+    received.take("manovac/v1/iss/seg/a/pressure/p1", b"{}")
+    received.take("manovac/v1/iss/seg/a/batch", b"nonsense")
+    received.take("manovac/v1/iss/seg/a/batch", b'{"gw": "pi1", "n": 4}')
+    assert (received.readings, received.strange, received.verdict()) == (0, 2, "0 readings, 0 gaps")
+
+
+def test_a_sqlite_file_is_continued_and_holds_each_message_once(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    first = Received(store(path))
+    first.take("m/seg/a/batch", batch(1))
+    first.take("m/event/alarm", b'{"v":1,"gw":"pi1","n":2,"t":1,"kind":"alarm","alarm":{}}')
+    first.store.close()
+    again = Received(store(path))
+    again.take("m/seg/a/late", batch(1))
+    again.take("m/seg/a/batch", batch(4))
+    again.store.close()
+    assert again.verdict() == "2 readings, 1 gap: pi1: 3, 1 messages came again"
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM reading").fetchone() == (4,)
+        assert database.execute("SELECT n FROM event").fetchall() == [(2,)]
+    database.close()
+
+
+def test_a_csv_file_is_new_or_refused(tmp_path: Path):
+    path = tmp_path / "record.csv"
+    received = Received(store(path))
+    received.take("m/seg/a/batch", batch(1, (None,), "bad", "timeout"))
+    received.store.close()
+    assert path.read_text().splitlines() == [
+        "gateway,n,channel,t,value,quality,reason",
+        "pi1,1,p1.pressure,5000,,bad,timeout",
+    ]
+    with pytest.raises(ReceiveError, match="name a new file"):
+        store(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("x.txt", "must end with .sqlite or .csv"), ("no/x.csv", "No such file"), ("no/x.sqlite", "unable to open")],
+)
+def test_a_file_that_cannot_be_is_refused_with_advice(tmp_path: Path, name, why):
+    with pytest.raises(ReceiveError, match=why):
+        store(tmp_path / name)
