@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -93,8 +92,9 @@ class ModbusTcpUnits:
             answer = device.serve(own_ns, pdu)
             if answer is None:
                 return []
-            reply = answer if isinstance(answer, Reply) else Reply(data=answer)
-            return [replace(reply, data=_message(message, reply.data))]
+            if isinstance(answer, Reply):
+                return [Reply(data=_message(message, answer.data), delay_ns=answer.delay_ns)]
+            return [Reply(data=_message(message, answer))]
 
         return faulty.exchange(at_ns, message[_HEADER:], ask, FRAMING)
 
