@@ -95,7 +95,7 @@ class Publisher:
             self._latest(unit, range(len(unit.channels)))
         else:
             changed = readings.quality != unit.said
-            if changed.any():
+            if np.count_nonzero(changed):
                 self._latest(unit, np.flatnonzero(changed).tolist())
         self._collect(key, unit)
         self._flush_due(now_s)

@@ -148,7 +148,7 @@ def test_questions_that_never_come_again_take_no_memory() -> None:
     unit = record()
     for address in range(10_000):
         request = question(address=address)
-        unit.ended(ended(Outcome.REPLY, request=request, frame=reply(request)), 1.0, 0.01)
+        unit.compare(ended(Outcome.REPLY, request=request, frame=reply(request)))
     assert len(unit._answers) <= 64
 
 
