@@ -34,12 +34,20 @@ class Stamps(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """The channels of a unit that are in one segment: their columns and ids."""
+
+    columns: NDArray[np.intp]
+    ids: tuple[str, ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class _Unit:
     """Channels that come with one poll, and what was last said of them; arrays have shape (channels,).
 
     Attributes:
-        segments: segment -> columns of its channels.
+        segments: segment -> its channels.
         limits_s: how long each may be without a new reading; `shortest_s` is the least of them.
         said: `Quality` codes as last published on the channels' own topics.
         due_s: when their latest values are to be published again.
@@ -47,7 +55,7 @@ class _Unit:
 
     channels: tuple[Channel, ...]
     topics: tuple[str, ...]
-    segments: dict[str, list[int]]
+    segments: dict[str, _Share]
     limits_s: NDArray[np.float64]
     shortest_s: float
     last: Readings
@@ -145,7 +153,13 @@ class Publisher:
                 self._topics.reading(segment=each.segment, quantity=channel.quantity, transducer=channel.transducer)
                 for channel, each in zip(readings.channels, words, strict=True)
             ),
-            segments=segments,
+            segments={
+                segment: _Share(
+                    columns=np.array(columns, dtype=np.intp),
+                    ids=tuple(readings.channels[column].id for column in columns),
+                )
+                for segment, columns in segments.items()
+            },
             limits_s=limits_s,
             shortest_s=float(limits_s.min()),
             last=readings,
@@ -177,12 +191,12 @@ class Publisher:
             self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True, n=n))
 
     def _collect(self, key: str, unit: _Unit) -> None:
-        for segment, columns in unit.segments.items():
+        for segment, share in unit.segments.items():
             collected = self._collected.get(segment)
             if collected is None:
                 collected = self._collected[segment] = _Collected(polls={})
             collected.polls.setdefault(key, []).append(unit.last)
-            collected.samples += len(columns)
+            collected.samples += len(share.columns)
             if collected.samples >= _BATCH_SAMPLES:
                 self._batch(segment, self._collected.pop(segment))
 
@@ -209,16 +223,17 @@ class Publisher:
             t0_ms=self._stamps.utc_ms(t0_s),
             sync=self._stamps.sync,
             blocks=[
-                _block(self._units[key], self._units[key].segments[segment], polls, t0_s)
+                _block(self._units[key].segments[segment], polls, t0_s)
                 for key, polls in collected.polls.items()
             ],
         )
         self._outbox.put(Message(topic=self._topics.batch(segment), payload=payload, n=n))
 
 
-def _block(unit: _Unit, columns: list[int], polls: Sequence[Readings], t0_s: float) -> payloads.Block:
+def _block(share: _Share, polls: Sequence[Readings], t0_s: float) -> payloads.Block:
+    columns = share.columns
     return payloads.Block(
-        channels=[unit.channels[column].id for column in columns],
+        channels=share.ids,
         dt_ms=np.array([round((poll.time_s - t0_s) * 1000) for poll in polls]),
         values=np.array([poll.values for poll in polls]).T[columns],
         quality=np.array([poll.quality for poll in polls]).T[columns],
