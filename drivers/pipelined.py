@@ -53,7 +53,11 @@ class Pipelined:
         try:
             return await flight.attempt
         finally:
-            if self._in_flight.pop(transaction, None) is not None and not flight.answered:
+            asked = self._in_flight.pop(transaction, None) is not None
+            if not self._in_flight and self._patience is not None:
+                self._patience.cancel()  # or the loop would wake up for nothing
+                self._patience = None
+            if asked and not flight.answered:
                 self._given_up[transaction] = record
                 if len(self._given_up) > _GIVEN_UP_MOST:
                     self._reopen(f"{_GIVEN_UP_MOST} questions without an answer")

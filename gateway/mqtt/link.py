@@ -360,7 +360,7 @@ class Link:
                 return
             self._flight[mid] = (now_s, entry)
             self._flight_bytes += entry.size
-            self._alone = self._cuts[entry.message.topic] >= _SUSPECT
+            self._alone = self._cuts.get(entry.message.topic, 0) >= _SUSPECT
             self._published += 1
 
     def _next(self, connection: _Connection) -> Entry | None:
@@ -368,7 +368,7 @@ class Link:
             return None
         entry = self._held or self._outbox.take()
         self._held = None
-        if entry is not None and self._flight and self._cuts[entry.message.topic] >= _SUSPECT:
+        if entry is not None and self._flight and self._cuts.get(entry.message.topic, 0) >= _SUSPECT:
             self._held = entry
             return None
         return entry
