@@ -18,7 +18,9 @@ _LATEST_S: Final = 1.0
 _JITTER_S: Final = 0.1  # a poll each second does not come to the millisecond
 _STALE_POLLS: Final = 3
 _STALE_S: Final = 3.0
-_BATCH_SAMPLES: Final = 3000  # about 100 kB; at worst (each with its own quality and reason) still below 256 KiB
+_SAMPLE_BYTES: Final = 33
+_CHANNEL_BYTES: Final = 100
+_BATCH_BYTES: Final = 100_000  # at worst (each sample with its own quality and reason) still below 256 KiB
 
 
 class Stamps(Protocol):
@@ -65,18 +67,18 @@ class _Unit:
 
 @dataclass(slots=True, kw_only=True)
 class _Collected:
-    """Readings of one segment for its next batch: unit (by its first channel) -> polls."""
+    """Readings of one segment for its next batch: unit (by its first channel) -> polls; and about its size in bytes."""
 
     polls: dict[str, list[Readings]]
-    samples: int = 0
+    size: int = 0
 
 
 class Publisher:
     """Turns readings into messages. Times are those of the readings and of `expire`: the event loop's clock, s.
 
     Each channel's own topic gets its latest reading at most once a second, and at once when its quality changes. Each
-    segment's batch gets every reading, each `mqtt.batch` s, sooner when 3000 have come together, and with a batch of
-    0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC can bend.
+    segment's batch gets every reading, each `mqtt.batch` s, sooner when about 100 kB have come together, and with a batch
+    of 0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC can bend.
     """
 
     def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps, boot: str) -> None:
@@ -87,6 +89,7 @@ class Publisher:
         self._gateway = rig.station.gateway
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._units: dict[str, _Unit] = {}
+        self._homes: dict[str, str] = {}  # channel -> its unit
         self._collected: dict[str, _Collected] = {}
         self._batch_due_s: float | None = None
 
@@ -138,10 +141,11 @@ class Publisher:
 
     def _adopt(self, key: str, readings: Readings) -> _Unit:
         """Get to know a unit, or that its channels are others than before."""
-        taken = set(readings.channels)
-        for other in [name for name, unit in self._units.items() if not taken.isdisjoint(unit.channels)]:
+        for other in {self._homes[channel.id] for channel in readings.channels if channel.id in self._homes}:
             self.flush()
-            del self._units[other]
+            for channel in self._units.pop(other).channels:
+                del self._homes[channel.id]
+        self._homes |= dict.fromkeys([channel.id for channel in readings.channels], key)
         words = [self._rig.transducers[channel.transducer] for channel in readings.channels]
         segments: dict[str, list[int]] = {}
         for column, transducer in enumerate(words):
@@ -195,9 +199,10 @@ class Publisher:
             collected = self._collected.get(segment)
             if collected is None:
                 collected = self._collected[segment] = _Collected(polls={})
-            collected.polls.setdefault(key, []).append(unit.last)
-            collected.samples += len(share.columns)
-            if collected.samples >= _BATCH_SAMPLES:
+            polls = collected.polls.setdefault(key, [])
+            collected.size += len(share.columns) * (_SAMPLE_BYTES if polls else _SAMPLE_BYTES + _CHANNEL_BYTES)
+            polls.append(unit.last)
+            if collected.size >= _BATCH_BYTES:
                 self._batch(segment, self._collected.pop(segment))
 
     def _flush_due(self, now_s: float) -> float:

@@ -24,6 +24,8 @@ from firmware_sim.physics.world import World
 
 UNITS: Final = range(1, 9)
 VALUES: Final = 60
+SERVER: Final = ("-m", "tests.benchmarks.tcp_load")
+"""What serves a rig file, for `tests.benchmarks.line.Emulator`."""
 _CYCLE_NS: Final = 100_000_000
 
 
