@@ -39,7 +39,8 @@ def precise_event_loop() -> asyncio.AbstractEventLoop:
     asyncio's usual selector is epoll, whose timeout is rounded up to whole milliseconds: a timer for 0.1 ms fires after
     about 1.1 ms. At 115200 baud a character takes 87 us and the silence between frames 1.75 ms, so that rounding would
     cost more than the line itself. select() takes microseconds; it has to look only at epoll's own descriptor, which is
-    ready when one of those that epoll watches is. To save power Linux lets the timers of a usual thread be 50 us late; not those of this one.
+    ready when one of those that epoll watches is. To save power Linux lets the timers of a usual thread be 50 us late;
+    not those of this one.
     """
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     return asyncio.SelectorEventLoop(PreciseSelector())

@@ -15,7 +15,21 @@ from typing import Any, Final
 _PUBLISH: Final = 0x30
 _PUBACK: Final = 0x40
 _CHUNK: Final = 65_536
+_REFUSALS: Final = {
+    0x80: "Unspecified error",
+    0x83: "Implementation specific error",
+    0x87: "Not authorized",
+    0x90: "Topic Name invalid",
+    0x91: "Packet Identifier in use",
+    0x97: "Quota exceeded",
+    0x99: "Payload format invalid",
+}
 _BLOCKED: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def refusal(code: int) -> str | None:
+    """Return why a broker refuses a message, None when it takes it; reason codes of PUBACK (MQTT 5, 3.4.2.1)."""
+    return None if code < min(_REFUSALS) else _REFUSALS.get(code, f"reason code {code:#04x}")
 
 
 def publish_packet(topic: bytes, payload: bytes, *, qos: int, retain: bool, mid: int, version_5: bool) -> bytes:
@@ -60,8 +74,9 @@ class CorkedSocket:
     Args:
         sock: plain or TLS.
         loop: on which it is used.
-        acknowledged: called with packet id and reason code (0 in MQTT 3.1.1) for each PUBACK.
-        written: called with the packet id of each QoS 0 message once it is handed to the system.
+        version_5: whether the connection speaks MQTT 5.
+        settled: called with packet id and reason code (0 in MQTT 3.1.1) for each message that was acknowledged, and
+            with 0 for each QoS 0 message once it is handed to the system.
     """
 
     def __init__(
@@ -69,13 +84,15 @@ class CorkedSocket:
         sock: socket.socket,
         loop: asyncio.AbstractEventLoop,
         *,
-        acknowledged: Callable[[int, int], None],
-        written: Callable[[int], None],
+        version_5: bool,
+        settled: Callable[[int, int], None],
     ) -> None:
         self._sock = sock
         self._loop = loop
-        self._acknowledged = acknowledged
-        self._written = written
+        self._version_5 = version_5
+        self._settled = settled
+        self._mid = 0
+        self._unsettled: set[int] = set()
         self._unsent: list[bytes] = []
         self._unwritten: list[int] = []
         self._flushing = False
@@ -85,11 +102,21 @@ class CorkedSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def publish(self, packet: bytes, written: int | None) -> None:
-        """Send a packet with others of this turn of the loop; its id is told when it is `written`, with None not."""
-        if written is not None:
-            self._unwritten.append(written)
-        self.send(packet)
+    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> int:
+        """Send a message with others of this turn of the loop; return its packet id."""
+        while (mid := self._mid % 0xFFFF + 1) in self._unsettled:
+            self._mid = mid
+        self._mid = mid
+        self._unsettled.add(mid)
+        if not qos:
+            self._unwritten.append(mid)
+        self.send(publish_packet(topic.encode(), payload, qos=qos, retain=retain, mid=mid, version_5=self._version_5))
+        return mid
+
+    def _settle(self, mid: int, code: int) -> None:
+        if mid in self._unsettled:  # a broker may acknowledge what was never sent
+            self._unsettled.discard(mid)
+            self._settled(mid, code)
 
     def send(self, data: bytes | bytearray) -> int:
         """Send with others of this turn of the loop; takes all."""
@@ -120,7 +147,7 @@ class CorkedSocket:
         self._flushing = False
         unwritten, self._unwritten = self._unwritten, []
         for mid in unwritten:
-            self._written(mid)
+            self._settle(mid, 0)
 
     def recv(self, size: int) -> bytes:
         """Return at most `size` bytes of packets that are no PUBACK; raises as the socket does when there are none."""
@@ -142,8 +169,8 @@ class CorkedSocket:
     def _sort(self, heard: bytes) -> None:
         at = 0
         while size := packet_size(heard, at):
-            if heard[at] == _PUBACK and size >= 4:
-                self._acknowledged(heard[at + 2] << 8 | heard[at + 3], heard[at + 4] if size > 4 else 0)
+            if heard[at] == _PUBACK and 4 <= size == heard[at + 1] + 2:
+                self._settle(heard[at + 2] << 8 | heard[at + 3], heard[at + 4] if size > 4 else 0)
             else:
                 self._others += heard[at : at + size]
             at += size

@@ -13,17 +13,16 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiomqtt
 import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
 from gateway.mqtt.broker import Broker, broker
-from gateway.mqtt.corked import CorkedSocket, publish_packet
+from gateway.mqtt.corked import CorkedSocket, refusal
 from gateway.mqtt.outbox import Entry, LinkStatistics, Loss, Message, Outbox
 
 _LOG: Final = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
 _PACKET_OVERHEAD: Final = 10  # fixed header 5, topic length 2, packet id 2, MQTT 5 properties 1
 _UNSUPPORTED_VERSION: Final = 0x84  # MQTT 5, 3.2.2.2; paho makes it of MQTT 3.1.1's return code 1 too
 _KEEPALIVE_END: Final = "Keep alive timeout"  # paho's words
-_FAILURE: Final = 0x80  # reason codes from here on (MQTT 5, 2.4)
 _NAMES: Final = {aiomqtt.ProtocolVersion.V5: "5", aiomqtt.ProtocolVersion.V311: "3.1.1"}
 _SUSPECT: Final = 3  # cuts in a row with a topic in flight after which its messages travel alone
 _GUILTY: Final = 6  # cuts in a row after which the message that travelled alone is dropped
@@ -90,8 +88,6 @@ class _Connection(aiomqtt.Client):
         self._client.connect_timeout = _CONNECT_S
         self._five = version is aiomqtt.ProtocolVersion.V5
         self._corked: CorkedSocket | None = None
-        self._mid = 0
-        self._unsettled: set[int] = set()
         self._settled = settled
         self._changed = changed
         self.largest_packet = _LARGEST_PACKET
@@ -114,41 +110,15 @@ class _Connection(aiomqtt.Client):
             await asyncio.gather(entering, return_exceptions=True)
             raise
         self._disconnected.add_done_callback(lambda _: self._changed())
-        self._cork()
-
-    def _cork(self) -> None:
-        """Take paho's socket, and give it one that gathers what is sent in a turn of the loop."""
-        sock = self._client._sock  # noqa: SLF001 - paho has no public way in; test_corked.py watches that this one holds
-        if sock is not None:
-            self._corked = CorkedSocket(
-                sock, self._loop, acknowledged=self._settle, written=lambda mid: self._settle(mid, 0)
-            )
-            self._client._sock = self._corked  # type: ignore[assignment] # noqa: SLF001
+        if (sock := self._client._sock) is not None:  # noqa: SLF001 - paho has no public way in
+            self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=self._five, settled=self._settled)
+            self._client._sock = cast("Any", self._corked)  # noqa: SLF001
 
     def send(self, message: Message) -> int | None:
         """Send a message; return its packet id, None when the connection is over."""
         if self.lost or self._corked is None:
             return None
-        while True:
-            self._mid = self._mid % 0xFFFF + 1
-            if self._mid not in self._unsettled:
-                break
-        self._unsettled.add(self._mid)
-        packet = publish_packet(
-            message.topic.encode(),
-            message.payload,
-            qos=message.qos,
-            retain=message.retain,
-            mid=self._mid,
-            version_5=self._five,
-        )
-        self._corked.publish(packet, None if message.qos else self._mid)
-        return self._mid
-
-    def _settle(self, mid: int, code: int) -> None:
-        if mid in self._unsettled:  # a broker may acknowledge what was never sent
-            self._unsettled.discard(mid)
-            self._settled(mid, code)
+        return self._corked.publish(message.topic, message.payload, message.qos, retain=message.retain)
 
     async def finish(self) -> None:
         """Say DISCONNECT, which revokes the Will."""
@@ -190,17 +160,18 @@ class _Connection(aiomqtt.Client):
         self._changed()
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        if self._connected.done():
-            self._loop.call_soon(self._write, sock)
+        if self._corked is not None:
+            self._loop.call_soon(self._write)  # aiomqtt's way would watch sockets closed meanwhile
         else:  # in the thread in which paho connects
             super()._on_socket_register_write(client, userdata, sock)
 
-    def _write(self, sock: Any) -> None:
-        """Write what paho has queued in this turn of the loop; aiomqtt's way would watch sockets closed meanwhile."""
+    def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        if self._corked is None:  # it takes all that paho writes, and waits for the system by itself
+            super()._on_socket_unregister_write(client, userdata, sock)
+
+    def _write(self) -> None:
         if not self.lost:
             self._client.loop_write()
-        if not self.lost and self._client.want_write():
-            self._loop.add_writer(sock, self._client.loop_write)
 
 
 class Link:
@@ -380,10 +351,11 @@ class Link:
         self._flight_bytes -= entry.size
         self._alone = self._alone and bool(self._flight)
         topic = entry.message.topic
-        if code >= _FAILURE:
+        why = refusal(code)
+        if why is not None:
             self._refused += 1
             self._outbox.lose(Loss.REFUSED)
-            self._say(logging.ERROR, topic, f"the broker refuses it: {_named(code)}", "counted and dropped")
+            self._say(logging.ERROR, topic, f"the broker refuses it: {why}", "counted and dropped")
         elif entry.message.qos > 0:
             self._acknowledged += 1
             self._cuts.pop(topic, None)
@@ -426,11 +398,3 @@ class Link:
         known = (subject, what) in self._said
         self._said.add((subject, what))
         _LOG.log(logging.DEBUG if known else level, "MQTT: %s: %s (%s)", subject, what, then)
-
-
-def _named(code: int) -> str:
-    """Return the standard's words for a PUBACK's reason code."""
-    try:
-        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
-    except KeyError:
-        return f"reason code {code:#04x}"

@@ -118,12 +118,14 @@ def _columns(block: Block) -> bytes:
 
 @cache
 def _openings(channels: tuple[str, ...]) -> list[bytes]:
-    return [b",%b:{\"dt\":" % orjson.dumps(channel) for channel in channels]
+    return [b',%b:{"dt":' % orjson.dumps(channel) for channel in channels]
 
 
 def _verdicts(block: Block) -> list[bytes]:
     """Return for each channel what stands behind its values, quality and reason, and the end of its member."""
-    if not (np.count_nonzero(block.quality) or np.count_nonzero(block.reasons)):  # the usual case at a tenth of the cost
+    if not (
+        np.count_nonzero(block.quality) or np.count_nonzero(block.reasons)
+    ):  # the usual case at a tenth of the cost
         return [_ALL_GOOD] * len(block.quality)
     return [
         b'],"quality":%b,"reason":%b}' % (_words(quality, _QUALITY_WORDS), _words(reasons, _REASON_WORDS))

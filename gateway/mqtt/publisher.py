@@ -77,8 +77,9 @@ class Publisher:
     """Turns readings into messages. Times are those of the readings and of `expire`: the event loop's clock, s.
 
     Each channel's own topic gets its latest reading at most once a second, and at once when its quality changes. Each
-    segment's batch gets every reading, each `mqtt.batch` s, sooner when about 100 kB have come together, and with a batch
-    of 0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC can bend.
+    segment's batch gets every reading, each `mqtt.batch` s, sooner when about 100 kB have come together, and with a
+    batch of 0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC
+    can bend.
     """
 
     def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps, boot: str) -> None:
@@ -227,10 +228,7 @@ class Publisher:
             n=n,
             t0_ms=self._stamps.utc_ms(t0_s),
             sync=self._stamps.sync,
-            blocks=[
-                _block(self._units[key].segments[segment], polls, t0_s)
-                for key, polls in collected.polls.items()
-            ],
+            blocks=[_block(self._units[key].segments[segment], polls, t0_s) for key, polls in collected.polls.items()],
         )
         self._outbox.put(Message(topic=self._topics.batch(segment), payload=payload, n=n))
 

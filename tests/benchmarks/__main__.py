@@ -7,7 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import codec_fuzz, dead_unit, fleet_scale, rtu_line, simulated_day, simulated_hour, start
+from tests.benchmarks import (
+    codec_fuzz,
+    dead_unit,
+    fleet_scale,
+    latest_values,
+    memory,
+    modbus_tcp,
+    rtu_line,
+    simulated_day,
+    simulated_hour,
+    start,
+    thousand,
+)
 from tests.benchmarks.harness import Table, machine, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -17,6 +29,11 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "simulated-hour": simulated_hour.measure,
     "simulated-day": simulated_day.measure,
     "fleet-scale": fleet_scale.measure,
+    "modbus-tcp": modbus_tcp.measure,
+    "thousand": thousand.measure,
+    "growth": thousand.growth,
+    "latest-values": latest_values.measure,
+    "memory": memory.measure,
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,
 }

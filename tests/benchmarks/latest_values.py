@@ -31,8 +31,8 @@ def measure() -> Table:
         conditions=(
             f"{_UNITS} units of {_CHANNELS} float32 on one Modbus TCP port, polled ten times a second, and, for this"
             " benchmark, each reading retained on its channel's own topic at QoS 1 (a gateway in use does that once a"
-            f" second), besides 1 s batches; mosquitto and mosquitto_sub; {_SECONDS:g} s a run, {_REPETITIONS} runs, median"
-            " (lowest..highest)."
+            " second), besides 1 s batches; mosquitto and mosquitto_sub;"
+            f" {_SECONDS:g} s a run, {_REPETITIONS} runs, median (lowest..highest)."
         ),
         columns=("CPU s per 100,000 messages", "of a core", "messages/s at the subscriber"),
         rows=(

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from statistics import median
@@ -71,7 +70,7 @@ def _server_alone() -> float:
 def measure() -> Table:
     """Compare the gateway with a draft that anybody would write first."""
     each_poll, batches = load_text(batch="0 s"), load_text(batch="1 s")
-    contenders: dict[str, Callable[[], Run]] = {
+    contenders = {
         _POLL: partial(loaded, each_poll, partial(gateway_load, qos=0), _SECONDS, saturate=True),
         _POLL_1: partial(loaded, each_poll, gateway_load, _SECONDS, saturate=True),
         _BATCH: partial(loaded, batches, gateway_load, _SECONDS, saturate=True),
@@ -82,12 +81,12 @@ def measure() -> Table:
     cpu_s = {name: median([run.cpu_s for run in each]) for name, each in runs.items()}
     return Table(
         conditions=(
-            f"{len(UNITS)} units of {VALUES} float32 on one Modbus TCP port, each asked again as soon as it has answered;"
-            f" mosquitto and mosquitto_sub; {_SECONDS:g} s a run, {_REPETITIONS} interleaved runs, median"
+            f"{len(UNITS)} units of {VALUES} float32 on one Modbus TCP port, each asked again as soon as it has"
+            f" answered; mosquitto and mosquitto_sub; {_SECONDS:g} s a run, {_REPETITIONS} interleaved runs, median"
             " (lowest..highest). The gateway has calibration, plausibility, quality and numbers on and publishes each"
-            " channel's own topic once a second besides, at QoS 1; at QoS 0 the benchmark takes the acknowledgement off its"
-            " batches, for the draft has none either. CPU is user and system time of the gateway's process, which has a"
-            " core of its own; load server, broker and subscriber share the other. The load server alone, asked by a"
+            " channel's own topic once a second besides, at QoS 1; at QoS 0 the benchmark takes the acknowledgement off"
+            " its batches, for the draft has none either. CPU is user and system time of the gateway's process, which has"
+            " a core of its own; load server, broker and subscriber share the other. The load server alone, asked by a"
             f" client that only counts: {spread(servers, ',.0f')} values/s."
         ),
         columns=("gateway", "CPU s per 100,000 values", "of the draft's", "values/s", "messages/s at the subscriber"),

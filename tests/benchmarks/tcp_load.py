@@ -74,7 +74,7 @@ def alone(port: str, seconds: float) -> float:
 class Sampled(ModbusMap):
     """A `modbus-map` twin that measures ten times a second, whenever it is asked, as real transmitters do."""
 
-    _answers: dict[bytes, bytes | None] = {}
+    _answers: dict[bytes, bytes | None]
     _until_ns = 0
 
     def serve(self, at_ns: int, pdu: bytes) -> bytes | None:

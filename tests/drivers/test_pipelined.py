@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.exchange import Outcome
+from drivers.exchange import Ask, Outcome
 from drivers.rig import Bus as BusWords
 from drivers.wire.ascii_line import LineRequest
 from firmware_sim.clock import run_virtual
@@ -155,6 +155,32 @@ def test_a_silent_unit_does_not_hold_up_the_others_in_the_window() -> None:
                 assert (await alive(question())).outcome is Outcome.REPLY
             assert not waiting.done()
             assert (await waiting).outcome is Outcome.TIMEOUT
+
+    run_virtual(main(), limit_s=60)
+
+
+def test_each_question_is_given_up_after_its_own_patience_in_whatever_order_they_were_put() -> None:
+    async def main() -> None:
+        def respond(number: int, frame: bytes) -> Answers:
+            return good(number, frame) if number == 1 else never(number, frame)
+
+        line = ScriptedLine(respond)
+        async with line.opened(TCP.model_copy(update={"window": 4})) as bus:
+            quick, slow = bus.unit(1, ()), bus.unit(2, ())
+            await quick(question())  # answered in 5 ms: from now on it is given up long before a unit not heard yet
+            begin_s = asyncio.get_running_loop().time()
+            ended: dict[str, float] = {}
+
+            async def given_up(name: str, ask: Ask, unit: int) -> None:
+                assert (await ask(question(unit))).outcome is Outcome.TIMEOUT
+                ended[name] = asyncio.get_running_loop().time() - begin_s
+
+            await asyncio.gather(
+                given_up("slow", slow, 2), given_up("quick", quick, 1), given_up("quick too", quick, 1)
+            )
+            assert ended["slow"] == pytest.approx(TCP.timeout)
+            assert ended["quick"] == pytest.approx(ended["quick too"])
+            assert ended["quick"] < ended["slow"] / 2
 
     run_virtual(main(), limit_s=60)
 

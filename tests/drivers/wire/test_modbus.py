@@ -136,9 +136,7 @@ def test_tcp_frames_come_out_as_they_went_in_wherever_the_stream_is_cut(
     frames, used = split_tcp(stream[:cut])
     rest, used_later = split_tcp(stream[used:])
     assert used + used_later == len(stream)
-    assert frames + rest == [
-        (transaction, request.frame[:-2]) for request, transaction in sent
-    ]
+    assert frames + rest == [(transaction, request.frame[:-2]) for request, transaction in sent]
 
 
 @given(reads, st.integers(0, 0xFFFF))
