@@ -14,6 +14,8 @@ from typing import Any, Final
 
 _PUBLISH: Final = 0x30
 _PUBACK: Final = 0x40
+_FIRST_MID: Final = 0x100  # packet ids below are paho's, for SUBSCRIBE
+_LAST_MID: Final = 0xFFFF
 _CHUNK: Final = 65_536
 _REFUSALS: Final = {
     0x80: "Unspecified error",
@@ -91,7 +93,7 @@ class CorkedSocket:
         self._loop = loop
         self._version_5 = version_5
         self._settled = settled
-        self._mid = 0
+        self._mid = _FIRST_MID - 1
         self._unsettled: set[int] = set()
         self._unsent: list[bytes] = []
         self._unwritten: list[int] = []
@@ -104,14 +106,18 @@ class CorkedSocket:
 
     def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> int:
         """Send a message with others of this turn of the loop; return its packet id."""
-        while (mid := self._mid % 0xFFFF + 1) in self._unsettled:
-            self._mid = mid
-        self._mid = mid
+        mid = self._next_mid()
         self._unsettled.add(mid)
         if not qos:
             self._unwritten.append(mid)
         self.send(publish_packet(topic.encode(), payload, qos=qos, retain=retain, mid=mid, version_5=self._version_5))
         return mid
+
+    def _next_mid(self) -> int:
+        while True:
+            self._mid = self._mid + 1 if self._mid < _LAST_MID else _FIRST_MID
+            if self._mid not in self._unsettled:
+                return self._mid
 
     def _settle(self, mid: int, code: int) -> None:
         if mid in self._unsettled:  # a broker may acknowledge what was never sent

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     rtu_line,
     simulated_day,
     simulated_hour,
+    stages,
     start,
     thousand,
 )
@@ -30,6 +31,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "simulated-day": simulated_day.measure,
     "fleet-scale": fleet_scale.measure,
     "modbus-tcp": modbus_tcp.measure,
+    "stages": stages.measure,
     "thousand": thousand.measure,
     "growth": thousand.growth,
     "latest-values": latest_values.measure,

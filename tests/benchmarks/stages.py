@@ -87,7 +87,9 @@ async def _stages(rig: Rig) -> dict[str, float]:
 
     batched(1)
     found["publish: a batch each poll"] = _hot(lambda: batched(1))
-    found[f"publish: a batch of {_POLLS_A_BATCH} polls, for each"] = _hot(lambda: batched(_POLLS_A_BATCH)) / _POLLS_A_BATCH
+    found[f"publish: a batch of {_POLLS_A_BATCH} polls, for each"] = (
+        _hot(lambda: batched(_POLLS_A_BATCH)) / _POLLS_A_BATCH
+    )
     return found
 
 

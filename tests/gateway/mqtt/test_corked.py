@@ -89,7 +89,7 @@ async def test_packets_of_a_turn_are_one_write_and_a_message_at_qos_0_is_settled
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert line.far.recv(100) == packets + b"ping"
-    assert line.settled == [(2, 0)]
+    assert line.settled == [(0x101, 0)]
 
 
 async def test_what_the_system_does_not_take_waits_whole_and_in_order(line: Line) -> None:
@@ -106,18 +106,18 @@ async def test_what_the_system_does_not_take_waits_whole_and_in_order(line: Line
             continue
     await asyncio.sleep(0.01)
     assert came == packets
-    assert line.settled == [(mid, 0) for mid in range(1, 22)]
+    assert line.settled == [(mid, 0) for mid in range(0x100, 0x115)]
 
 
 async def test_a_packet_id_is_not_given_out_again_before_it_is_acknowledged(line: Line) -> None:
     line.publish(b"", 1)
-    line.far.send(b"\x40\x02\x00\x01" * 2)  # the second one acknowledges nothing
+    line.far.send(b"\x40\x02\x01\x00" * 2)  # the second one acknowledges nothing
     line.read(100)
-    assert line.settled == [(1, 0)]
+    assert line.settled == [(0x100, 0)]
     kept = line.corked.publish("t", b"", 1, retain=False)
     line.corked._mid = 0xFFFF
-    assert [line.corked.publish("t", b"", 1, retain=False) for _ in range(2)] == [1, 3]
-    assert kept == 2
+    assert [line.corked.publish("t", b"", 1, retain=False) for _ in range(2)] == [0x100, 0x102]
+    assert kept == 0x101
 
 
 def test_a_refusal_has_the_standards_words_or_its_number() -> None:
@@ -172,10 +172,10 @@ async def test_what_paho_has_not_read_yet_is_pending(line: Line) -> None:
 
 async def test_the_end_of_the_connection_is_told_as_a_socket_tells_it(line: Line) -> None:
     line.publish(b"", 1)
-    line.far.send(b"\x40\x02\x00\x01")
+    line.far.send(b"\x40\x02\x01\x00")
     line.far.close()
     assert line.read(1) == b""
-    assert line.settled == [(1, 0)]
+    assert line.settled == [(0x100, 0)]
     assert line.corked.recv(1) == b""
 
 
