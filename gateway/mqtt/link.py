@@ -54,8 +54,7 @@ class _Connection(aiomqtt.Client):
     """One connection from CONNECT to its end; never used again.
 
     Args:
-        settled: called with packet id and reason code for each PUBACK, and with 0 for each QoS 0 message once it is
-            written.
+        settled: called with packet id and PUBACK's reason code; with 0 for a QoS 0 message once it is written.
         changed: called when the connection is over.
     """
 
@@ -86,7 +85,6 @@ class _Connection(aiomqtt.Client):
         )
         self.pending_calls_threshold = _WINDOW
         self._client.connect_timeout = _CONNECT_S
-        self._five = version is aiomqtt.ProtocolVersion.V5
         self._corked: CorkedSocket | None = None
         self._settled = settled
         self._changed = changed
@@ -111,7 +109,8 @@ class _Connection(aiomqtt.Client):
             raise
         self._disconnected.add_done_callback(lambda _: self._changed())
         if (sock := self._client._sock) is not None:  # noqa: SLF001 - paho has no public way in
-            self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=self._five, settled=self._settled)
+            five = self._client.protocol == paho.MQTTv5
+            self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=five, settled=self._settled)
             self._client._sock = cast("Any", self._corked)  # noqa: SLF001
 
     def send(self, message: Message) -> int | None:
@@ -161,17 +160,13 @@ class _Connection(aiomqtt.Client):
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         if self._corked is not None:
-            self._loop.call_soon(self._write)  # aiomqtt's way would watch sockets closed meanwhile
+            self._loop.call_soon(client.loop_write)  # aiomqtt's way would watch sockets closed meanwhile
         else:  # in the thread in which paho connects
             super()._on_socket_register_write(client, userdata, sock)
 
     def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         if self._corked is None:  # it takes all that paho writes, and waits for the system by itself
             super()._on_socket_unregister_write(client, userdata, sock)
-
-    def _write(self) -> None:
-        if not self.lost:
-            self._client.loop_write()
 
 
 class Link:
