@@ -86,8 +86,8 @@ def measure() -> Table:
             " (lowest..highest). The gateway has calibration, plausibility, quality and numbers on and publishes each"
             " channel's own topic once a second besides, at QoS 1; at QoS 0 the benchmark takes the acknowledgement off"
             " its batches, for the draft has none either. CPU is user and system time of the gateway's process, which"
-            " has a core of its own; load server, broker and subscriber share the other. The load server alone, asked by"
-            f" a client that only counts: {spread(servers, ',.0f')} values/s."
+            " has a core of its own; load server, broker and subscriber share the other. The load server alone, asked"
+            f" by a client that only counts: {spread(servers, ',.0f')} values/s."
         ),
         columns=("gateway", "CPU s per 100,000 values", "of the draft's", "values/s", "messages/s at the subscriber"),
         rows=tuple(
