@@ -32,7 +32,7 @@ class Pipelined:
         self._write = write
         self._records = records
         self._reopen = reopen
-        self._rest = b""
+        self._buffer = b""
         self._transaction = 0
         self._in_flight: dict[int, _InFlight] = {}
         self._given_up: dict[int, UnitRecord] = {}
@@ -87,12 +87,12 @@ class Pipelined:
 
     def received(self, data: bytes) -> None:
         """Take bytes from the transport."""
-        data = self._rest + data
+        data = self._buffer + data
         while data:
             try:
                 answers, consumed = split_tcp(data)
             except ProtocolError as error:  # no way to find the next header, and no checksum to tell what is one
-                self._rest = b""
+                self._buffer = b""
                 self.foreign += 1
                 self._reopen(str(error))
                 return
@@ -101,7 +101,7 @@ class Pipelined:
             data = data[consumed:]
             for transaction, answer in answers:
                 self._answer(transaction, answer)
-        self._rest = data
+        self._buffer = data
 
     def _answer(self, transaction: int, answer: bytes) -> None:
         """Take one answer: unit and PDU."""
@@ -131,7 +131,7 @@ class Pipelined:
 
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
         """End all attempts under way; ids of the old connection mean nothing on the next one."""
-        self._rest = b""
+        self._buffer = b""
         for flight in self._in_flight.values():
             flight.answered = True
             flight.end(Outcome.BUS_DOWN, b"")

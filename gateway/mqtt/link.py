@@ -1,9 +1,8 @@
 """The connection to the broker, and the only user of aiomqtt and paho: empties the outbox, and reconnects for ever.
 
 aiomqtt 2.5.1's own `publish` needs a task and a timer for each message in flight, and takes a publish that the broker
-refused for a delivered one; 0.15 ms of CPU a message, 0.06 by paho's. So `_Connection` has both connect, say that it
-lives and disconnect, and sends messages and hears every PUBACK with its reason code through `gateway.mqtt.corked`.
-Each connection has a client of its own, and the outbox is the only source of repetition.
+refused for a delivered one. So aiomqtt connects, keeps alive and disconnects; messages and PUBACKs, with their reason
+codes, go by `gateway.mqtt.corked`. Each connection has a client of its own: the outbox is the only source of repetition.
 """
 
 import asyncio
