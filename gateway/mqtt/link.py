@@ -2,7 +2,7 @@
 
 aiomqtt 2.5.1's own `publish` needs a task and a timer for each message in flight, and takes a publish that the broker
 refused for a delivered one. So aiomqtt connects, keeps alive and disconnects; messages and PUBACKs, with their reason
-codes, go by `gateway.mqtt.corked`. Each connection has a client of its own: the outbox is the only source of repetition.
+codes, go by `gateway.mqtt.corked`. Each connection has a client of its own: only the outbox sends anything again.
 """
 
 import asyncio
