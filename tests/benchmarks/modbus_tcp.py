@@ -21,7 +21,7 @@ from tests.benchmarks.line import Emulator
 from tests.benchmarks.tcp_load import SERVER, UNITS, VALUES, alone, load_text
 
 _SECONDS: Final = 5.0
-_REPETITIONS: Final = 5
+_REPETITIONS: Final = 3
 _MOST_CPU_S: Final = 0.20
 _LEAST_VALUES: Final = 300_000
 _POLL: Final = "gateway, a message each poll, QoS 0"

@@ -11,7 +11,7 @@ from tests.benchmarks.harness import Check, Table, interleaved, spread
 
 _SECONDS: Final = 10.0
 _SETTLE_S: Final = 5.0  # until every unit has said who it is
-_REPETITIONS: Final = 5
+_REPETITIONS: Final = 3
 _MOST_OF_A_CORE: Final = 0.15
 _LEAST_POLLED: Final = 0.99
 _CONDITIONS: Final = (
@@ -21,7 +21,7 @@ _CONDITIONS: Final = (
 )
 _GROWTH: Final = {10: (1, 5), 100: (2, 25), 1_000: (20, 25), 9_900: (198, 25)}
 """Channels -> buses and units on each, two channels a unit; 10,000 topics of a gateway are what its outbox takes."""
-_GROWTH_REPETITIONS: Final = 3
+_GROWTH_REPETITIONS: Final = 2
 _NOT_RISING: Final = 1.1  # runs differ by that much
 
 
