@@ -197,3 +197,24 @@ def test_each_kind_of_bus_has_its_transport(words: dict[str, str], kind: type) -
 def test_a_tcp_port_without_a_number_is_refused(port: str) -> None:
     with pytest.raises(ValueError, match='wants port = "host:port"'):
         transport_for(Bus.model_construct(kind="modbus-tcp", port=port))
+
+
+async def test_what_is_written_in_one_turn_of_the_loop_goes_out_over_tcp_at_once(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was not sent when a connection was closed is not sent on the next one."""
+    transport = TcpTransport("127.0.0.1", peer.port)
+    sent: list[bytes] = []
+    for question in (b"one", b"two"):
+        await transport.connect(Heard())
+        _, writer = await peer.next()
+        assert transport._stream is not None
+        monkeypatch.setattr(transport._stream, "write", sent.append)
+        transport.write(b"ask")
+        transport.write(question)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        transport.write(b"never sent")
+        transport.close()
+        writer.close()
+    assert sent == [b"askone", b"asktwo"]
