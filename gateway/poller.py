@@ -59,6 +59,8 @@ class Poller:
             self._deliver(unit, await self._poll(unit))
             self.heartbeat_s = self.bus.now_s()
             schedule.done(unit, now_s=self.heartbeat_s)
+            if self.bus.resting(unit) is not None:
+                await asyncio.sleep(0)  # nothing was waited for: where all is late, nobody else would have a turn
 
     async def _next(self, schedule: Schedule) -> int:
         """Return the unit to poll next, as soon as it is due."""
