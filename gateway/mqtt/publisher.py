@@ -14,6 +14,8 @@ from gateway.mqtt import payloads
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.topics import Topics
 
+_QUALITIES: Final = tuple(Quality)
+_REASONS: Final = tuple(Reason)
 _LATEST_S: Final = 1.0
 _JITTER_S: Final = 0.1  # a poll each second does not come to the millisecond
 _STALE_POLLS: Final = 3
@@ -179,7 +181,7 @@ class Publisher:
         values, raw = readings.values.tolist(), readings.raw.tolist()
         qualities, reasons = readings.quality.tolist(), readings.reasons.tolist()
         for column in columns:
-            quality = Quality.STALE if stale else Quality(qualities[column])
+            quality = Quality.STALE if stale else _QUALITIES[qualities[column]]
             unit.said[column] = quality
             n = self._outbox.number()
             payload = payloads.reading(
@@ -190,7 +192,7 @@ class Publisher:
                 value=values[column],
                 unit=payloads.SI_UNITS[unit.channels[column].quantity],
                 quality=quality,
-                reason=Reason(reasons[column]),
+                reason=_REASONS[reasons[column]],
                 raw=raw[column],
             )
             self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True, n=n))
