@@ -184,18 +184,22 @@ def _runs(registers: Sequence[Register], function: int) -> list[tuple[int, int]]
     return runs
 
 
+Places = NDArray[np.intp] | slice
+"""Indices; a slice where one follows the other, which numpy takes as a view."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gather:
-    """The channels of one type in a block.
+    """The k channels of one type in a block.
 
     Attributes:
-        channels: their places in the unit's list, shape (k,).
-        places: where in the payload each one's bytes are, highest byte first, shape (k, bytes).
+        channels: their places in the unit's list, k of them.
+        places: where in the payload their bytes are, channel after channel, highest byte first.
         dtype: what those bytes are.
     """
 
-    channels: NDArray[np.intp]
-    places: NDArray[np.intp]
+    channels: Places
+    places: Places
     dtype: np.dtype[np.generic]
 
 
@@ -209,12 +213,18 @@ def gathers(block: Block, registers: Sequence[Register]) -> tuple[Gather, ...]:
         by_type.setdefault(registers[member].type, []).append(member)
     return tuple(
         Gather(
-            channels=np.array(members, dtype=np.intp),
-            places=np.array([_places(registers[member], block.address) for member in members], dtype=np.intp),
+            channels=_indices(members),
+            places=_indices([place for member in members for place in _places(registers[member], block.address)]),
             dtype=np.dtype(_DTYPES[kind]),
         )
         for kind, members in by_type.items()
     )
+
+
+def _indices(numbers: Sequence[int]) -> Places:
+    first, last = numbers[0], numbers[-1]
+    run = len(numbers) == last - first + 1 and all(after - before == 1 for before, after in pairwise(numbers))
+    return slice(first, last + 1) if run else np.array(numbers, dtype=np.intp)
 
 
 def _places(register: Register, start: int) -> list[int]:
@@ -233,12 +243,13 @@ def _places(register: Register, start: int) -> list[int]:
 def take(parts: Sequence[Gather], frame: bytes, numbers: NDArray[np.float64]) -> None:
     """Write a block's register values, unscaled, into `numbers` (shape (channels of the unit,)).
 
+    Signalling NaNs make numpy complain where it is not told `np.errstate(invalid="ignore")`.
+
     Args:
         parts: as `gathers` returned them for the block.
-        frame: the answer: unit, function, byte count, registers, CRC.
+        frame: the answer: unit, function, byte count, registers.
         numbers: where they go.
     """
     payload = np.frombuffer(frame, dtype=np.uint8, offset=PAYLOAD_AT)
-    with np.errstate(invalid="ignore"):  # signalling NaNs
-        for part in parts:
-            numbers[part.channels] = payload[part.places].view(part.dtype)[:, 0]
+    for part in parts:
+        numbers[part.channels] = payload[part.places].view(part.dtype)

@@ -79,11 +79,17 @@ class BusStatistics:
 
 
 class Bus:
-    """One line or TCP endpoint of the rig file. Made in its event loop; touches nothing until `run` opens it."""
+    """One line or TCP endpoint of the rig file. Made in its event loop; touches nothing until `run` opens it.
+
+    Attributes:
+        name, words: as in the rig file.
+        pipelined: whether several questions can be in flight, each answer its own proof.
+    """
 
     def __init__(self, name: str, words: BusWords, *, make_transport: MakeTransport = transport_for) -> None:
         self.name = name
         self.words = words
+        self.pipelined = words.kind is BusKind.MODBUS_TCP
         self._loop = asyncio.get_running_loop()
         self._records: dict[int, UnitRecord] = {}
         self._line: _Discipline
@@ -123,11 +129,6 @@ class Bus:
         finally:
             running.cancel()
             await asyncio.wait([running])
-
-    @property
-    def pipelined(self) -> bool:
-        """Whether several questions can be in flight."""
-        return self.words.kind is BusKind.MODBUS_TCP
 
     async def came_up(self) -> None:
         """Wait until the line was open once."""
@@ -217,14 +218,16 @@ class Bus:
 
     async def _turn(self, record: UnitRecord, request: Request) -> Attempt:
         """Ask only where the answer can prove itself, else put a fence first; a unit in trouble gets one try a turn."""
+        if self.pipelined:
+            return await self._attempt(record, request) or _nothing(request, Outcome.FOREIGN, self._loop.time())
         if record.lone is not None and isinstance(self._line, HalfDuplex):
             return await self._lone_turn(self._line, record, record.lone, request)
         healthy = record.rest.failures == 0
         attempt: Attempt | None = None
         for _ in range(_TRIES if healthy else 1):
-            if self.pipelined or (record.ledger.settled(request) and not record.still(request)):
+            if record.ledger.settled(request) and not record.still(request):
                 attempt = await self._attempt(record, request)
-                if attempt is not None and (self.pipelined or not healthy or attempt.outcome in _ENDS_TURN):
+                if attempt is not None and (not healthy or attempt.outcome in _ENDS_TURN):
                     return attempt
             fences = (*record.fences, *record.usual) if record.ledger.behind else record.fences
             fence = await self._attempt(record, record.ledger.fence(fences))
@@ -268,6 +271,8 @@ class Bus:
             return None
         now_s = loop.time()
         record.ended(attempt, now_s, now_s - start_s)
+        if not self.pipelined:
+            record.compare(attempt)
         return attempt
 
     def statistics(self) -> BusStatistics:

@@ -9,7 +9,7 @@ from typing import Final
 
 from drivers.exchange import Attempt, Outcome, Request
 from drivers.unit_record import UnitRecord
-from drivers.wire.modbus import ModbusRequest, ProtocolError, TcpFrame, rtu_frame, split_tcp, tcp_frame
+from drivers.wire.modbus import ModbusRequest, ProtocolError, split_tcp, tcp_frame
 
 _GIVEN_UP_MOST: Final = 0x4000  # of the 65,536 ids; none of them is used again on the same connection
 
@@ -32,10 +32,11 @@ class Pipelined:
         self._write = write
         self._records = records
         self._reopen = reopen
-        self._buffer = bytearray()
+        self._buffer = b""
         self._transaction = 0
         self._in_flight: dict[int, _InFlight] = {}
         self._given_up: dict[int, UnitRecord] = {}
+        self._patience: asyncio.TimerHandle | None = None
         self.foreign = 0
         self.echo = False
 
@@ -43,21 +44,39 @@ class Pipelined:
         """Ask one question and wait for how it ends."""
         if not isinstance(request, ModbusRequest):
             raise TypeError(f"unit {record.unit}: {type(request).__name__} cannot be asked over Modbus TCP")
-        loop = self._loop
         transaction = self._next_transaction()
-        flight = _InFlight(loop, record, request)
+        flight = _InFlight(self._loop, record, request)
         self._in_flight[transaction] = flight
         self._write(tcp_frame(request, transaction))
-        wait_s = record.patience.wait_s() + request.processing_s
-        flight.timer = loop.call_later(wait_s, flight.end, Outcome.TIMEOUT, b"")
+        if self._patience is None or flight.until_s < self._patience.when():
+            self._lose_patience_at(flight.until_s)
         try:
             return await flight.attempt
         finally:
-            flight.timer.cancel()
-            if self._in_flight.pop(transaction, None) is not None and not flight.answered:
+            asked = self._in_flight.pop(transaction, None) is not None
+            if not self._in_flight and self._patience is not None:
+                self._patience.cancel()  # or the loop would wake up for nothing
+                self._patience = None
+            if asked and not flight.answered:
                 self._given_up[transaction] = record
                 if len(self._given_up) > _GIVEN_UP_MOST:
                     self._reopen(f"{_GIVEN_UP_MOST} questions without an answer")
+
+    def _lose_patience_at(self, until_s: float) -> None:
+        """Set the one timer of all questions in flight: most are answered long before theirs would ring."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self._loop.call_at(until_s, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        now_s = self._patience.when() if self._patience is not None else self._loop.time()
+        self._patience = None
+        for flight in self._in_flight.values():
+            if flight.until_s <= now_s:
+                flight.end(Outcome.TIMEOUT, b"")
+        waiting = [flight.until_s for flight in self._in_flight.values() if flight.until_s > now_s]
+        if waiting:
+            self._lose_patience_at(min(waiting))
 
     def _next_transaction(self) -> int:
         """Return an id that no answer still on its way can carry."""
@@ -68,33 +87,36 @@ class Pipelined:
 
     def received(self, data: bytes) -> None:
         """Take bytes from the transport."""
-        self._buffer += data
-        consumed = 1
-        while self._buffer and consumed:
+        data = self._buffer + data
+        while data:
             try:
-                frames, consumed = split_tcp(bytes(self._buffer))
+                answers, consumed = split_tcp(data)
             except ProtocolError as error:  # no way to find the next header, and no checksum to tell what is one
+                self._buffer = b""
                 self.foreign += 1
                 self._reopen(str(error))
                 return
-            del self._buffer[:consumed]
-            for frame in frames:
-                self._answer(frame)
+            if not consumed:
+                break
+            data = data[consumed:]
+            for transaction, answer in answers:
+                self._answer(transaction, answer)
+        self._buffer = data
 
-    def _answer(self, frame: TcpFrame) -> None:
-        flight = self._in_flight.get(frame.transaction)
+    def _answer(self, transaction: int, answer: bytes) -> None:
+        """Take one answer: unit and PDU."""
+        flight = self._in_flight.get(transaction)
         if flight is None or flight.answered:
-            record = self._given_up.pop(frame.transaction, None)
+            record = self._given_up.pop(transaction, None)
             if record is not None:
                 record.unused["late"] += 1
             elif flight is not None:
                 flight.record.unused["repeat"] += 1
             else:
-                self._count_unasked(frame.unit)
+                self._count_unasked(answer[0])
             return
-        answer = rtu_frame(frame.unit, frame.pdu)
         flight.answered = True
-        if flight.request.measure(answer, 0) != len(answer):
+        if not flight.request.fits(answer):
             flight.end(Outcome.FOREIGN, answer)
             return
         code = flight.request.refusal(answer)
@@ -109,7 +131,7 @@ class Pipelined:
 
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
         """End all attempts under way; ids of the old connection mean nothing on the next one."""
-        self._buffer.clear()
+        self._buffer = b""
         for flight in self._in_flight.values():
             flight.answered = True
             flight.end(Outcome.BUS_DOWN, b"")
@@ -118,16 +140,18 @@ class Pipelined:
 
 
 class _InFlight:
-    """A question under way."""
+    """A question under way; given up at `until_s`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, record: UnitRecord, request: Request) -> None:
+    __slots__ = ("answered", "attempt", "loop", "record", "request", "sent_s", "until_s")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, record: UnitRecord, request: ModbusRequest) -> None:
         self.loop = loop
         self.record = record
         self.request = request
         self.sent_s = loop.time()
+        self.until_s = self.sent_s + record.patience.wait_s() + request.processing_s
         self.answered = False
         self.attempt: asyncio.Future[Attempt] = loop.create_future()
-        self.timer: asyncio.TimerHandle
 
     def end(self, outcome: Outcome, heard: bytes, code: int | None = None) -> None:
         """Give the attempt its one outcome."""

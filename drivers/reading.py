@@ -82,6 +82,10 @@ QUALITY_OF: Final[NDArray[np.uint8]] = np.array(
 )
 """Quality of a value that is there, by reason; a missing value is always bad. Shape (len(Reason),)."""
 
+ALL_GOOD: Final[NDArray[np.uint8]] = np.zeros(1 << 16, dtype=np.uint8)
+"""Qualities or reasons of a poll without a fault, for as many channels as a slice of it has; nobody can write to it."""
+ALL_GOOD.flags.writeable = False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:

@@ -19,6 +19,7 @@ _LONGEST_GROWN_S: Final = 3.0
 _LONGEST_ALONE_S: Final = 1.0
 _LONGEST_REST_S: Final = 4.0  # so that a unit is found again within 5 s, unless one question takes too much of the line
 _REMEMBERED: Final = 64  # questions; of more, as of a command with ever another value, nothing is gained
+_ANSWERED: Final = (Outcome.REPLY, Outcome.EXCEPTION)
 _SLOW: Final = (Outcome.TIMEOUT, Outcome.LATE)
 _TROUBLE: Final = (*_SLOW, Outcome.CRC, Outcome.SHORT, Outcome.FOREIGN, Outcome.ECHO_MISMATCH)
 ROUND_TRIP_BOUNDS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -137,12 +138,11 @@ class UnitRecord:
         """Count an attempt once and learn from it."""
         self.outcomes[attempt.outcome] += 1
         self.line_s += cost_s
-        if attempt.outcome in (Outcome.REPLY, Outcome.EXCEPTION):
+        if attempt.outcome in _ANSWERED:
             latency_s = max(attempt.answered_s - attempt.sent_s, 0.0)
             self.round_trips.add(latency_s)
             self.patience.answered(max(latency_s - attempt.request.processing_s, 0.0))
             self.rest.answered()
-            self._compare(attempt)
         elif attempt.outcome in _TROUBLE:
             self.rest.failed(attempt.outcome, now_s, cost_s)
             if attempt.outcome in _SLOW:
@@ -150,7 +150,10 @@ class UnitRecord:
             else:
                 self.ledger.doubted(attempt.request)
 
-    def _compare(self, attempt: Attempt) -> None:
+    def compare(self, attempt: Attempt) -> None:
+        """Remember whether a question brought the very answer that it brought before; for `still`."""
+        if attempt.outcome not in _ANSWERED:
+            return
         key = attempt.request.frame
         before, _ = self._answers.pop(key, (b"", False))
         if len(self._answers) == _REMEMBERED:

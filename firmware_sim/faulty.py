@@ -87,8 +87,6 @@ class FaultyFirmware:
 
     def hear(self, at_ns: int, data: bytes) -> Sequence[Reply]:
         """Let the device hear; return what becomes of its answers."""
-        if not self._faults.armed and at_ns >= self._deaf_until and not self._clock.skewed:
-            return self.firmware.hear(at_ns, data)
         return self.exchange(at_ns, data, self.firmware.hear, self._framing)
 
     def wake(self, at_ns: int) -> Sequence[Reply]:
@@ -116,6 +114,8 @@ class FaultyFirmware:
             ask: lets the device hear.
             framing: of the medium.
         """
+        if not self._faults.armed and at_ns >= self._deaf_until and not self._clock.skewed:
+            return ask(at_ns, request)
         self._clock.keep_up(at_ns)
         self._restart_in_time(at_ns)
         if at_ns < self._deaf_until:

@@ -1,7 +1,6 @@
 """A Modbus TCP port with any number of emulated units behind it (Modbus Messaging on TCP/IP V1.0b)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from firmware_sim.clock import EmulatorClock
@@ -77,8 +76,9 @@ class ModbusTcpUnits:
             answer = device.serve(own_ns, pdu)
             if answer is None:
                 return []
-            reply = answer if isinstance(answer, Reply) else Reply(data=answer)
-            return [replace(reply, data=_message(message, reply.data))]
+            if isinstance(answer, Reply):
+                return [Reply(data=_message(message, answer.data), delay_ns=answer.delay_ns)]
+            return [Reply(data=_message(message, answer))]
 
         return faulty.exchange(at_ns, message[_HEADER:], ask, FRAMING)
 

@@ -39,7 +39,8 @@ class Poller:
         self._periods = periods
         self._deliver = deliver
         self._crash_kinds: set[tuple[int, type[Exception]]] = set()
-        self._changed = asyncio.Event()
+        self._idle: list[asyncio.Future[int]] = []
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Hold the bus open and poll until cancelled."""
@@ -54,15 +55,42 @@ class Poller:
 
     async def _work(self, schedule: Schedule) -> None:
         while True:
-            due_s = schedule.next_due_s()
-            if due_s is None or due_s > self.bus.now_s() + _EARLY_S:
-                await self._wait_until(due_s)
-                continue
-            unit = schedule.take()
+            unit = await self._next(schedule)
             self._deliver(unit, await self._poll(unit))
             self.heartbeat_s = self.bus.now_s()
             schedule.done(unit, now_s=self.heartbeat_s)
-            self._changed.set()
+            if self.bus.resting(unit) is not None:
+                await asyncio.sleep(0)  # nothing was waited for: where all is late, nobody else would have a turn
+
+    async def _next(self, schedule: Schedule) -> int:
+        """Return the unit to poll next, as soon as it is due."""
+        due_s = schedule.next_due_s()
+        if due_s is not None and due_s <= self.bus.now_s() + _EARLY_S:
+            return schedule.take()
+        place: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._idle.append(place)
+        self._set_alarm(schedule, due_s)
+        return await place
+
+    def _set_alarm(self, schedule: Schedule, due_s: float | None) -> None:
+        """Have `_hand_out` called then, unless it is called sooner: one timer, however many workers wait."""
+        if due_s is None or (self._alarm is not None and self._alarm.when() <= due_s):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(due_s, self._hand_out, schedule)
+
+    def _hand_out(self, schedule: Schedule) -> None:
+        """Give the units that are due to workers that wait."""
+        self._alarm = None
+        now_s = self.bus.now_s() + _EARLY_S
+        while self._idle and (due_s := schedule.next_due_s()) is not None:
+            if due_s > now_s:
+                self._set_alarm(schedule, due_s)
+                return
+            place = self._idle.pop()
+            if not place.done():  # a worker was cancelled
+                place.set_result(schedule.take())
 
     async def _first_connection(self) -> None:
         """Give the port a moment to open, so that a healthy start has no reading "bus_down"; a dead one has."""
@@ -83,18 +111,6 @@ class Poller:
             else:
                 _log.warning("bus %s is down: %s (tried again until it is back)", self.bus.name, self.bus.problem)
             await asyncio.sleep(_TELL_PAUSE_S)
-
-    async def _wait_until(self, due_s: float | None) -> None:
-        """Sleep until then, or until another worker has put a unit back."""
-        if len(self.readers) == 1 or not self.bus.pipelined:
-            await asyncio.sleep(0 if due_s is None else due_s - self.bus.now_s())
-            return
-        self._changed.clear()
-        try:
-            async with asyncio.timeout_at(due_s):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
 
     async def _poll(self, unit: int) -> RawPoll:
         reader = self.readers[unit]

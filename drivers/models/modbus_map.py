@@ -14,9 +14,11 @@ from drivers.exchange import Ask, Request
 from drivers.model import Identity, Model
 from drivers.models.answers import MODBUS_KINDS, USUAL_BAUDS, strike_non_finite
 from drivers.models.register_reads import RegisterReads
-from drivers.reading import Channel, RawPoll, Reason
+from drivers.reading import ALL_GOOD, Channel, RawPoll, Reason
 from drivers.rig import Bus, Register, Transducer
 from drivers.units import unit as unit_of
+
+_FINITE: Final = (-np.finfo(np.float64).max, np.finfo(np.float64).max)
 
 
 class ModbusMap:
@@ -67,8 +69,8 @@ class _Scaling:
     def __init__(self, registers: tuple[Register, ...]) -> None:
         self._scale = np.array([register.scale for register in registers])
         self._offset = np.array([register.offset for register in registers])
-        limits = [register.valid or (-np.inf, np.inf) for register in registers]
-        self._low, self._high = np.array(limits, dtype=np.float64).T
+        limits = [register.valid or _FINITE for register in registers]
+        self._low, self._high = np.clip(np.array(limits, dtype=np.float64), *_FINITE).T
         codes = [
             (place, _as_read(code, register)) for place, register in enumerate(registers) for code in register.invalid
         ]
@@ -79,10 +81,20 @@ class _Scaling:
         """Return values (NaN where there is none) and reasons of register values, all of shape (channels,)."""
         with np.errstate(over="ignore", invalid="ignore"):
             values = numbers * self._scale + self._offset
+        valid = (values >= self._low) & (values <= self._high)
+        if self._codes.size:
+            valid[self._coded[numbers[self._coded] == self._codes]] = False
+        if np.count_nonzero(valid) == len(valid):  # all() takes five times as long on a few values
+            return values, ALL_GOOD[: len(values)]
+        return self._struck(numbers, values)
+
+    def _struck(
+        self, numbers: NDArray[np.float64], values: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Strike what is no value, and say why."""
         reasons = strike_non_finite(values)
         reasons[(values < self._low) | (values > self._high)] = Reason.OUT_OF_RANGE
-        if self._codes.size:
-            reasons[self._coded[numbers[self._coded] == self._codes]] = Reason.SENSOR_FAILURE
+        reasons[self._coded[numbers[self._coded] == self._codes]] = Reason.SENSOR_FAILURE
         values[reasons != Reason.NONE] = np.nan
         return values, reasons
 

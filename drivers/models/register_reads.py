@@ -124,16 +124,18 @@ class RegisterReads:
                 answers.append((part, answers[-1][1]))
             else:
                 answers += await self._read(ask, part)
-        numbers = np.full(len(self._registers), np.nan)
-        for part, attempt in answers:
-            if attempt.outcome is Outcome.REPLY:
-                take(part.gathers, attempt.frame, numbers)
-        told = [attempt for _, attempt in answers if attempt.outcome is Outcome.REPLY]
+        told = [(part, attempt) for part, attempt in answers if attempt.outcome is Outcome.REPLY]
         whole = len(told) == len(answers) and not self._holes.unreadable
-        failures = None if whole else self._failures(answers)
-        told = told or [answers[-1][1]]
-        start_s = min(attempt.sent_s for attempt in told)
-        end_s = max(attempt.answered_s for attempt in told)
+        numbers = np.empty(len(self._registers))
+        failures = None
+        if not whole:
+            numbers.fill(np.nan)
+            failures = self._failures(answers)
+        with np.errstate(invalid="ignore"):
+            for part, attempt in told:
+                take(part.gathers, attempt.frame, numbers)
+        start_s = min(attempt.sent_s for _, attempt in told or answers[-1:])
+        end_s = max(attempt.answered_s for _, attempt in told or answers[-1:])
         return Registers(
             numbers=numbers, failures=failures, time_s=(start_s + end_s) / 2, uncertainty_s=(end_s - start_s) / 2
         )

@@ -22,12 +22,17 @@ def _explain(error: OSError) -> str:
 
 
 class TcpTransport:
-    """Bytes over TCP; a peer that vanished without a word is noticed by keepalive within half a minute."""
+    """Bytes over TCP; a peer that vanished without a word is noticed by keepalive within half a minute.
+
+    What is written in one turn of the event loop goes out at once: a system call takes as long as all the rest of a
+    question.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
         self._stream: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
 
     async def connect(self, receiver: Receiver) -> None:
         """Connect; see `Transport`."""
@@ -57,10 +62,18 @@ class TcpTransport:
     def write(self, data: bytes) -> None:
         """Send bytes; see `Transport`."""
         if self._stream is not None:
+            if not self._unsent:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._unsent.append(data)
+
+    def _flush(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
+        if self._stream is not None and data:
             self._stream.write(data)
 
     def close(self) -> None:
         """Close at once; see `Transport`."""
         if self._stream is not None:
             stream, self._stream = self._stream, None
+            self._unsent.clear()
             abandon(stream)

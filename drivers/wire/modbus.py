@@ -1,8 +1,8 @@
 """Modbus: questions, the grammar of their answers, and the frames of serial lines and TCP; the CRC is here too.
 
-An answer has one form for drivers whatever the bus: unit, PDU, CRC, as on a serial line. A TCP bus brings what it got
-into that form with `rtu_frame`. Requests are built by pymodbus, once for each driver; what happens for each answer is
-done here (CRC, MBAP header), because pymodbus' own CRC takes ten times as long for a frame of 60 floats.
+An answer begins alike for drivers whatever the bus: unit, then PDU; behind them a serial line has its CRC, TCP nothing.
+Requests are built by pymodbus, once for each driver; what happens for each answer is done here (CRC, MBAP header),
+because pymodbus' own CRC takes ten times as long for a frame of 60 floats.
 """
 
 import struct
@@ -27,9 +27,11 @@ PAYLOAD_AT: Final = 3
 
 _REFUSAL_BIT: Final = 0x80
 _REFUSAL_SIZE: Final = 5
+_CRC_SIZE: Final = 2
+_TRANSACTION_SIZE: Final = 2
 _LONGEST_FRAME: Final = 256  # Modbus over serial line V1.02, 2.3
 _LONGEST_TCP_LENGTH: Final = 254  # unit and a PDU of 253 bytes
-_MBAP: Final = struct.Struct(">HHHB")
+_MBAP: Final = struct.Struct(">HHH")
 _READS: Final = {READ_HOLDING: ReadHoldingRegistersRequest, READ_INPUT: ReadInputRegistersRequest}
 _ANSWERS: Final = DecodePDU(is_server=False)
 _QUESTIONS: Final = DecodePDU(is_server=True)
@@ -83,7 +85,7 @@ def crc16(data: bytes) -> int:
 
 
 def rtu_frame(unit: int, pdu: bytes) -> bytes:
-    """Return unit, PDU and CRC: a frame as on a serial line, and the form of each answer that a driver gets."""
+    """Return unit, PDU and CRC: a frame as on a serial line."""
     head = bytes((unit,)) + pdu
     return head + crc16(head).to_bytes(2, "little")
 
@@ -93,13 +95,13 @@ class ModbusRequest:
     """A Modbus question; a `drivers.exchange.Request`.
 
     Attributes:
-        pdu: function code and data, for `tcp_frame`.
+        tcp_rest: the question over TCP behind its transaction id: the rest of the MBAP header, then the PDU.
         value_head, refusal_head: how an answer with a value and one with an exception code begin.
     """
 
     unit: int
-    pdu: bytes
     frame: bytes
+    tcp_rest: bytes
     value_head: bytes
     refusal_head: bytes
     answer_size: int
@@ -117,6 +119,12 @@ class ModbusRequest:
         if end > len(heard):
             return -1
         return end - start if _intact(heard, start, end) else 0
+
+    def fits(self, answer: bytes) -> bool:
+        """Say whether unit and PDU that came over TCP, whole and without a checksum, have the form of an answer."""
+        if answer.startswith(self.value_head):
+            return len(answer) == self.answer_size - _CRC_SIZE
+        return answer.startswith(self.refusal_head) and len(answer) == _REFUSAL_SIZE - _CRC_SIZE
 
     def refusal(self, frame: bytes) -> int | None:
         """Return the exception code of an intact answer, None when it brings a value."""
@@ -167,8 +175,8 @@ def _request(unit: int, pdu: ModbusPDU, *, value_head: bytes | None, answer_size
     frame = _SERIAL.buildFrame(pdu)
     return ModbusRequest(
         unit=unit,
-        pdu=frame[1:-2],
         frame=frame,
+        tcp_rest=_TCP.encode(frame[1:-2], unit, 0)[_TRANSACTION_SIZE:],
         value_head=frame[:-2] if value_head is None else value_head,
         refusal_head=bytes((unit, frame[1] | _REFUSAL_BIT)),
         answer_size=answer_size,
@@ -203,45 +211,36 @@ def _intact(heard: bytes, start: int, end: int) -> bool:
     return crc16(heard[start : end - 2]) == int.from_bytes(heard[end - 2 : end], "little")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcpFrame:
-    """One frame of a Modbus TCP connection."""
-
-    transaction: int
-    unit: int
-    pdu: bytes
-
-
 def tcp_frame(request: ModbusRequest, transaction: int) -> bytes:
     """Return the question as it goes over TCP: MBAP header with that transaction id (0 to 65535), then the PDU."""
-    return _TCP.encode(request.pdu, request.unit, transaction)
+    return transaction.to_bytes(_TRANSACTION_SIZE, "big") + request.tcp_rest
 
 
-def split_tcp(buffer: bytes) -> tuple[list[TcpFrame], int]:
+def split_tcp(buffer: bytes) -> tuple[list[tuple[int, bytes]], int]:
     """Split what a Modbus TCP connection brought into whole frames.
 
     pymodbus' decoder is not used for it: it takes one byte too many of a buffer in which a second frame has begun.
 
     Returns:
-        The frames, and how many bytes of the buffer they took.
+        Of each frame its transaction id, and unit and PDU; and how many bytes of the buffer they took.
 
     Raises:
         ProtocolError: the buffer begins with what is no header; frames before nonsense are returned first.
     """
-    frames: list[TcpFrame] = []
+    frames: list[tuple[int, bytes]] = []
     start = 0
-    while len(buffer) - start >= _MBAP.size:
-        transaction, protocol, length, unit = _MBAP.unpack_from(buffer, start)
+    while len(buffer) - start > _MBAP.size:
+        transaction, protocol, length = _MBAP.unpack_from(buffer, start)
         if protocol != 0 or not 2 <= length <= _LONGEST_TCP_LENGTH:
             if frames:
                 break
             raise ProtocolError(
-                f"no Modbus TCP header: {buffer[start : start + _MBAP.size].hex(' ')}"
+                f"no Modbus TCP header: {buffer[start : start + _MBAP.size + 1].hex(' ')}"
                 f" (protocol {protocol}, length {length})"
             )
-        end = start + _MBAP.size - 1 + length
+        end = start + _MBAP.size + length
         if end > len(buffer):
             break
-        frames.append(TcpFrame(transaction=transaction, unit=unit, pdu=bytes(buffer[start + _MBAP.size : end])))
+        frames.append((transaction, buffer[start + _MBAP.size : end]))
         start = end
     return frames, start

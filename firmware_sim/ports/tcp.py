@@ -61,12 +61,16 @@ class TcpPort:
 
 
 class _Client(asyncio.Protocol):
-    """One connection. asyncio sets TCP_NODELAY on each, without which a reply could wait 40 ms for an ACK."""
+    """One connection; what is sent in one turn of the loop goes out at once.
+
+    asyncio sets TCP_NODELAY on each, without which a reply could wait 40 ms for an ACK.
+    """
 
     def __init__(self, port: TcpPort) -> None:
         self._port = port
         self._take: Receive | None = None
         self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
@@ -84,6 +88,12 @@ class _Client(asyncio.Protocol):
         self._port.leave(self)
 
     def send(self, data: bytes) -> None:
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 

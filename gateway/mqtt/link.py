@@ -1,9 +1,8 @@
 """The connection to the broker, and the only user of aiomqtt and paho: empties the outbox, and reconnects for ever.
 
 aiomqtt 2.5.1's own `publish` needs a task and a timer for each message in flight, and takes a publish that the broker
-refused for a delivered one. So `_Connection` hands messages to paho itself and hears every PUBACK with its reason code:
-0.06 ms of CPU a message instead of 0.15. paho sends everything again by itself when a client connects anew, so each
-connection has a client of its own, and the outbox is the only source of repetition.
+refused for a delivered one. So aiomqtt connects, keeps alive and disconnects; messages and PUBACKs, with their reason
+codes, go by `gateway.mqtt.corked`. Each connection has a client of its own: only the outbox sends anything again.
 """
 
 import asyncio
@@ -13,7 +12,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -21,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
 from gateway.mqtt.broker import Broker, broker
+from gateway.mqtt.corked import CorkedSocket, refusal
 from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox
 
 _LOG: Final = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class _Connection(aiomqtt.Client):
     """One connection from CONNECT to its end; never used again.
 
     Args:
-        settled: called with packet id and reason code for each PUBACK, and for each QoS 0 message once it is written.
+        settled: called with packet id and PUBACK's reason code; with 0 for a QoS 0 message once it is written.
         changed: called when the connection is over.
     """
 
@@ -63,7 +63,7 @@ class _Connection(aiomqtt.Client):
         client_id: str,
         will: Message | None,
         version: aiomqtt.ProtocolVersion,
-        settled: Callable[[int, ReasonCode], None],
+        settled: Callable[[int, int], None],
         changed: Callable[[], None],
         inbox: Inbox | None = None,
     ) -> None:
@@ -85,6 +85,7 @@ class _Connection(aiomqtt.Client):
         self._at = at
         self.pending_calls_threshold = _WINDOW
         self._client.connect_timeout = _CONNECT_S
+        self._corked: CorkedSocket | None = None
         self._settled = settled
         self._changed = changed
         self._inbox = inbox
@@ -108,13 +109,18 @@ class _Connection(aiomqtt.Client):
             await asyncio.gather(entering, return_exceptions=True)
             raise
         self._disconnected.add_done_callback(lambda _: self._changed())
+        if (sock := self._client._sock) is not None:  # noqa: SLF001 - paho has no public way in
+            five = self._client.protocol == paho.MQTTv5
+            self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=five, settled=self._settled)
+            self._client._sock = cast("Any", self._corked)  # noqa: SLF001
         if self._inbox is not None:
             self._client.subscribe(self._inbox.topic, qos=1)
 
     def send(self, message: Message) -> int | None:
-        """Hand a message to paho; return its packet id, None when the connection is over."""
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+        """Send a message; return its packet id, None when the connection is over."""
+        if self.lost or self._corked is None:
+            return None
+        return self._corked.publish(message.topic, message.payload, message.qos, retain=message.retain)
 
     async def finish(self) -> None:
         """Say DISCONNECT, which revokes the Will."""
@@ -145,9 +151,6 @@ class _Connection(aiomqtt.Client):
             self._disconnected.set_result(None)
         self._changed()
 
-    def _on_publish(self, *told: Any) -> None:  # client, user data, packet id, reason, properties
-        self._settled(told[2], told[3])
-
     def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
         if self._inbox is not None and any(reason.is_failure for reason in told[3]):
             _LOG.error("MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
@@ -157,17 +160,14 @@ class _Connection(aiomqtt.Client):
             self._inbox.take(told[2].topic, told[2].payload, bool(told[2].retain))
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        if self._connected.done():
-            self._loop.call_soon(self._write, sock)
+        if self._corked is not None:
+            self._loop.call_soon(client.loop_write)  # aiomqtt's way would watch sockets closed meanwhile
         else:  # in the thread in which paho connects
             super()._on_socket_register_write(client, userdata, sock)
 
-    def _write(self, sock: Any) -> None:
-        """Write what paho has queued in this turn of the loop; aiomqtt's way would watch sockets closed meanwhile."""
-        if not self.lost:
-            self._client.loop_write()
-        if not self.lost and self._client.want_write():
-            self._loop.add_writer(sock, self._client.loop_write)
+    def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        if self._corked is None:  # it takes all that paho writes, and waits for the system by itself
+            super()._on_socket_unregister_write(client, userdata, sock)
 
 
 class Link:
@@ -329,7 +329,7 @@ class Link:
                 return
             self._flight[mid] = (now_s, entry)
             self._flight_bytes += entry.size
-            self._alone = self._cuts[entry.message.topic] >= _SUSPECT
+            self._alone = self._cuts.get(entry.message.topic, 0) >= _SUSPECT
             self._published += 1
 
     def _next(self, connection: _Connection) -> Entry | None:
@@ -337,22 +337,23 @@ class Link:
             return None
         entry = self._held or self._outbox.take()
         self._held = None
-        if entry is not None and self._flight and self._cuts[entry.message.topic] >= _SUSPECT:
+        if entry is not None and self._flight and self._cuts.get(entry.message.topic, 0) >= _SUSPECT:
             self._held = entry
             return None
         return entry
 
-    def _settle(self, mid: int, reason: ReasonCode) -> None:
+    def _settle(self, mid: int, code: int) -> None:
         _, entry = self._flight.pop(mid, (0.0, None))
         if entry is None:
             return
         self._flight_bytes -= entry.size
         self._alone = self._alone and bool(self._flight)
         topic = entry.message.topic
-        if reason.is_failure:
+        why = refusal(code)
+        if why is not None:
             self._refused += 1
             self._outbox.given_up(entry, Loss.REFUSED)
-            self._say(logging.ERROR, topic, f"the broker refuses it: {reason}", "counted and dropped")
+            self._say(logging.ERROR, topic, f"the broker refuses it: {why}", "counted and dropped")
         else:
             self._outbox.delivered(entry)
             self._acknowledged += entry.message.qos > 0

@@ -6,8 +6,9 @@ alone and inside numpy arrays, and that is how "no value" gets onto the wire her
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ SI_UNITS: Final[Mapping[str, str]] = {"pressure": "Pa", "temperature": "K"}
 
 _QUALITY_WORDS: Final = np.array([quality.word for quality in Quality], dtype=object)
 _REASON_WORDS: Final = np.array([reason.word for reason in Reason], dtype=object)
+_ALL_GOOD: Final = b'],"quality":"good","reason":null}'
 
 
 def reading(
@@ -77,7 +79,7 @@ class Block:
         reasons: shape (channels, samples), `Reason` codes.
     """
 
-    channels: Sequence[str]
+    channels: tuple[str, ...]
     dt_ms: NDArray[np.int64]
     values: NDArray[np.float64]
     quality: NDArray[np.uint8]
@@ -95,28 +97,45 @@ def batch(*, gateway: str, boot: str, n: int, t0_ms: int, sync: str, blocks: Ite
         sync: state of the clock behind `t0_ms` ("ntp", "free", ...).
         blocks: no channel in two of them.
     """
-    channels = {
-        channel: {"dt": block.dt_ms, "value": values, "quality": quality, "reason": reasons}
-        for block in blocks
-        for channel, values, quality, reasons in zip(
-            block.channels,
-            block.values,
-            _words(block.quality, _QUALITY_WORDS),
-            _words(block.reasons, _REASON_WORDS),
-            strict=True,
-        )
-    }
-    return orjson.dumps(
-        {"v": VERSION, "gw": gateway, "boot": boot, "n": n, "t0": t0_ms, "sync": sync, "channels": channels},
-        option=orjson.OPT_SERIALIZE_NUMPY,
-    )
+    head = orjson.dumps({"v": VERSION, "gw": gateway, "boot": boot, "n": n, "t0": t0_ms, "sync": sync})
+    columns = b"".join([_columns(block) for block in blocks])
+    return b'%b,"channels":{%b}}' % (head[:-1], columns[1:])
 
 
-def _words(codes: NDArray[np.uint8], words: NDArray[np.object_]) -> list[Any]:
-    """Return for each channel one word when all its samples share it, else a list of words."""
-    if not np.count_nonzero(codes):  # the usual case, good and null, at a tenth of the cost
-        return [words[0]] * len(codes)
-    return [words[row[0]] if (row == row[0]).all() else words[row].tolist() for row in codes]
+def _columns(block: Block) -> bytes:
+    """Return the members of `channels` for a block, a comma before each.
+
+    numpy's numbers are written all at once and then cut, and each part is laid into its places at once: nothing here is
+    done channel by channel unless something is wrong.
+    """
+    parts = [b""] * (4 * len(block.channels))
+    parts[0::4] = _openings(block.channels)
+    parts[1::4] = [orjson.dumps(block.dt_ms, option=orjson.OPT_SERIALIZE_NUMPY) + b',"value":['] * len(block.channels)
+    parts[2::4] = orjson.dumps(block.values, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+    parts[3::4] = _verdicts(block)
+    return b"".join(parts)
+
+
+@cache
+def _openings(channels: tuple[str, ...]) -> list[bytes]:
+    return [b',%b:{"dt":' % orjson.dumps(channel) for channel in channels]
+
+
+def _verdicts(block: Block) -> list[bytes]:
+    """Return for each channel what stands behind its values, quality and reason, and the end of its member."""
+    if not (
+        np.count_nonzero(block.quality) or np.count_nonzero(block.reasons)
+    ):  # the usual case at a tenth of the cost
+        return [_ALL_GOOD] * len(block.quality)
+    return [
+        b'],"quality":%b,"reason":%b}' % (_words(quality, _QUALITY_WORDS), _words(reasons, _REASON_WORDS))
+        for quality, reasons in zip(block.quality, block.reasons, strict=True)
+    ]
+
+
+def _words(codes: NDArray[np.uint8], words: NDArray[np.object_]) -> bytes:
+    """Return one word when all samples of a channel share it, else a list of words, as JSON."""
+    return orjson.dumps(words[codes[0]] if (codes == codes[0]).all() else words[codes].tolist())
 
 
 def status(*, state: Literal["online", "offline"], boot: str, t_ms: int, reason: str | None) -> bytes:

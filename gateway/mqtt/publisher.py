@@ -14,11 +14,15 @@ from gateway.mqtt import payloads
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.topics import Topics
 
+_QUALITIES: Final = tuple(Quality)
+_REASONS: Final = tuple(Reason)
 _LATEST_S: Final = 1.0
 _JITTER_S: Final = 0.1  # a poll each second does not come to the millisecond
 _STALE_POLLS: Final = 3
 _STALE_S: Final = 3.0
-_BATCH_SAMPLES: Final = 3000  # about 100 kB; at worst (each with its own quality and reason) still below 256 KiB
+_SAMPLE_BYTES: Final = 33
+_CHANNEL_BYTES: Final = 100
+_BATCH_BYTES: Final = 100_000  # at worst (each sample with its own quality and reason) still below 256 KiB
 
 
 class Stamps(Protocol):
@@ -34,12 +38,20 @@ class Stamps(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """The channels of a unit that are in one segment: their columns and ids."""
+
+    columns: NDArray[np.intp]
+    ids: tuple[str, ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class _Unit:
     """Channels that come with one poll, and what was last said of them; arrays have shape (channels,).
 
     Attributes:
-        segments: segment -> columns of its channels.
+        segments: segment -> its channels.
         limits_s: how long each may be without a new reading; `shortest_s` is the least of them.
         said: `Quality` codes as last published on the channels' own topics.
         due_s: when their latest values are to be published again.
@@ -47,7 +59,7 @@ class _Unit:
 
     channels: tuple[Channel, ...]
     topics: tuple[str, ...]
-    segments: dict[str, list[int]]
+    segments: dict[str, _Share]
     limits_s: NDArray[np.float64]
     shortest_s: float
     last: Readings
@@ -57,18 +69,19 @@ class _Unit:
 
 @dataclass(slots=True, kw_only=True)
 class _Collected:
-    """Readings of one segment for its next batch: unit (by its first channel) -> polls."""
+    """Readings of one segment for its next batch: unit (by its first channel) -> polls; and about its size in bytes."""
 
     polls: dict[str, list[Readings]]
-    samples: int = 0
+    size: int = 0
 
 
 class Publisher:
     """Turns readings into messages. Times are those of the readings and of `expire`: the event loop's clock, s.
 
     Each channel's own topic gets its latest reading at most once a second, and at once when its quality changes. Each
-    segment's batch gets every reading, each `mqtt.batch` s, sooner when 3000 have come together, and with a batch of
-    0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC can bend.
+    segment's batch gets every reading, each `mqtt.batch` s, sooner when about 100 kB have come together, and with a
+    batch of 0 s at each poll; offsets within a batch are differences of the event loop's clock, which no step of UTC
+    can bend.
     """
 
     def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps, boot: str) -> None:
@@ -79,6 +92,7 @@ class Publisher:
         self._gateway = rig.station.gateway
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._units: dict[str, _Unit] = {}
+        self._homes: dict[str, str] = {}  # channel -> its unit
         self._collected: dict[str, _Collected] = {}
         self._batch_due_s: float | None = None
 
@@ -95,7 +109,7 @@ class Publisher:
             self._latest(unit, range(len(unit.channels)))
         else:
             changed = readings.quality != unit.said
-            if changed.any():
+            if np.count_nonzero(changed):
                 self._latest(unit, np.flatnonzero(changed).tolist())
         self._collect(key, unit)
         self._flush_due(now_s)
@@ -130,10 +144,11 @@ class Publisher:
 
     def _adopt(self, key: str, readings: Readings) -> _Unit:
         """Get to know a unit, or that its channels are others than before."""
-        taken = set(readings.channels)
-        for other in [name for name, unit in self._units.items() if not taken.isdisjoint(unit.channels)]:
+        for other in {self._homes[channel.id] for channel in readings.channels if channel.id in self._homes}:
             self.flush()
-            del self._units[other]
+            for channel in self._units.pop(other).channels:
+                del self._homes[channel.id]
+        self._homes |= dict.fromkeys([channel.id for channel in readings.channels], key)
         words = [self._rig.transducers[channel.transducer] for channel in readings.channels]
         segments: dict[str, list[int]] = {}
         for column, transducer in enumerate(words):
@@ -145,7 +160,13 @@ class Publisher:
                 self._topics.reading(segment=each.segment, quantity=channel.quantity, transducer=channel.transducer)
                 for channel, each in zip(readings.channels, words, strict=True)
             ),
-            segments=segments,
+            segments={
+                segment: _Share(
+                    columns=np.array(columns, dtype=np.intp),
+                    ids=tuple(readings.channels[column].id for column in columns),
+                )
+                for segment, columns in segments.items()
+            },
             limits_s=limits_s,
             shortest_s=float(limits_s.min()),
             last=readings,
@@ -160,7 +181,7 @@ class Publisher:
         values, raw = readings.values.tolist(), readings.raw.tolist()
         qualities, reasons = readings.quality.tolist(), readings.reasons.tolist()
         for column in columns:
-            quality = Quality.STALE if stale else Quality(qualities[column])
+            quality = Quality.STALE if stale else _QUALITIES[qualities[column]]
             unit.said[column] = quality
             payload = payloads.reading(
                 gateway=self._gateway,
@@ -170,19 +191,20 @@ class Publisher:
                 value=values[column],
                 unit=payloads.SI_UNITS[unit.channels[column].quantity],
                 quality=quality,
-                reason=Reason(reasons[column]),
+                reason=_REASONS[reasons[column]],
                 raw=raw[column],
             )
             self._outbox.put(Message(topic=unit.topics[column], payload=payload, retain=True))
 
     def _collect(self, key: str, unit: _Unit) -> None:
-        for segment, columns in unit.segments.items():
+        for segment, share in unit.segments.items():
             collected = self._collected.get(segment)
             if collected is None:
                 collected = self._collected[segment] = _Collected(polls={})
-            collected.polls.setdefault(key, []).append(unit.last)
-            collected.samples += len(columns)
-            if collected.samples >= _BATCH_SAMPLES:
+            polls = collected.polls.setdefault(key, [])
+            collected.size += len(share.columns) * (_SAMPLE_BYTES if polls else _SAMPLE_BYTES + _CHANNEL_BYTES)
+            polls.append(unit.last)
+            if collected.size >= _BATCH_BYTES:
                 self._batch(segment, self._collected.pop(segment))
 
     def _flush_due(self, now_s: float) -> float:
@@ -207,17 +229,15 @@ class Publisher:
             n=n,
             t0_ms=self._stamps.utc_ms(t0_s),
             sync=self._stamps.sync,
-            blocks=[
-                _block(self._units[key], self._units[key].segments[segment], polls, t0_s)
-                for key, polls in collected.polls.items()
-            ],
+            blocks=[_block(self._units[key].segments[segment], polls, t0_s) for key, polls in collected.polls.items()],
         )
         self._outbox.put(Message(topic=self._topics.batch(segment), payload=payload, n=n))
 
 
-def _block(unit: _Unit, columns: list[int], polls: Sequence[Readings], t0_s: float) -> payloads.Block:
+def _block(share: _Share, polls: Sequence[Readings], t0_s: float) -> payloads.Block:
+    columns = share.columns
     return payloads.Block(
-        channels=[unit.channels[column].id for column in columns],
+        channels=share.ids,
         dt_ms=np.array([round((poll.time_s - t0_s) * 1000) for poll in polls]),
         values=np.array([poll.values for poll in polls]).T[columns],
         quality=np.array([poll.quality for poll in polls]).T[columns],

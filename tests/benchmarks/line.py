@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ _QUESTION_CHARACTERS: Final = 8
 _ANSWER_CHARACTERS: Final = 13
 _SETTLE_S: Final = 2.0  # until every unit has said who it is
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_EMULATE: Final = ("-c", "from gateway.cli import main; main()", "emulate")
 _OVERLOAD: Final = 1.4  # polls asked for, of those that the line can carry
 
 
@@ -108,13 +109,22 @@ def saturated(rig: Rig) -> Rig:
 class Emulator:
     """The emulator of a rig file in a process of its own.
 
+    Args:
+        text: the rig file.
+        faults: from the start.
+        core: on which it runs, None for any.
+        program: the words behind `python` that serve a rig file as `manovac emulate` does.
+
     Attributes:
         rig: the rig file with the emulator's ports.
         requests, violations: as the emulator counted them on its lines, once the `with` block is over.
     """
 
-    def __init__(self, text: str, *, faults: Iterable[str] = (), core: int | None = None) -> None:
+    def __init__(
+        self, text: str, *, faults: Iterable[str] = (), core: int | None = None, program: Sequence[str] = _EMULATE
+    ) -> None:
         self._text = text
+        self._program = program
         self._faults = [word for fault in faults for word in ("--fault", fault)]
         self._core = core
         self._pid = 0
@@ -124,8 +134,7 @@ class Emulator:
     @contextmanager
     def running(self) -> Iterator["Emulator"]:
         with rig_file(self._text) as path:
-            command = [sys.executable, "-c", "from gateway.cli import main; main()", "emulate", str(path)]
-            command += ["--json", "--until-input-ends", *self._faults]
+            command = [sys.executable, *self._program, str(path), "--json", "--until-input-ends", *self._faults]
             pipe = subprocess.PIPE
             with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as emulator:
                 assert emulator.stdout is not None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.exchange import Outcome
+from drivers.exchange import Ask, Outcome
 from drivers.pipelined import Pipelined
 from drivers.rig import Bus as BusWords
 from drivers.wire.ascii_line import LineRequest
@@ -78,7 +78,7 @@ async def converse(server: Server, *, window: int, cut: int = 0) -> tuple[int, i
                 asked += 1
                 if attempt.outcome is Outcome.REPLY:
                     good += 1
-                    wrong += number_of(line, attempt.frame[3:-2], attempt.sent_s) is None
+                    wrong += number_of(line, attempt.frame[3:], attempt.sent_s) is None
                 await asyncio.sleep(0.01)
 
         async with asyncio.TaskGroup() as tasks:
@@ -160,6 +160,32 @@ def test_a_silent_unit_does_not_hold_up_the_others_in_the_window() -> None:
     run_virtual(main(), limit_s=60)
 
 
+def test_each_question_is_given_up_after_its_own_patience_in_whatever_order_they_were_put() -> None:
+    async def main() -> None:
+        def respond(number: int, frame: bytes) -> Answers:
+            return good(number, frame) if number == 1 else never(number, frame)
+
+        line = ScriptedLine(respond)
+        async with line.opened(TCP.model_copy(update={"window": 4})) as bus:
+            quick, slow = bus.unit(1, ()), bus.unit(2, ())
+            await quick(question())  # answered in 5 ms: from now on it is given up long before a unit not heard yet
+            begin_s = asyncio.get_running_loop().time()
+            ended: dict[str, float] = {}
+
+            async def given_up(name: str, ask: Ask, unit: int) -> None:
+                assert (await ask(question(unit))).outcome is Outcome.TIMEOUT
+                ended[name] = asyncio.get_running_loop().time() - begin_s
+
+            await asyncio.gather(
+                given_up("slow", slow, 2), given_up("quick", quick, 1), given_up("quick too", quick, 1)
+            )
+            assert ended["slow"] == pytest.approx(TCP.timeout)
+            assert ended["quick"] == pytest.approx(ended["quick too"])
+            assert ended["quick"] < ended["slow"] / 2
+
+    run_virtual(main(), limit_s=60)
+
+
 def test_no_more_questions_are_in_flight_than_the_window_allows() -> None:
     async def main() -> None:
         line = ScriptedLine(never)
@@ -206,7 +232,7 @@ def test_an_answer_of_the_connection_before_is_nobodys_on_the_next() -> None:
             await asyncio.sleep(1)
             line.say(mbap(taken_apart(old)[0], 1, b"\x03\x04\xde\xad\xbe\xef"))
             line.respond = good
-            assert (await ask(question())).frame[3:-2] == registers(2, 2)
+            assert (await ask(question())).frame[3:] == registers(2, 2)
 
     run_virtual(main(), limit_s=60)
 

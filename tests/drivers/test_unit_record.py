@@ -131,7 +131,7 @@ def test_equal_answers_to_one_question_stand_still_until_something_else_was_hear
     def answered(request: Request, frame: bytes) -> None:
         unit.ledger.asked(request)
         unit.ledger.heard(frame, request)
-        unit.ended(ended(Outcome.REPLY, request=request, frame=frame), 1.0, 0.01)
+        unit.compare(ended(Outcome.REPLY, request=request, frame=frame))
 
     answered(Q, reply(Q))
     assert not unit.still(Q)
@@ -148,7 +148,7 @@ def test_questions_that_never_come_again_take_no_memory() -> None:
     unit = record()
     for address in range(10_000):
         request = question(address=address)
-        unit.ended(ended(Outcome.REPLY, request=request, frame=reply(request)), 1.0, 0.01)
+        unit.compare(ended(Outcome.REPLY, request=request, frame=reply(request)))
     assert len(unit._answers) <= 64
 
 

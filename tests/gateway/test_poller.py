@@ -13,6 +13,7 @@ from drivers.exchange import Ask, Outcome, Request
 from drivers.model import Identity
 from drivers.reader import UnitReader
 from drivers.reading import Channel, RawPoll, Reason
+from drivers.transport.memory import MemoryTransport
 from drivers.units import UNITS
 from firmware_sim.clock import run_virtual
 from gateway.poller import Poller
@@ -222,3 +223,34 @@ def test_a_bus_that_goes_down_and_comes_back_is_logged(caplog: pytest.LogCapture
         poll(line, {1: 1.0}, 60.0)
     told = [record.message.split(":")[0] for record in caplog.records if record.name == "gateway.poller"]
     assert told == ["bus test is down", "bus test is back"]
+
+
+async def test_a_unit_that_rests_lets_others_run_however_late_everything_is() -> None:
+    class Late(Bus):
+        """A bus on which each look at the clock takes as long as two polls may, and whose only unit rests."""
+
+        late_s = 0.0
+
+        def now_s(self) -> float:
+            self.late_s += 0.02
+            return self.late_s
+
+        def resting(self, unit: int) -> Outcome | None:
+            return Outcome.TIMEOUT
+
+    bus = Late("tcp", TCP, make_transport=lambda _: MemoryTransport(ScriptedLine(silent).connect))
+    polls = 0
+
+    def deliver(unit: int, raw: RawPoll) -> None:
+        nonlocal polls
+        polls += 1
+        if polls > 1000:
+            raise AssertionError("nobody else had a turn")
+
+    poller = Poller(bus, {1: UnitReader(bus, 1, Gauge(1))}, {1: 0.01}, deliver)
+    running = asyncio.create_task(poller.run())
+    while polls < 10:  # noqa: ASYNC110 - a turn of the loop is what is looked at
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert polls < 1000

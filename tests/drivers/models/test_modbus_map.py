@@ -28,15 +28,15 @@ class Registers:
 
     async def __call__(self, request: Request) -> Attempt:
         assert isinstance(request, ModbusRequest)
-        start, count = (int.from_bytes(request.pdu[at : at + 2], "big") for at in (1, 3))
+        start, count = (int.from_bytes(request.frame[1:-2][at : at + 2], "big") for at in (1, 3))
         self.asked.append((start, count))
         wanted = range(start, start + count)
         answer = b""
         if self.refuses_everything or count > self.longest or not self.unreadable.isdisjoint(wanted):
-            answer = rtu_frame(request.unit, bytes((request.pdu[0] | 0x80, 2)))
+            answer = rtu_frame(request.unit, bytes((request.frame[1:-2][0] | 0x80, 2)))
         elif self.silent_at not in wanted:
             data = b"".join(self.contents.get(at, at).to_bytes(2, "big") for at in wanted)
-            answer = rtu_frame(request.unit, bytes((request.pdu[0], 2 * count)) + data)
+            answer = rtu_frame(request.unit, bytes((request.frame[1:-2][0], 2 * count)) + data)
         return attempt(request, answer, float(len(self.asked)))
 
 

@@ -224,3 +224,24 @@ async def test_a_tcp_peer_that_reads_nothing_is_lost_before_memory_fills() -> No
             transport.write(bytes(65_536))
         assert heard.losses == ["it takes nothing any more"]
         transport.close()
+
+
+async def test_what_is_written_in_one_turn_of_the_loop_goes_out_over_tcp_at_once(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was not sent when a connection was closed is not sent on the next one."""
+    transport = TcpTransport("127.0.0.1", peer.port)
+    sent: list[bytes] = []
+    for question in (b"one", b"two"):
+        await transport.connect(Heard())
+        _, writer = await peer.next()
+        assert transport._stream is not None
+        monkeypatch.setattr(transport._stream, "write", sent.append)
+        transport.write(b"ask")
+        transport.write(question)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        transport.write(b"never sent")
+        transport.close()
+        writer.close()
+    assert sent == [b"askone", b"asktwo"]

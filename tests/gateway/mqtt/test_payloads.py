@@ -108,7 +108,7 @@ def block(channels, rows):
     """Rows of (value, quality, reason): channels x samples."""
     shape = (len(rows), len(rows[0]))
     return payloads.Block(
-        channels=channels,
+        channels=tuple(channels),
         dt_ms=np.arange(shape[1], dtype=np.int64) * 1000,
         values=np.array([[sample[0] for sample in row] for row in rows], dtype=np.float64),
         quality=np.array([[sample[1] for sample in row] for row in rows], dtype=np.uint8),

@@ -252,6 +252,22 @@ def test_a_batch_never_grows_beyond_what_a_broker_takes():
     assert max(len(message.payload) for message in station.messages) < 250_000
 
 
+def test_a_batch_of_very_many_channels_does_not_either():
+    words = rig("1000 s")
+    first = words.transducers["p1"]
+    many = {f"a_pressure_transducer_with_a_long_name_{unit}": first for unit in range(3000)}
+    station = Station()
+    station.publisher = Publisher(
+        words.model_copy(update={"transducers": many}), station.outbox, station.stamps, "3f9c"
+    )
+    for name in many:
+        station.publisher.publish(poll(0.0, [101325.12345678901], of=channels(f"{name}.pressure")))
+    station.publisher.flush()
+    batches = station.batches()
+    assert sum(len(payload["channels"]) for _, payload in batches) == 3000
+    assert max(len(message.payload) for message in station.messages) < 250_000
+
+
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from([P1, P2]), st.floats(0, 0.7), st.booleans()), max_size=60))
 def test_nothing_is_lost_or_doubled_between_batches_and_numbers_have_no_gap(steps):
@@ -339,6 +355,20 @@ def test_a_unit_whose_channels_change_loses_nothing():
         {"p1.pressure", "p1.temperature"},
         {"p1.pressure"},
     ]
+
+
+def test_two_units_whose_channels_become_one_units_lose_nothing_and_are_forgotten():
+    station = Station(batch="1000 s")
+    station.publisher.publish(poll(0.0, [1.0, 2.0]))
+    station.publisher.publish(poll(0.1, [3.0], of=P2))
+    station.publisher.publish(poll(0.5, [4.0, 5.0], of=BOTH))
+    station.publisher.flush()
+    sizes = [len(payload["channels"]) for _, payload in station.batches()]
+    assert sorted(sizes) == [1, 1, 1, 2]
+    station.publisher.expire(100.0)
+    assert {topic for topic, payload in station.latest() if payload["quality"] == "stale"} == {
+        "zvezda/pressure/p1", "prk/pressure/p2",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [1, 50])
