@@ -8,6 +8,7 @@ from drivers.transport.stream import Stream, abandon
 from drivers.transport.transport import Receiver
 
 _CONNECT_S = 3.0
+_GATHERED_MOST = 65_536  # bytes; more is no question
 _KEEPALIVE_IDLE_S = 10
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_PROBES = 3
@@ -32,7 +33,7 @@ class TcpTransport:
         self._host = host
         self._port = port
         self._stream: asyncio.Transport | None = None
-        self._unsent: list[bytes] = []
+        self._unsent = bytearray()
 
     async def connect(self, receiver: Receiver) -> None:
         """Connect; see `Transport`."""
@@ -64,10 +65,12 @@ class TcpTransport:
         if self._stream is not None:
             if not self._unsent:
                 asyncio.get_running_loop().call_soon(self._flush)
-            self._unsent.append(data)
+            self._unsent += data
+            if len(self._unsent) > _GATHERED_MOST:
+                self._flush()
 
     def _flush(self) -> None:
-        data, self._unsent = b"".join(self._unsent), []
+        data, self._unsent = bytes(self._unsent), bytearray()
         if self._stream is not None and data:
             self._stream.write(data)
 
