@@ -1,6 +1,5 @@
 """`manovac leak`: `leak watch` says what is known, `leak plan` which hatch to close next, and what then."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -71,18 +70,19 @@ def plan(
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.cli.leak_told import as_json as as_data  # noqa: PLC0415
     from gateway.cli.leak_told import told  # noqa: PLC0415
+    from gateway.cli.quantity import above_zero  # noqa: PLC0415
     from gateway.leak.aim import Aim, flow_pa_m3_s  # noqa: PLC0415
     from gateway.leak.search import search  # noqa: PLC0415
 
     station = load_rig(rig)
     try:
-        rate_kg_s = _above_zero("--rate", rate, "mass rate")
+        rate_kg_s = above_zero("--rate", rate, "mass rate")
         shut = _closed(station, closed or (), opened or ())
-        bodies = _bodies(station, shut, inside, _above_zero("--hatch-time", hatch_time, "time"))
+        bodies = _bodies(station, shut, inside, above_zero("--hatch-time", hatch_time, "time"))
         aim = Aim(
             flow_pa_m3_s=flow_pa_m3_s(rate_kg_s),
             noise=_noise(noise, air_error, air_time),
-            error=_above_zero("--error", error, "fraction", below=0.5),
+            error=above_zero("--error", error, "fraction", below=0.5),
         )
     except ValueError as problem:
         raise CommandError(str(problem), USAGE) from problem
@@ -95,30 +95,17 @@ def plan(
     typer.echo(told(found, closed=shut, depth=depth))
 
 
-def _above_zero(option: str, text: str, dimension: str, *, below: float = math.inf) -> float:
-    from drivers.units import UnitError, parse_quantity  # noqa: PLC0415
-
-    try:
-        value = parse_quantity(text, dimension)
-    except UnitError as problem:
-        raise ValueError(f"{option} {text}: {problem}") from problem
-    if not 0 < value < below:
-        raise ValueError(
-            f"{option} {text}: must be greater than zero{'' if math.isinf(below) else f' and below {below:g}'}"
-        )
-    return value
-
-
 def _noise(grade: str, air_error: str, air_time: str) -> "SlopeNoise":
+    from gateway.cli.quantity import above_zero  # noqa: PLC0415
     from gateway.leak.slope import SlopeNoise  # noqa: PLC0415
 
     if grade.upper() not in _GRADES:
         raise ValueError(f"--noise {grade}: must be one of {', '.join(_GRADES)}")
     white_pa, drift_pa = _GRADES[grade.upper()]
-    error_k = _above_zero("--air-error", air_error, "temperature")
+    error_k = above_zero("--air-error", air_error, "temperature")
     if error_k > _LARGEST_AIR_ERROR_K:  # 1 C is 274.15 K here: a temperature, not a difference
         raise ValueError(f'--air-error {air_error}: a difference is meant, in K or mK, such as "50 mK"')
-    air_s = _above_zero("--air-time", air_time, "time")
+    air_s = above_zero("--air-time", air_time, "time")
     return SlopeNoise.of(white_pa=white_pa, drift_pa=drift_pa, air_pa=error_k * _PA_PER_K, air_s=air_s)
 
 

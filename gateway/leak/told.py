@@ -11,7 +11,7 @@ _NAMED = 0.99
 _FEW = 4
 _KINDS = {
     Kind.NONE: "nothing that could be told apart from noise",
-    Kind.COLLECTING: "collecting data since the start or the last hatch change",
+    Kind.COLLECTING: "collecting data since the start, the last hatch change or an event",
     Kind.NO_DATA: "no data",
     Kind.LEAK: "loses air",
     Kind.PUNCTURE: "loses air fast",

@@ -9,10 +9,11 @@ from typing import Final, Literal
 from drivers.reading import Readings
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Condition, Observation, Priority
-from gateway.leak.bodies import AirBody, ClosedHatch, bodies, differ
-from gateway.leak.body_watch import AIR_S, BodyWatch
+from gateway.leak.bodies import ClosedHatch, bodies, differ
+from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
 from gateway.leak.case import ERROR, Case
 from gateway.leak.drift_watch import DriftWatch
+from gateway.leak.event import SETTLES_S
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import reserve
 from gateway.leak.segment_state import SegmentState, SegmentVote
@@ -24,9 +25,6 @@ Source = Literal["rig", "command", "transducer", "pressure"]
 _NEWS_S: Final = 60.0
 _SOON_S: Final = 5.0
 _YOUNG_S: Final = 300.0  # since the onset, or the last hatch change
-_HOLD_S: Final = 1200.0  # after a hatch opens between bodies that differ by 1 kPa or more; less in proportion
-_HOLD_PA: Final = 1000.0
-_EQUAL_PA: Final = 5.0
 _ODDS: Final = 9.0  # logarithm: one closed hatch in 8000 comparisons, 45 min each, is suspected wrongly
 _SIGMAS_95: Final = 1.96
 _SHARE: Final = 0.95  # probability that the leak is in a body, for that body to be said to leak
@@ -123,17 +121,27 @@ class StationWatch:
         moved, self._moved = tuple(dict.fromkeys(self._moved)), []
         return moved
 
-    def disturb(self, segment: str, hold_s: float = _HOLD_S) -> None:
+    def disturb(self, segment: str, lasts_s: float = SETTLES_S, mass_kg: float | None = None) -> None:
         """Expect the air of a segment to be disturbed from now on: a repress, an airlock cycle, a docking.
 
+        Args:
+            segment: all that open hatches join to it is disturbed alike.
+            lasts_s: until its air has settled again.
+            mass_kg: air that a repress lets in, as metered.
+
         Raises:
-            LookupError: the rig has no such segment.
+            LookupError: the rig has no such segment, none of its transducers measures that air, or a mass is given and
+                a volume is missing.
         """
         if segment not in self._rig.segments:
             raise LookupError(f"no segment '{segment}' in the rig (there are: {', '.join(self._rig.segments)})")
-        for watch in self._watches:
-            if segment in watch.body.segments:
-                watch.disturb(self._now_s, hold_s)
+        watch = next((each for each in self._watches if segment in each.body.segments), None)
+        if watch is None:
+            raise LookupError(f"no transducer measures the air of segment '{segment}': there is no leak watch to tell")
+        if mass_kg is not None and math.isnan(watch.body.volume_m3):
+            blank = ", ".join(name for name in watch.body.segments if self._rig.segments[name].volume is None)
+            raise LookupError(f"a mass says nothing without a volume, and {blank} has none; tell it without the mass")
+        watch.disturb(self._now_s, lasts_s, mass_kg)
 
     def _partition(self, now_s: float) -> None:
         """Form the air bodies anew; those that stay the same go on, with all they know."""
@@ -153,7 +161,7 @@ class StationWatch:
                 self._rig.leak,
                 false_alarm_s=each_s,
                 begin_s=now_s,
-                hold_s=self._hold_s(body),
+                ready_s=settled_s(body, self._watches, now_s),
             )
             for body in measured
         )
@@ -167,17 +175,6 @@ class StationWatch:
             and homes[hatch.between[0]] != homes[hatch.between[1]]
         }
         self._next_news_s = self._parted_s = now_s
-
-    def _hold_s(self, body: AirBody) -> float:
-        """Return how long a new body's air settles: long when its parts had different pressures."""
-        pressures = [
-            watch.level.pressure_pa
-            for watch in self._watches
-            if watch.level is not None and not set(watch.body.segments).isdisjoint(body.segments)
-        ]
-        pressures = [each for each in pressures if not math.isnan(each)]
-        apart_pa = max(pressures) - min(pressures) if pressures else 0.0
-        return _HOLD_S * min(apart_pa / _HOLD_PA, 1.0) if apart_pa > _EQUAL_PA else 0.0
 
     def _air_error_pa(self) -> float:
         return math.hypot(self._rig.leak.temperature_error * 343.0, self._rig.leak.gas_error)

@@ -12,8 +12,9 @@ from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
 from gateway.app import Gateway
+from gateway.leak.event import Event
 from gateway.leak.told import body_in_words
-from gateway.mqtt import schemas
+from gateway.mqtt import commands, schemas
 from gateway.mqtt.memory import MemoryLink
 
 BASE = "manovac/v1/s"
@@ -141,6 +142,21 @@ def test_a_hatch_command_moves_the_hatch_and_a_wrong_one_is_refused():
     last = station.on("leak")
     assert [body["segments"] for body in last[0]["bodies"]] == [["lab"], ["hall"]]
     assert [body["segments"] for body in last[-1]["bodies"]] == [["lab", "hall"]]
+
+
+def test_an_event_command_makes_the_body_collect_anew_and_a_wrong_one_is_refused():
+    def tell(gateway, link):
+        for command_id, segment in (("e1", "lab"), ("e2", "attic")):
+            payload = commands.event(
+                command_id=command_id, kind=Event.REPRESS, segment=segment, lasts_s=60.0, mass_kg=0.1
+            )
+            link.hear(f"{BASE}/cmd/g/event", payload)
+
+    station = Station().run(60.0, [(45.0, tell)])
+    assert station.on("rsp/g/e1")[0]["ok"]
+    assert "no transducer measures the air of segment 'attic'" in station.on("rsp/g/e2")[0]["problem"]
+    classes = [[body["class"] for body in leak["bodies"]] for leak in station.on("leak")]
+    assert classes[-2:] == [["none", "none"], ["collecting", "none"]]
 
 
 def test_an_alarm_that_is_cleared_leaves_nothing_retained():

@@ -21,6 +21,7 @@ Kind = Literal[
     "leak",
     "alarm",
     "command-hatch",
+    "command-event",
     "command-acknowledge",
     "response",
 ]

@@ -6,6 +6,7 @@ from drivers.reading import Quality
 from drivers.rig import HatchState
 from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.leak.bodies import AirBody
+from gateway.leak.event import Event
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import Reserve
 from gateway.leak.segment_state import SegmentState
@@ -64,6 +65,7 @@ EXAMPLES: Final = {
     "hatch": finding_payloads.hatch(passage="closed", source="command", t_ms=T_MS),
     "leak": finding_payloads.leak(LEAK, utc_ms),
     "alarm": finding_payloads.alarm(ALARM, t_ms=T_MS + 60_000, utc_ms=utc_ms),
+    "command-event": commands.event(command_id="c2", kind=Event.REPRESS, segment="zvezda", lasts_s=1200.0, mass_kg=5.0),
     "command-hatch": commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED),
     "command-acknowledge": commands.acknowledge(command_id="c2", alarm_id="leak-prk"),
     "response": commands.response(command_id="c1", t_ms=T_MS, problem="no such hatch"),
