@@ -24,7 +24,6 @@ STATE: Final = SegmentState(
     time_s=0.0,
     pressure_pa=101325.0,
     u95_pa=8.1,
-    trip_pa=101325.2,
     temperature_k=295.2,
     white_pa=2.0,
     coarse_pa=0.0,
