@@ -154,7 +154,7 @@ class SegmentVote:
             self._mean_pa = self._pressure.take(spoke, weights, learn=self._agreed)
             self._mean_s = now_s
         self._warm({name: sample.temperature_k for name, sample in samples.items()}, now_s)
-        return self._state(used, weights, values, now_s, fresh=bool(spoke))
+        return self._state(used, weights, now_s, fresh=bool(spoke))
 
     def _judge_noise(self) -> None:
         for name, record in self._records.items():
@@ -247,7 +247,6 @@ class SegmentVote:
         self,
         used: Sequence[str],
         weights: Mapping[str, float],
-        values: Mapping[str, float],
         now_s: float,
         *,
         fresh: bool,
