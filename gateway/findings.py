@@ -33,9 +33,9 @@ class Findings:
     """
 
     def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps) -> None:
-        self.watch = StationWatch(rig)
-        self.listeners: list[Callable[[Alarm], None]] = []
         self._loop = asyncio.get_running_loop()
+        self.watch = StationWatch(rig, self._loop.time())
+        self.listeners: list[Callable[[Alarm], None]] = []
         self._gateway = rig.station.gateway
         self._outbox = outbox
         self._stamps = stamps

@@ -69,12 +69,13 @@ class DriftWatch:
     def _drifts(self, name: str, parity: _Parity) -> bool:
         minute, parity.minute = parity.minute, []
         apart_pa = fmean(minute) if minute and len(minute) >= parity.samples / 2 else math.nan
-        if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name):
-            parity.detector = None  # it has jumped or stands still, or moves in steps: what it does is no drift
-            parity.statistic = -math.inf
+        white_pa = self._vote.parity_noise_pa(name)
+        if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name) or not white_pa:
+            # it has jumped or stands still, moves in steps, or is alone: what it does is no drift
+            parity.detector, parity.statistic = None, -math.inf
             return False
         if parity.detector is None:
-            white_pa, parity.noise_pa = self._vote.parity_noise_pa(name), self._vote.noise_pa(name)
+            parity.noise_pa = self._vote.noise_pa(name)
             parity.samples = max(len(minute), 1)
             noise = Noise(
                 white_pa=white_pa / math.sqrt(parity.samples), drift_pa=DRIFT_SHARE * white_pa, step_s=float(_MINUTE)

@@ -115,9 +115,12 @@ class SegmentVote:
         return self._records[name].last_pa - self._mean_pa
 
     def parity_noise_pa(self, name: str) -> float:
-        """Return the standard deviation of `parity_pa`: a transducer that has a share of the mean moves it along."""
-        share = self._weights_now.get(name, 0.0) / (sum(self._weights_now.values()) or 1.0)
-        return self._sigma(name) * math.sqrt(1.0 - share)
+        """Return the standard deviation of `parity_pa`: a transducer that has a share of the mean moves it along.
+
+        It is 0 for one that makes the pressure alone.
+        """
+        others = sum(weight for each, weight in self._weights_now.items() if each != name)
+        return self._sigma(name) * math.sqrt(others / (others + self._weights_now.get(name, 0.0) or 1.0))
 
     def reject_drift(self, name: str) -> None:
         """Believe a transducer no longer because it drifts away, until `accept`."""

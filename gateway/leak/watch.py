@@ -50,7 +50,7 @@ class StationWatch:
         states: segment -> its state after the last step.
     """
 
-    def __init__(self, rig: Rig, now_s: float = 0.0) -> None:
+    def __init__(self, rig: Rig, now_s: float) -> None:
         self.hatches = {hatch.id: HatchNow(state=hatch.state, source="rig", since_s=now_s) for hatch in rig.hatches}
         self.states: dict[str, SegmentState] = {}
         self.case: Case | None = None

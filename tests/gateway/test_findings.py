@@ -38,8 +38,9 @@ class Station:
     def __init__(self):
         self.messages = []
 
-    def run(self, seconds, acts=(), leak_pa_per_s=0.0, faults=()):
+    def run(self, seconds, acts=(), leak_pa_per_s=0.0, faults=(), begin_s=0.0):
         async def main():
+            await asyncio.sleep(begin_s)
             async with emulated(RIG, memory=True, faults=list(faults)) as fleet:
                 loop = asyncio.get_running_loop()
                 if leak_pa_per_s:
@@ -65,7 +66,7 @@ class Station:
                     async with asyncio.timeout(seconds):
                         await self.gateway.run()
 
-        run_virtual(main(), limit_s=10 * seconds)
+        run_virtual(main(), limit_s=begin_s + 10 * seconds)
         return self
 
     def take(self, message):
@@ -96,6 +97,12 @@ def test_states_are_published_once_a_second_and_hatches_as_the_rig_file_has_them
     assert [(hatch["state"], hatch["source"]) for hatch in station.on("hatch/lab--hall")] == [("closed", "rig")]
     assert station.on("leak")[-1]["bodies"][0]["class"] == "none"
     assert all(each.retain for each in station.messages if each.topic.endswith(("/state", "/leak")))
+
+
+def test_a_gateway_that_starts_late_has_not_been_without_data_since_the_clock_began():
+    station = Station().run(20.0, begin_s=5000.0)
+    assert [hatch["t"] for hatch in station.on("hatch/lab--hall")] == [1e12 + 5_000_000]
+    assert {body["class"] for leak in station.on("leak") for body in leak["bodies"]} <= {"collecting", "none"}
 
 
 def test_a_silent_transducer_is_named_and_a_dead_bus_is_said():

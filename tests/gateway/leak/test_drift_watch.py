@@ -22,6 +22,7 @@ class Segment:
         self.rng = np.random.default_rng(seed)
         self.levels = 101_325.0 + self.rng.normal(0.0, 40.0, number)
         self.now_s = 0.0
+        self.silent_from_s = np.inf
 
     def run(self, minutes, pa_s=0.0, all_pa_s=0.0):
         """Run until somebody is named or doubted, at most so many minutes; return who is rejected."""
@@ -31,9 +32,11 @@ class Segment:
             self.levels[0] += pa_s
             values = self.levels + self.rng.normal(0.0, NOISE_PA, len(self.names))
             said = {name: Sample(pressure_pa=float(value)) for name, value in zip(self.names, values, strict=True)}
+            if self.now_s > self.silent_from_s:
+                said = {"a": said["a"]}
             self.state = self.vote.take(said, self.now_s)
             self.watch.take(said)
-            if self.state.rejected:
+            if "a" in self.state.rejected:
                 break
         return dict(self.state.rejected)
 
@@ -61,3 +64,10 @@ def test_a_leak_moves_all_alike_and_names_nobody():
     assert segment.run(20) == {}
     assert segment.run(60, all_pa_s=-0.1) == {}
     assert segment.state.quality is Quality.GOOD
+
+
+@pytest.mark.parametrize("seconds", [25, 300])
+def test_one_that_is_left_alone_is_compared_with_nobody(seconds):
+    segment = Segment(2, 1)
+    segment.silent_from_s = seconds
+    assert segment.run(20, 1500.0 / DAY_S) == {"b": "stale"}

@@ -41,7 +41,7 @@ class Station:
             }
         )
         self.rng = np.random.default_rng(seed)
-        self.watch = StationWatch(self.rig)
+        self.watch = StationWatch(self.rig, 0.0)
         self.warm = warm
         self.now_s = 0.0
         self.pressure = dict.fromkeys(names, 101325.0)
