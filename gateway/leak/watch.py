@@ -14,7 +14,7 @@ from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
 from gateway.leak.case import ERROR, Case
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.event import SETTLES_S
-from gateway.leak.finding import BodyFinding, Kind, StationFinding
+from gateway.leak.finding import LOSSES, BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import reserve
 from gateway.leak.segment_state import SegmentState, SegmentVote
 from gateway.leak.steps import Steps
@@ -244,7 +244,7 @@ class StationWatch:
                 interval = (low, slope + _SIGMAS_95 * evidence.slope_sd_pa_s)
             elif not share < ERROR:  # it may be here; that nothing is seen yet is no word that nothing is lost
                 kind = Kind.COLLECTING
-        if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
+        if hidden and kind in LOSSES:
             kind = Kind.HIDDEN_PATH
         found = BodyFinding(body=watch.body, kind=kind, notes=(*watch.notes(), *self._doubts(watch)))
         if slope is None or interval is None:

@@ -1,6 +1,7 @@
 """`manovac analyse`: recorded readings in, a verdict and a report out; bad files are told where they are bad."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_a_leak_in_a_csv_is_found_and_the_report_says_it_first(tmp_path, capsys)
     page = (tmp_path / "lab.html").read_text()
     assert str(tmp_path / "lab.html") in err
     assert page.index("Air is being lost") < page.index("<svg")
-    assert page.count("<svg") == 4
+    assert page.count('role="img"') == 4
     assert "http" not in page.replace("http-equiv", ""), "it needs nothing from elsewhere"
 
 
@@ -92,6 +93,19 @@ def test_a_quiet_record_has_no_leak(tmp_path, capsys):
     code, out, _ = call(capsys, "analyse", as_csv(tmp_path / "lab.csv"), "-o", tmp_path / "quiet.html")
     assert (code, out) == (0, "No leak is seen in these 7 min.\n")
     assert (tmp_path / "quiet.html").exists()
+
+
+def test_a_record_that_is_too_short_is_no_word_that_nothing_leaks(tmp_path, capsys):
+    code, out, _ = call(capsys, "analyse", as_csv(tmp_path / "lab.csv", seconds=9))
+    assert (code, out) == (0, "Nothing can be said: 8 s of readings are too few.\n")
+
+
+def test_no_curve_leaves_its_frame(tmp_path, capsys):
+    call(capsys, "analyse", as_csv(tmp_path / "lab.csv", seconds=60))
+    page = (tmp_path / "lab.html").read_text()
+    places = [float(point.split(",")[0]) for line in re.findall('points="(.*?)"', page) for point in line.split()]
+    assert len(places) > 100
+    assert max(places) <= 850.0
 
 
 @pytest.mark.parametrize("verbose", [True, False])
