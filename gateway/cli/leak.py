@@ -63,7 +63,8 @@ def plan(
 ) -> None:
     """Say which hatch to close next to find a leak soonest, how long to wait, and what to do then.
 
-    Volumes, leak priors and hatch states come from the rig file; a hatch of unknown state counts as open.
+    Volumes, leak priors and hatch states come from the rig file; one of unknown state counts as closed,
+    as in the leak watch, and is named: look at it, and say --open or --closed.
     Exit codes: 0 ok; 2 usage or rig file.
     """
     from drivers.rig_source import load_rig  # noqa: PLC0415
@@ -77,7 +78,7 @@ def plan(
     station = load_rig(rig)
     try:
         rate_kg_s = above_zero("--rate", rate, "mass rate")
-        shut = _closed(station, closed or (), opened or ())
+        shut, unknown = _closed(station, closed or (), opened or ())
         bodies = _bodies(station, shut, inside, above_zero("--hatch-time", hatch_time, "time"))
         aim = Aim(
             flow_pa_m3_s=flow_pa_m3_s(rate_kg_s),
@@ -88,11 +89,13 @@ def plan(
         raise CommandError(str(problem), USAGE) from problem
     found = search(bodies, aim, teams=teams)
     if as_json:
-        typer.echo(as_data(found, station=station.station.id, closed=shut, rate_kg_s=rate_kg_s, teams=teams))
+        station_id = station.station.id
+        data = as_data(found, station=station_id, closed=shut, unknown=unknown, rate_kg_s=rate_kg_s, teams=teams)
+        typer.echo(data)
         return
     given = f"{rate} lost, transducers of grade {noise}, air temperature known to {air_error}, {hatch_time} a hatch"
     typer.echo(f"{station.station.title or station.station.id}: {given}; wrong in at most {error} of searches.")
-    typer.echo(told(found, closed=shut, depth=depth))
+    typer.echo(told(found, closed=shut, unknown=unknown, depth=depth))
 
 
 def _noise(grade: str, air_error: str, air_time: str) -> "SlopeNoise":
@@ -109,8 +112,8 @@ def _noise(grade: str, air_error: str, air_time: str) -> "SlopeNoise":
     return SlopeNoise.of(white_pa=white_pa, drift_pa=drift_pa, air_pa=error_k * _PA_PER_K, air_s=air_s)
 
 
-def _closed(rig: "Rig", closed: Sequence[str], opened: Sequence[str]) -> tuple[str, ...]:
-    """Return the ids of the hatches that are closed, in the order of the rig file."""
+def _closed(rig: "Rig", closed: Sequence[str], opened: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ids of the hatches that count as closed, and of those among them of which nothing is known."""
     from drivers.rig import HatchState  # noqa: PLC0415
     from drivers.rig_problems import did_you_mean  # noqa: PLC0415
 
@@ -129,11 +132,11 @@ def _closed(rig: "Rig", closed: Sequence[str], opened: Sequence[str]) -> tuple[s
     shut, open_ = ids("--closed", closed), ids("--open", opened)
     if both := shut & open_:
         raise ValueError(f"--closed and --open both name {', '.join(sorted(both))}")
-    return tuple(
-        hatch.id
-        for hatch in rig.hatches
-        if hatch.id in shut or (hatch.state is HatchState.CLOSED and hatch.id not in open_)
-    )
+    said = shut | open_
+    unknown = {hatch.id for hatch in rig.hatches if hatch.state is HatchState.UNKNOWN} - said
+    shut |= unknown | {hatch.id for hatch in rig.hatches if hatch.state is HatchState.CLOSED} - said
+    in_order = [hatch.id for hatch in rig.hatches]
+    return tuple(each for each in in_order if each in shut), tuple(each for each in in_order if each in unknown)
 
 
 def _bodies(rig: "Rig", closed: Sequence[str], inside: str, close_s: float) -> "Forest":

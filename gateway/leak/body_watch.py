@@ -18,6 +18,7 @@ from gateway.leak.bodies import T_REF_K, AirBody, BodyLevel, Level, air_error_k
 from gateway.leak.detector import Detector, fast_detector, slow_detector
 from gateway.leak.estimator import Estimate, estimate
 from gateway.leak.event import METERED, SETTLES_S
+from gateway.leak.finding import Kind
 from gateway.leak.noise import Array, Noise
 from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
 
@@ -210,6 +211,21 @@ class BodyWatch:
                 detector.reset_level(
                     (moved_pa * math.hypot(METERED, self.body.volume_relative_sigma)) ** 2, moved_pa=moved_pa
                 )
+
+    def seen(self, now_s: float) -> tuple[Kind, float | None, tuple[float, float] | None]:
+        """Return what its own detectors say: kind, slope and the interval of that, Pa/s."""
+        found = self.found
+        if self.silent(now_s):
+            return Kind.NO_DATA, None, None
+        if found is None:
+            return (Kind.COLLECTING if self.collecting else Kind.NONE), None, None
+        if found.gain:
+            kind = Kind.GAIN
+        elif found.changed_s is not None or self.known_kg_per_s:
+            kind = Kind.RATE_CHANGE
+        else:
+            kind = Kind.PUNCTURE if found.channel == "fast" else Kind.LEAK
+        return kind, *((found.rate.slope_pa_s, found.rate.ci95) if found.rate else (None, None))
 
     def loss(self, since_s: float | None = None) -> Estimate | None:
         """Estimate the slope from `since_s` on (its beginning when not given); None while there is too little data."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, Literal
 
 from drivers.reading import Readings
-from drivers.rig import HatchState, Rig
+from drivers.rig import Hatch, HatchState, Rig
 from gateway.alarms import Condition, Observation, Priority
 from gateway.leak.bodies import ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
@@ -189,8 +189,7 @@ class StationWatch:
         for hatch in self._rig.hatches:
             if self.hatches[hatch.id].state is not HatchState.UNKNOWN:
                 continue
-            sides = [self.states.get(end) for end in hatch.between]
-            if sides[0] is not None and sides[1] is not None and differ(sides[0], sides[1]):
+            if self._differ(hatch):
                 self.move_hatch(hatch.id, HatchState.CLOSED, "pressure", now_s)
         levels = {name: watch.level for watch in self._watches for name in watch.body.segments}
         for hatch in self._rig.hatches:
@@ -198,6 +197,11 @@ class StationWatch:
             one, other = (levels.get(end) for end in hatch.between)
             if closed is not None and one is not None and other is not None:
                 closed.take(one, other, now_s)
+
+    def _differ(self, hatch: Hatch) -> bool:
+        """Say whether the pressures on both sides of a hatch certainly differ."""
+        one, other = (self.states.get(end) for end in hatch.between)
+        return one is not None and other is not None and differ(one, other)
 
     def news(self) -> StationFinding | None:
         """Return what is found by now, when it is time to say it: at once when it changes, else each minute."""
@@ -234,7 +238,7 @@ class StationWatch:
         )
 
     def _body(self, watch: BodyWatch, *, hidden: bool) -> BodyFinding:
-        kind, slope, interval = _seen(watch, self._now_s)
+        kind, slope, interval = watch.seen(self._now_s)
         evidence = self.case.slope(watch) if self.case is not None else None
         if self.case is not None and kind in (Kind.NONE, Kind.COLLECTING):
             share = self.case.share(watch)
@@ -278,9 +282,16 @@ class StationWatch:
         """Say which hatches seem to pass air, and which segments have one transducer to go by."""
         alike = self.case.passing() if self.case is not None else []
         for hatch in self._rig.hatches:
+            if set(hatch.between).isdisjoint(watch.body.segments):
+                continue
             passes = hatch.id in alike or (hatch.id in self._closed and self._closed[hatch.id].passes_air)
-            if passes and not set(hatch.between).isdisjoint(watch.body.segments):
+            state = self.hatches[hatch.id].state
+            if passes and state is HatchState.UNKNOWN:
+                yield f"nobody knows whether {hatch.id} is open, and both sides fall alike: look, and tell"
+            elif passes:
                 yield f"{hatch.id} is said to be closed, yet both sides stay equal: does air pass it?"
+            elif state is HatchState.OPEN and self._differ(hatch):
+                yield f"{hatch.id} is said to be open, yet its two sides differ: is it closed, or do transducers lie?"
         alone = [name for name in watch.body.segments if name in self.states and self.states[name].alone]
         if alone:
             yield f"one transducer to go by, nothing to compare it with, in {', '.join(alone)}"
@@ -370,22 +381,6 @@ class StationWatch:
         if len(segments) <= _FEW:
             return f"leak-{'-'.join(segments)}", None
         return f"leak-{segments[0]}-and-{len(segments) - 1}-more", None
-
-
-def _seen(watch: BodyWatch, now_s: float) -> tuple[Kind, float | None, tuple[float, float] | None]:
-    """Return what a body's own detectors say: kind, slope and its interval."""
-    found = watch.found
-    if watch.silent(now_s):
-        return Kind.NO_DATA, None, None
-    if found is None:
-        return (Kind.COLLECTING if watch.collecting else Kind.NONE), None, None
-    if found.gain:
-        kind = Kind.GAIN
-    elif found.changed_s is not None or watch.known_kg_per_s:
-        kind = Kind.RATE_CHANGE
-    else:
-        kind = Kind.PUNCTURE if found.channel == "fast" else Kind.LEAK
-    return kind, *((found.rate.slope_pa_s, found.rate.ci95) if found.rate else (None, None))
 
 
 def _per_day(found: BodyFinding) -> float | None:

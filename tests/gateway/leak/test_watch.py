@@ -287,6 +287,28 @@ def test_a_closed_hatch_through_which_both_sides_fall_alike_is_told_and_no_segme
     assert all("does air pass it?" in " ".join(body.notes) for body in station.findings[-1].bodies)
 
 
+def test_across_a_hatch_that_nobody_knows_both_sides_fall_alike_and_somebody_is_sent_to_look():
+    station = Station()
+    station.watch.move_hatch("prk--zvezda", HatchState.UNKNOWN, "command", 0.0)
+    station.joined = lambda where: ("prk", "zvezda", "zarya")  # it is open, in truth
+    station.run(200).run(200, 40.0)
+    assert station.watch.case.named is None
+    assert not any(alarm.startswith("hatch-") for alarm in station.alarms()), "nobody said that it is closed"
+    notes = {note for body in station.findings[-1].bodies for note in body.notes}
+    assert "nobody knows whether prk--zvezda is open, and both sides fall alike: look, and tell" in notes
+
+
+def test_sides_that_differ_across_a_hatch_that_is_said_to_be_open_are_told():
+    station = Station().run(30)
+    assert station.findings[-1].bodies[0].notes == ()
+    station.pressure["prk"] -= 2000.0
+    station.run(90)
+    assert any(
+        "prk--zvezda is said to be open, yet its two sides differ" in note
+        for note in station.findings[-1].bodies[0].notes
+    )
+
+
 def test_a_segment_with_one_transducer_says_so():
     station = Station(transducers=1).run(60)
     assert "one transducer to go by" in station.findings[-1].bodies[0].notes[0]
