@@ -79,6 +79,7 @@ class BodyWatch:
 
     Attributes:
         level: after the last step.
+        pressure_pa: as known last, NaN before that.
         found: what its detectors found, None while they find nothing.
         noise: of its level, None until it is learned.
         margins: how far the logarithm of each channel's statistic is above its threshold; below 0 is no news.
@@ -98,6 +99,7 @@ class BodyWatch:
         self.body = body
         self.begin_s = begin_s
         self.level: Level | None = None
+        self.pressure_pa = math.nan
         self.found: Found | None = None
         self.noise: Noise | None = None
         self._first_white_pa = math.nan
@@ -167,6 +169,7 @@ class BodyWatch:
         level = self.level = self._level.take(states)
         self._all_steps += 1
         if not math.isnan(level.x_pa):
+            self.pressure_pa = level.pressure_pa
             self._steps += 1
             self._seen_s = now_s
         if now_s <= self._ready_s or self._steps < _SETTLING:
@@ -368,8 +371,7 @@ def settled_s(body: AirBody, before: Sequence[BodyWatch], now_s: float) -> float
         now_s: when the hatch moved.
     """
     parts = [each for each in before if not set(each.body.segments).isdisjoint(body.segments)]
-    levels = [each.level.pressure_pa for each in parts if each.level is not None]
-    pressures = [each for each in levels if not math.isnan(each)]
+    pressures = [each.pressure_pa for each in parts if not math.isnan(each.pressure_pa)]
     apart_pa = max(pressures) - min(pressures) if pressures else 0.0
     hold_s = SETTLES_S * min(apart_pa / _SETTLES_PA, 1.0) if apart_pa > _EQUAL_PA else 0.0
     return max([now_s + hold_s, *(each.settled_s for each in parts)])

@@ -266,8 +266,8 @@ class StationWatch:
                 ),
             )
         left = None
-        if found.loses and watch.level is not None and watch.level.pressure_pa > 0:
-            left = reserve(watch.level.pressure_pa, self._rig.leak.reserve_pressure, slope, interval)
+        if found.loses and watch.pressure_pa > 0:
+            left = reserve(watch.pressure_pa, self._rig.leak.reserve_pressure, slope, interval)
         return replace(
             found,
             slope_pa_per_s=slope,

@@ -148,6 +148,14 @@ def test_a_hole_is_announced_once_with_its_rate_and_closing_hatches_names_its_se
     assert station.alarms(opened_at) == {"leak-prk"}
 
 
+def test_reserve_times_stand_while_readings_pause():
+    station = Station().run(300).run(120, 40.0)
+    station.now_s += 6.0
+    assert list(station.watch.advance(station.now_s + 0.5))
+    (body,) = station.watch.news().bodies
+    assert body.reserve is not None
+
+
 def test_a_leak_that_is_mended_ends_and_its_alarm_goes():
     station = Station().run(200).run(300, 100.0).run(1500)
     assert station.watch.case is None
