@@ -28,6 +28,7 @@ def check_words(draft: Draft, findings: Findings, today: dt.date) -> None:
     _check_ports_apart(draft, findings)
     _check_calibrations(draft, findings, today)
     _check_unused(draft, findings)
+    _check_volumes(draft, findings)
 
 
 def _check_names(draft: Draft, findings: Findings) -> None:
@@ -160,3 +161,17 @@ def _check_unused(draft: Draft, findings: Findings) -> None:
         for name, entry in entries.items():
             if name not in used:
                 findings.warning(entry.path, f"{section} '{name}' has no transducer", advice[section], at="key")
+
+
+def _check_volumes(draft: Draft, findings: Findings) -> None:
+    """Report volumes that are missing beside others: one is enough, and no leak is searched for."""
+    if not any(each.words.volume for each in draft.segments.values()):
+        return
+    for name, entry in draft.segments.items():
+        if entry.clear("volume") and entry.words.volume is None:
+            findings.warning(
+                entry.path,
+                f"segment '{name}' has no volume",
+                'no leak there has a rate in kg/day, and none is searched for in the station: write volume = "12 m3"',
+                at="key",
+            )

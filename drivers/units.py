@@ -72,6 +72,7 @@ def _table() -> dict[str, Unit]:
         "temperature rate": {"K/s": 1.0, "K/min": 1.0 / 60.0},
         "length": {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6},
         "area": {"m2": 1.0, "mm2": 1e-6},
+        "mass": {"kg": 1.0, "g": 1e-3, "lb": 0.45359237},
         "mass rate": {
             "kg/s": 1.0,
             "kg/h": 1.0 / 3600.0,
@@ -108,6 +109,7 @@ _EXAMPLES: Final = {
     "temperature rate": "1 K/s",
     "length": "2 mm",
     "area": "1 mm2",
+    "mass": "5 kg",
     "mass rate": "1 kg/day",
     "density": "690 kg/m3",
     "expansion": "0.12 %/K",

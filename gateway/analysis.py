@@ -9,6 +9,7 @@ from drivers.rig import Rig
 from gateway.alarms import Alarm, Alarms
 from gateway.leak.finding import StationFinding
 from gateway.leak.steps import STEP_S
+from gateway.leak.told import names
 from gateway.leak.watch import StationWatch
 from gateway.recorded_readings import Row, readings
 
@@ -65,7 +66,7 @@ def _look(watch: StationWatch, alarms: Alarms, now_s: float, found: Analysis) ->
                 found.pressure_pa[state.segment].append((state.time_s, state.pressure_pa))
         at_s = max(state.time_s for state in states)
         for each in watch.watches:
-            name = ", ".join(each.body.segments)
+            name = names(each.body.segments)
             if each.level is not None and not math.isnan(each.level.x_pa):
                 found.level_pa[name].append((at_s, each.level.x_pa))
             if each.margins:

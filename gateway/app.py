@@ -23,6 +23,7 @@ from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
 from gateway.findings import Findings
 from gateway.health import HealthCheck
+from gateway.leak.event import Event
 from gateway.mqtt import payloads
 from gateway.mqtt.commands import obey
 from gateway.mqtt.journal import Journal
@@ -126,6 +127,10 @@ class Gateway:
     def move_hatch(self, hatch: str, state: HatchState) -> None:
         """Take somebody's word for the state of a hatch; see `Findings.move_hatch`."""
         self.findings.move_hatch(hatch, state)
+
+    def expect(self, event: Event, segment: str, *, lasts_s: float, mass_kg: float | None) -> None:
+        """Take somebody's word for what is done to the air of a segment; see `Findings.expect`."""
+        self.findings.expect(event, segment, lasts_s=lasts_s, mass_kg=mass_kg)
 
     def acknowledge(self, alarm_id: str) -> Alarm:
         """Note that somebody has seen an alarm; see `Findings.acknowledge`."""

@@ -5,12 +5,14 @@ It hears the readings of each poll, and once a second looks at what has come tog
 """
 
 import asyncio
+import logging
 from collections.abc import Callable  # noqa: TC003 - as everywhere
 from typing import Final
 
 from drivers.reading import Quality, Readings
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Alarm, Alarms, AlarmState
+from gateway.leak.event import Event
 from gateway.leak.segment_state import SegmentState
 from gateway.leak.watch import StationWatch
 from gateway.mqtt import finding_payloads
@@ -18,6 +20,7 @@ from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.publisher import Stamps
 from gateway.mqtt.topics import Topics
 
+_log: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 
 
@@ -30,9 +33,9 @@ class Findings:
     """
 
     def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps) -> None:
-        self.watch = StationWatch(rig)
-        self.listeners: list[Callable[[Alarm], None]] = []
         self._loop = asyncio.get_running_loop()
+        self.watch = StationWatch(rig, self._loop.time())
+        self.listeners: list[Callable[[Alarm], None]] = []
         self._gateway = rig.station.gateway
         self._outbox = outbox
         self._stamps = stamps
@@ -79,6 +82,17 @@ class Findings:
             LookupError: the rig has no such hatch; the message names those that it has.
         """
         self.watch.move_hatch(hatch, state, "command", self._loop.time())
+        self.look(self._loop.time())
+
+    def expect(self, event: Event, segment: str, *, lasts_s: float, mass_kg: float | None) -> None:
+        """Take somebody's word for what is done to the air of a segment from now on: it is no leak and no gain.
+
+        Raises:
+            LookupError: there is no such segment, nothing measures its air, or a mass is given and a volume is missing.
+        """
+        self.watch.disturb(segment, lasts_s, mass_kg)
+        metered = "" if mass_kg is None else f", {mass_kg:g} kg"
+        _log.info("%s in %s, expected to last %.0f s%s", event.value, segment, lasts_s, metered)
         self.look(self._loop.time())
 
     def acknowledge(self, alarm_id: str) -> Alarm:

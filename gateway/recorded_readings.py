@@ -151,14 +151,22 @@ def _time_s(cell: Any, where: str) -> float:
 
 def _parquet(path: Path) -> list[Row]:
     try:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - optional
+        import pyarrow as pa  # noqa: PLC0415 - optional
+        import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        raise RecordError(f"{path}: Parquet needs pyarrow: pip install pyarrow, or write the file as CSV") from None
-    try:
-        table = pq.read_table(path)
-    except Exception as error:  # noqa: BLE001 - pyarrow's errors have no common class
-        raise RecordError(f"{path}: not Parquet: {error}") from None
+        raise RecordError(
+            f"{path}: Parquet needs pyarrow: pip install 'manovac[parquet]', or write the file as CSV"
+        ) from None
+    with path.open("rb") as file:
+        try:
+            table = pq.read_table(file)
+        except Exception as error:  # noqa: BLE001 - pyarrow's errors have no common class
+            raise RecordError(f"{path}: not Parquet: {error}") from None
     _check_header(table.column_names, path)
+    time = table.column("time")
+    if pa.types.is_timestamp(time.type):  # Python's dates have no nanoseconds, and refuse those that do
+        place, kind = table.column_names.index("time"), pa.timestamp("us", time.type.tz)
+        table = table.set_column(place, "time", time.cast(kind, safe=False))
     return [_row(row, f"{path}: row {number}") for number, row in enumerate(table.to_pylist(), 1)]
 
 

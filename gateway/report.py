@@ -8,18 +8,21 @@ from typing import Final
 
 from gateway.alarms import AlarmState
 from gateway.analysis import Analysis, Curve
+from gateway.leak.finding import LOSSES, Kind
 from gateway.leak.told import body_in_words, duration, loss_in_words
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 860, 220, 90, 24
 _POINTS: Final = 800
 _STROKES: Final = ("#1f4e79", "#a8322a", "#6b5b95", "#3f7d58", "#9a6b1f", "#444444", "#0f8b8d", "#b0477b")
+_DASHES: Final = ("none", "7 3", "2 2", "9 2 2 2")
 _UTC_FROM_S: Final = 1e9  # smaller times are not counted from 1970
 _FEW: Final = 8
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #f4f5f6; max-width: 60rem; margin: 2rem auto; }
 .verdict { font-size: 1.25rem; border-left: 6px solid #888; background: #fff; padding: .8rem 1rem; }
 .verdict.leak { border-color: #a8322a; }
-svg { background: #fff; width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: #333; }
+svg { background: #fff; width: 100%; height: auto; } svg.key { background: none; width: 28px; height: 8px; }
+span { white-space: nowrap; margin-right: .8rem; } svg text { font: 11px system-ui, sans-serif; fill: #333; }
 td, th { text-align: left; padding: .1rem 1rem .1rem 0; vertical-align: top; }
 """
 
@@ -28,11 +31,11 @@ def verdict(analysis: Analysis) -> str:
     """Return what is to be said first."""
     last = analysis.findings[-1] if analysis.findings else None
     span = duration(analysis.end_s - analysis.begin_s)
-    if last is None:
+    if last is None or all(each.kind in (Kind.COLLECTING, Kind.NO_DATA) for each in last.bodies):
         return f"Nothing can be said: {span} of readings are too few."
     if any(each.loses for each in last.bodies):
         return f"Air is being lost: {loss_in_words(last)}."
-    leaks = [alarm for alarm in analysis.announced if alarm.condition.cause == "leak"]
+    leaks = [alarm for alarm in analysis.announced if alarm.condition.cause in LOSSES]
     if leaks:
         return f"Air was lost from {_when(leaks[0].on_s)} on, but not any more at the end of these {span}."
     return f"No leak is seen in these {span}."
@@ -96,7 +99,8 @@ def _plot(curves: Mapping[str, Curve], analysis: Analysis, line: float | None) -
         low, high = max(min(low, line), line - 30.0), max(high, line)
     margin = (high - low) * 0.05 or max(abs(high) * 1e-6, 1e-3)
     low, high = low - margin, high + margin
-    span_s = max(analysis.end_s - analysis.begin_s, 1.0)
+    end_s = max(analysis.end_s, *(curve[-1][0] for curve in curves.values()))  # a step ends after its last reading
+    span_s = max(end_s - analysis.begin_s, 1.0)
 
     def x(time_s: float) -> float:
         return _LEFT + (time_s - analysis.begin_s) / span_s * (_WIDTH - _LEFT - 10)
@@ -107,10 +111,8 @@ def _plot(curves: Mapping[str, Curve], analysis: Analysis, line: float | None) -
     drawn = []
     for number, (name, curve) in enumerate(curves.items()):
         points = " ".join(f"{x(time_s):.1f},{y(value):.1f}" for time_s, value in thinned(curve))
-        stroke = _STROKES[number % len(_STROKES)]
         drawn.append(
-            f'<polyline points="{points}" fill="none" stroke="{stroke}" stroke-width="1.2">'
-            f"<title>{html.escape(name)}</title></polyline>"
+            f'<polyline points="{points}" fill="none" {_stroke(number)}><title>{html.escape(name)}</title></polyline>'
         )
     if line is not None:
         drawn.append(
@@ -122,16 +124,23 @@ def _plot(curves: Mapping[str, Curve], analysis: Analysis, line: float | None) -
     labels = [
         f'<text x="{_LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.{digits}f}</text>' for tick in ticks
     ]
-    times = (analysis.begin_s, (analysis.begin_s + analysis.end_s) / 2, analysis.end_s)
+    times = (analysis.begin_s, (analysis.begin_s + end_s) / 2, end_s)
     labels += [
         f'<text x="{x(each):.1f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{_when(each)}</text>'
         for each, anchor in zip(times, ("start", "middle", "end"), strict=True)
     ]
     legend = " ".join(
-        f'<span style="color:{_STROKES[number % len(_STROKES)]}">&#9632; {html.escape(name)}</span>'
+        f'<span><svg class="key" viewBox="0 0 28 8"><path d="M0 4H28" {_stroke(number)}/></svg>'
+        f" {html.escape(name)}</span>"
         for number, name in enumerate(curves)
     )
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(drawn)}{"".join(labels)}</svg><p>{legend}</p>'
+
+
+def _stroke(number: int) -> str:
+    """Return how a curve is drawn; where there are more than colours, dashes tell them apart."""
+    turn, colour = divmod(number, len(_STROKES))
+    return f'stroke="{_STROKES[colour]}" stroke-width="1.4" stroke-dasharray="{_DASHES[turn % len(_DASHES)]}"'
 
 
 def thinned(curve: Curve, points: int = _POINTS) -> Sequence[tuple[float, float]]:

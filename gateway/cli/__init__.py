@@ -35,6 +35,7 @@ _BUILT_IN: Final = {
     "read": ("gateway.cli.read:read", "Show live values, raw frames and statistics."),
     "leak": ("gateway.cli.leak:app", "Whether and where air is lost; which hatch to close."),
     "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
+    "event": ("gateway.cli.event:event", "Tell of a repress, an airlock cycle or a docking."),
     "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; write a report."),
     "sub": ("gateway.cli.sub:sub", "Receive a station's record; tell what is missing."),
     "broker-config": (
@@ -52,7 +53,7 @@ _OTHERS: Final = {
 }
 _ORDER: Final = (
     *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
-    *("analyse", "sub", "record", "replay", "trace", "broker-config"),
+    *("event", "analyse", "sub", "record", "replay", "trace", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

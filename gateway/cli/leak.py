@@ -1,6 +1,5 @@
 """`manovac leak`: `leak watch` says what is known, `leak plan` which hatch to close next, and what then."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -64,66 +63,57 @@ def plan(
 ) -> None:
     """Say which hatch to close next to find a leak soonest, how long to wait, and what to do then.
 
-    Volumes, leak priors and hatch states come from the rig file; a hatch of unknown state counts as open.
+    Volumes, leak priors and hatch states come from the rig file; one of unknown state counts as closed,
+    as in the leak watch, and is named: look at it, and say --open or --closed.
     Exit codes: 0 ok; 2 usage or rig file.
     """
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.cli.leak_told import as_json as as_data  # noqa: PLC0415
     from gateway.cli.leak_told import told  # noqa: PLC0415
+    from gateway.cli.quantity import above_zero  # noqa: PLC0415
     from gateway.leak.aim import Aim, flow_pa_m3_s  # noqa: PLC0415
     from gateway.leak.search import search  # noqa: PLC0415
 
     station = load_rig(rig)
     try:
-        rate_kg_s = _above_zero("--rate", rate, "mass rate")
-        shut = _closed(station, closed or (), opened or ())
-        bodies = _bodies(station, shut, inside, _above_zero("--hatch-time", hatch_time, "time"))
+        rate_kg_s = above_zero("--rate", rate, "mass rate")
+        shut, unknown = _closed(station, closed or (), opened or ())
+        bodies = _bodies(station, shut, inside, above_zero("--hatch-time", hatch_time, "time"))
         aim = Aim(
             flow_pa_m3_s=flow_pa_m3_s(rate_kg_s),
             noise=_noise(noise, air_error, air_time),
-            error=_above_zero("--error", error, "fraction", below=0.5),
+            error=above_zero("--error", error, "fraction", below=0.5),
         )
     except ValueError as problem:
         raise CommandError(str(problem), USAGE) from problem
     found = search(bodies, aim, teams=teams)
     if as_json:
-        typer.echo(as_data(found, station=station.station.id, closed=shut, rate_kg_s=rate_kg_s, teams=teams))
+        station_id = station.station.id
+        data = as_data(found, station=station_id, closed=shut, unknown=unknown, rate_kg_s=rate_kg_s, teams=teams)
+        typer.echo(data)
         return
     given = f"{rate} lost, transducers of grade {noise}, air temperature known to {air_error}, {hatch_time} a hatch"
     typer.echo(f"{station.station.title or station.station.id}: {given}; wrong in at most {error} of searches.")
-    typer.echo(told(found, closed=shut, depth=depth))
-
-
-def _above_zero(option: str, text: str, dimension: str, *, below: float = math.inf) -> float:
-    from drivers.units import UnitError, parse_quantity  # noqa: PLC0415
-
-    try:
-        value = parse_quantity(text, dimension)
-    except UnitError as problem:
-        raise ValueError(f"{option} {text}: {problem}") from problem
-    if not 0 < value < below:
-        raise ValueError(
-            f"{option} {text}: must be greater than zero{'' if math.isinf(below) else f' and below {below:g}'}"
-        )
-    return value
+    typer.echo(told(found, closed=shut, unknown=unknown, depth=depth))
 
 
 def _noise(grade: str, air_error: str, air_time: str) -> "SlopeNoise":
+    from gateway.cli.quantity import above_zero  # noqa: PLC0415
     from gateway.leak.slope import SlopeNoise  # noqa: PLC0415
 
     if grade.upper() not in _GRADES:
         raise ValueError(f"--noise {grade}: must be one of {', '.join(_GRADES)}")
     white_pa, drift_pa = _GRADES[grade.upper()]
-    error_k = _above_zero("--air-error", air_error, "temperature")
+    error_k = above_zero("--air-error", air_error, "temperature")
     if error_k > _LARGEST_AIR_ERROR_K:  # 1 C is 274.15 K here: a temperature, not a difference
         raise ValueError(f'--air-error {air_error}: a difference is meant, in K or mK, such as "50 mK"')
-    air_s = _above_zero("--air-time", air_time, "time")
+    air_s = above_zero("--air-time", air_time, "time")
     return SlopeNoise.of(white_pa=white_pa, drift_pa=drift_pa, air_pa=error_k * _PA_PER_K, air_s=air_s)
 
 
-def _closed(rig: "Rig", closed: Sequence[str], opened: Sequence[str]) -> tuple[str, ...]:
-    """Return the ids of the hatches that are closed, in the order of the rig file."""
+def _closed(rig: "Rig", closed: Sequence[str], opened: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ids of the hatches that count as closed, and of those among them of which nothing is known."""
     from drivers.rig import HatchState  # noqa: PLC0415
     from drivers.rig_problems import did_you_mean  # noqa: PLC0415
 
@@ -142,11 +132,11 @@ def _closed(rig: "Rig", closed: Sequence[str], opened: Sequence[str]) -> tuple[s
     shut, open_ = ids("--closed", closed), ids("--open", opened)
     if both := shut & open_:
         raise ValueError(f"--closed and --open both name {', '.join(sorted(both))}")
-    return tuple(
-        hatch.id
-        for hatch in rig.hatches
-        if hatch.id in shut or (hatch.state is HatchState.CLOSED and hatch.id not in open_)
-    )
+    said = shut | open_
+    unknown = {hatch.id for hatch in rig.hatches if hatch.state is HatchState.UNKNOWN} - said
+    shut |= unknown | {hatch.id for hatch in rig.hatches if hatch.state is HatchState.CLOSED} - said
+    in_order = [hatch.id for hatch in rig.hatches]
+    return tuple(each for each in in_order if each in shut), tuple(each for each in in_order if each in unknown)
 
 
 def _bodies(rig: "Rig", closed: Sequence[str], inside: str, close_s: float) -> "Forest":

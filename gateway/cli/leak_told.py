@@ -13,9 +13,12 @@ _NAMED: Final = 4  # a body of more segments is called by its number of segments
 _MARGIN: Final = " " * 9
 
 
-def told(search: Search, *, closed: Sequence[str], depth: int) -> str:
+def told(search: Search, *, closed: Sequence[str], unknown: Sequence[str], depth: int) -> str:
     """Return what to do, what then, and what other ways would cost."""
-    lines = [f"Closed already: {', '.join(closed)}."] if closed else []
+    known = [hatch for hatch in closed if hatch not in unknown]
+    lines = [f"Closed already: {', '.join(known)}."] if known else []
+    if unknown:
+        lines.append(f"Taken as closed, since nobody knows: {', '.join(unknown)}. Look, and say --open or --closed.")
     many = len(search.plans) > 1
     if many:
         lines += ["", *_watching(search)]
@@ -103,8 +106,10 @@ def _then(side: Side, *, further: bool) -> str:
     return f"{duration(side.expected_s)} more" if further else f"{duration(side.expected_s)} and more hatches"
 
 
-def as_json(search: Search, *, station: str, closed: Sequence[str], rate_kg_s: float, teams: int) -> str:
-    """Return the whole search; times in s, null where over 30 days."""
+def as_json(
+    search: Search, *, station: str, closed: Sequence[str], unknown: Sequence[str], rate_kg_s: float, teams: int
+) -> str:
+    """Return the whole search; times in s, null where over 30 days; what is unknown is taken as closed."""
     bodies = [
         {
             "segments": tree.segments,
@@ -120,6 +125,7 @@ def as_json(search: Search, *, station: str, closed: Sequence[str], rate_kg_s: f
     answer = {
         "station": station,
         "closed": closed,
+        "unknown": unknown,
         "rate_kg_s": rate_kg_s,
         "teams": teams,
         "next_hatch": search.next_hatch,

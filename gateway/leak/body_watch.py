@@ -17,6 +17,8 @@ from drivers.rig import Leak, Segment
 from gateway.leak.bodies import T_REF_K, AirBody, BodyLevel, Level, air_error_k
 from gateway.leak.detector import Detector, fast_detector, slow_detector
 from gateway.leak.estimator import Estimate, estimate
+from gateway.leak.event import METERED, SETTLES_S
+from gateway.leak.finding import Kind
 from gateway.leak.noise import Array, Noise
 from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
 
@@ -36,6 +38,8 @@ _NOTHING_AFTER_S: Final = 600.0  # from an announcement; what cannot be told fro
 _AFTER_GAIN_S: Final = 900.0  # air that came in takes on the temperature of what is around it
 _RESTLESS: Final = 1.3  # by this factor noise may grow before what is found counts as noise
 _INFLATED: Final = 1.2
+_SETTLES_PA: Final = 1000.0  # apart: an equalisation of that or more takes `SETTLES_S`, of less in proportion
+_EQUAL_PA: Final = 5.0
 _SIGMAS_95: Final = 1.96
 
 Channel = Literal["fast", "slow"]
@@ -71,10 +75,11 @@ class BodyWatch:
         settings: words of the rig file.
         false_alarm_s: mean time between false alarms that this body may have.
         begin_s: when it came to be.
-        hold_s: for so long its air is still settling.
+        ready_s: when its air has settled; at once when not given.
 
     Attributes:
         level: after the last step.
+        pressure_pa: as known last, NaN before that.
         found: what its detectors found, None while they find nothing.
         noise: of its level, None until it is learned.
         margins: how far the logarithm of each channel's statistic is above its threshold; below 0 is no news.
@@ -89,11 +94,12 @@ class BodyWatch:
         *,
         false_alarm_s: float,
         begin_s: float,
-        hold_s: float = 0.0,
+        ready_s: float | None = None,
     ) -> None:
         self.body = body
         self.begin_s = begin_s
         self.level: Level | None = None
+        self.pressure_pa = math.nan
         self.found: Found | None = None
         self.noise: Noise | None = None
         self._first_white_pa = math.nan
@@ -102,7 +108,7 @@ class BodyWatch:
         self._measured: frozenset[str] = frozenset()
         self._settings = settings
         self._false_alarm_s = false_alarm_s
-        self._ready_s = begin_s + hold_s
+        self._ready_s = begin_s if ready_s is None else ready_s
         known = sum(segments[name].known_leak for name in body.segments)
         self._known_slope = body.slope_pa_per_s(known) if known and not math.isnan(body.volume_m3) else 0.0
         self.known_kg_per_s = known
@@ -112,7 +118,7 @@ class BodyWatch:
         self.margins: dict[Channel, float] = {}
         self._steps = 0
         self._all_steps = 0
-        self._seen_s = begin_s
+        self._now_s = self._seen_s = begin_s
         self._minute: list[float] = []
         self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS_KEPT)
         self._minutes: deque[tuple[float, float]] = deque(maxlen=_MINUTES_KEPT)
@@ -122,8 +128,13 @@ class BodyWatch:
 
     @property
     def collecting(self) -> bool:
-        """Whether too little has come since it began for anything to be said."""
-        return self.noise is None
+        """Whether nothing can be said yet: too little has come since it began, or its air is still settling."""
+        return self.noise is None or self._now_s <= self._valid_from_s
+
+    @property
+    def settled_s(self) -> float:
+        """When its air has settled, as far as is known."""
+        return max(self._ready_s, self._valid_from_s)
 
     @property
     def inflated(self) -> float:
@@ -154,9 +165,11 @@ class BodyWatch:
             unrest: asked when something is found: by which factor its transducers are noisier of late than they were.
         """
         self._unrest = unrest
+        self._now_s = now_s
         level = self.level = self._level.take(states)
         self._all_steps += 1
         if not math.isnan(level.x_pa):
+            self.pressure_pa = level.pressure_pa
             self._steps += 1
             self._seen_s = now_s
         if now_s <= self._ready_s or self._steps < _SETTLING:
@@ -182,11 +195,40 @@ class BodyWatch:
         if self.found is not None and now_s >= self._again_s:
             self._estimate_again(now_s)
 
-    def disturb(self, now_s: float, hold_s: float) -> None:
-        """Know the level no longer from now on, until `hold_s` is over: a repress, an airlock cycle, a docking."""
-        self._valid_from_s = now_s + hold_s
+    def disturb(self, now_s: float, lasts_s: float, mass_kg: float | None = None) -> None:
+        """Look away from now on until an event is over, and know the level no longer: it may be anywhere then.
+
+        Args:
+            now_s: its beginning.
+            lasts_s: until the air has settled again.
+            mass_kg: air that it lets in, as metered; then the level is known, though less well, and what had been
+                gathered of a leak by then still counts. It needs a volume.
+        """
+        self._valid_from_s = max(self._valid_from_s, now_s + lasts_s)
+        self._minute = [math.nan] * len(self._minute)  # a mean of before and after is neither
         for detector in self._detectors.values():
-            detector.reset_level()
+            if mass_kg is None:
+                detector.reset_level()
+            else:
+                moved_pa = self.body.slope_pa_per_s(mass_kg)  # Pa for kg as Pa/s for kg/s
+                detector.reset_level(
+                    (moved_pa * math.hypot(METERED, self.body.volume_relative_sigma)) ** 2, moved_pa=moved_pa
+                )
+
+    def seen(self, now_s: float) -> tuple[Kind, float | None, tuple[float, float] | None]:
+        """Return what its own detectors say: kind, slope and the interval of that, Pa/s."""
+        found = self.found
+        if self.silent(now_s):
+            return Kind.NO_DATA, None, None
+        if found is None:
+            return (Kind.COLLECTING if self.collecting else Kind.NONE), None, None
+        if found.gain:
+            kind = Kind.GAIN
+        elif found.changed_s is not None or self.known_kg_per_s:
+            kind = Kind.RATE_CHANGE
+        else:
+            kind = Kind.PUNCTURE if found.channel == "fast" else Kind.LEAK
+        return kind, *((found.rate.slope_pa_s, found.rate.ci95) if found.rate else (None, None))
 
     def loss(self, since_s: float | None = None) -> Estimate | None:
         """Estimate the slope from `since_s` on (its beginning when not given); None while there is too little data."""
@@ -284,7 +326,7 @@ class BodyWatch:
         low, high = rate.ci95
         self.found = replace(found, rate=rate, gain=rate.slope_pa_s < self._known_slope)
         if low <= self._known_slope <= high:
-            if found.changed_s is not None or now_s - found.at_s > _NOTHING_AFTER_S:
+            if found.changed_s is not None or now_s - max(found.at_s, self._valid_from_s) > _NOTHING_AFTER_S:
                 self._end(now_s, gain=found.gain)
         elif high - low < 2 * _SIGMAS_95 * _KNOWN_WELL * abs(rate.slope_pa_s):
             if not self._detectors:
@@ -318,3 +360,18 @@ class BodyWatch:
             )
         chosen = np.array([sample for sample in samples if sample[0] > since_s]).reshape(-1, 2)
         return chosen[:, 0], chosen[:, 1], noise
+
+
+def settled_s(body: AirBody, before: Sequence[BodyWatch], now_s: float) -> float:
+    """Return when the air of a new body has settled: late when its parts had different pressures, or an event goes on.
+
+    Args:
+        body: that begins now.
+        before: the bodies until now.
+        now_s: when the hatch moved.
+    """
+    parts = [each for each in before if not set(each.body.segments).isdisjoint(body.segments)]
+    pressures = [each.pressure_pa for each in parts if not math.isnan(each.pressure_pa)]
+    apart_pa = max(pressures) - min(pressures) if pressures else 0.0
+    hold_s = SETTLES_S * min(apart_pa / _SETTLES_PA, 1.0) if apart_pa > _EQUAL_PA else 0.0
+    return max([now_s + hold_s, *(each.settled_s for each in parts)])

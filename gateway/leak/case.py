@@ -159,11 +159,8 @@ class Case:
         return step.hatch if step is not None and math.isfinite(step.wait_s) else None
 
     def _evidence(self, watch: BodyWatch) -> Evidence | None:
-        since_s = max(watch.steady_since_s, self.begin_s)
-        loss = watch.loss(since_s)
-        if loss is None:
-            return None
-        return evidence_of(watch, loss, since_s)
+        loss = watch.loss(max(watch.steady_since_s, self.begin_s))
+        return None if loss is None else evidence_of(watch, loss)
 
     def _remember_flow(self) -> None:
         """Remember what is lost, as it was known best."""
@@ -174,7 +171,7 @@ class Case:
                     self.flow = flow, sd
 
 
-def evidence_of(watch: BodyWatch, loss: Estimate, since_s: float) -> Evidence:
+def evidence_of(watch: BodyWatch, loss: Estimate) -> Evidence:
     """Return what a body's slope says, in the localiser's words."""
     low, high = loss.ci95
     return Evidence(
@@ -183,5 +180,5 @@ def evidence_of(watch: BodyWatch, loss: Estimate, since_s: float) -> Evidence:
         volume_relative_sigma=watch.body.volume_relative_sigma,
         slope_pa_s=loss.slope_pa_s,
         slope_sd_pa_s=max((high - low) / (2 * _SIGMAS_95), 1e-12),
-        seconds=loss.time_s - since_s,
+        seconds=loss.time_s - loss.onset_s,  # of the data
     )

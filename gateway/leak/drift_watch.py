@@ -13,16 +13,24 @@ from gateway.leak.transducer_record import Rejection, Sample
 
 _MINUTE: Final = 60
 _RESTLESS: Final = 1.6  # of one transducer; by this factor its noise may grow before what is found counts as noise
+_CLEARLY: Final = math.log(100.0)  # by which the evidence against one must exceed that against the next
 _BACK_AFTER: Final = 1440  # minutes without a drift
 
 
 @dataclass(slots=True)
 class _Parity:
-    """One transducer against the others."""
+    """One transducer against the mean.
+
+    Attributes:
+        minute: its distances in this minute, Pa.
+        noise_pa: its own noise when the detector began.
+        samples: of a usual minute.
+        calm: minutes without an alarm.
+    """
 
     minute: list[float] = field(default_factory=list)
     detector: Detector | None = None
-    white_pa: float = math.nan
+    noise_pa: float = math.nan
     samples: int = 1
     statistic: float = -math.inf
     calm: int = 0
@@ -51,7 +59,7 @@ class DriftWatch:
             return
         for name, sample in said.items():
             if not math.isnan(sample.pressure_pa):
-                self._members[name].minute.append(self._vote.residual_pa(name))
+                self._members[name].minute.append(self._vote.parity_pa(name))
         self._steps += 1
         if self._steps % _MINUTE == 0:
             drifting = [name for name, parity in self._members.items() if self._drifts(name, parity)]
@@ -61,11 +69,13 @@ class DriftWatch:
     def _drifts(self, name: str, parity: _Parity) -> bool:
         minute, parity.minute = parity.minute, []
         apart_pa = fmean(minute) if minute and len(minute) >= parity.samples / 2 else math.nan
-        if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name):
-            parity.detector = None  # it has jumped or stands still, or moves in steps: what it does is no drift
+        white_pa = self._vote.parity_noise_pa(name)
+        if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name) or not white_pa:
+            # it has jumped or stands still, moves in steps, or is alone: what it does is no drift
+            parity.detector, parity.statistic = None, -math.inf
             return False
         if parity.detector is None:
-            white_pa = parity.white_pa = self._vote.noise_pa(name)
+            parity.noise_pa = self._vote.noise_pa(name)
             parity.samples = max(len(minute), 1)
             noise = Noise(
                 white_pa=white_pa / math.sqrt(parity.samples), drift_pa=DRIFT_SHARE * white_pa, step_s=float(_MINUTE)
@@ -73,11 +83,11 @@ class DriftWatch:
             parity.detector = parity_detector(noise, false_alarm_s=self._false_alarm_s)
         verdict = parity.detector.take(apart_pa)
         alarm, parity.statistic = verdict.alarm, verdict.log_statistic
-        if alarm and self._vote.noise_pa(name) * self._vote.unrest(name) > _RESTLESS * parity.white_pa:
-            alarm, parity.detector = False, None  # it has only become noisier
+        if alarm and self._vote.noise_pa(name) * self._vote.unrest(name) > _RESTLESS * parity.noise_pa:
+            alarm, parity.detector, parity.statistic = False, None, -math.inf  # it has only become noisier
         parity.calm = 0 if alarm else parity.calm + 1
-        if alarm:
-            parity.detector = None
+        if alarm and self._vote.verdict(name) is Rejection.DRIFTS:
+            parity.detector = None  # named already: it has to be without drift anew
         elif parity.calm >= _BACK_AFTER:
             if self._vote.verdict(name) is Rejection.DRIFTS:
                 self._vote.accept(name)
@@ -85,13 +95,19 @@ class DriftWatch:
         return alarm
 
     def _name(self, drifting: list[str]) -> None:
-        """Name the one for which most speaks, or nobody when there are only two; then all begin anew."""
+        """Name the one against which most speaks by far, for what one does shows in the mean of all; then begin anew.
+
+        Until then, or when there are only two, nobody is named and the quality says that there is doubt.
+        """
         believed = [name for name in self._members if self._vote.verdict(name) is None]
-        if not set(drifting) & set(believed):
+        if len(believed) < 2 or not set(drifting) & set(believed):
             return
-        if len(believed) < 3:
-            self._vote.doubtful = True
-        else:
-            self._vote.reject_drift(max(believed, key=lambda name: self._members[name].statistic))
+        *_, second, first = sorted(believed, key=lambda name: self._members[name].statistic)
+        clear = self._members[first].statistic >= self._members[second].statistic + _CLEARLY
+        self._vote.doubtful = len(believed) == 2 or not clear
+        if not self._vote.doubtful:
+            self._vote.reject_drift(first)
+        elif len(believed) > 2:
+            return  # it will be clear later
         for parity in self._members.values():
             parity.detector, parity.calm, parity.statistic = None, 0, -math.inf

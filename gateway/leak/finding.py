@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from gateway.leak.bodies import AirBody
 from gateway.leak.reserve import Reserve
@@ -25,6 +26,10 @@ class Kind(StrEnum):
     """Air comes in."""
     HIDDEN_PATH = "hidden-path"
     """The suspect holds its pressure behind a closed hatch, and the rest of the station still loses air."""
+
+
+LOSSES: Final = frozenset({Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE, Kind.HIDDEN_PATH})
+"""Kinds that lose air."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,7 @@ class BodyFinding:
     @property
     def loses(self) -> bool:
         """Whether air is being lost."""
-        return self.kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE, Kind.HIDDEN_PATH)
+        return self.kind in LOSSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What the transducers of one segment say together: who is believed, who is not and why, and the pressure that follows.
 
 Sensors are compared with sigmas that are known, not with the spread of three values: with three, Chauvenet's rule can
-reject nobody and a scaled median deviation rejects a good one in a third of the cases. A trip takes the middle value;
-the leak statistic takes the mean of the healthy ones, which carries a third more information.
+reject nobody and a scaled median deviation rejects a good one in a third of the cases. Who is healthy is judged by the
+middle value; the pressure is the mean of the healthy ones, which carries a third more information.
 """
 
 import math
@@ -33,7 +33,6 @@ class SegmentState:
         time_s: end of the last step that brought a usable value; of this step when none ever has.
         pressure_pa: mean of the healthy, continuous when members come and go; NaN when nobody has ever been usable.
         u95_pa: expanded uncertainty of that as an absolute pressure.
-        trip_pa: the middle value of those that are there, for trips; NaN when there is none.
         temperature_k: mean over the transducers, smoothed; NaN when none is measured.
         white_pa: standard deviation of `pressure_pa` from step to step; NaN until it is learned.
         coarse_pa: the part of it that is resolution and stays for long, where it cannot be averaged away.
@@ -48,7 +47,6 @@ class SegmentState:
     time_s: float
     pressure_pa: float
     u95_pa: float
-    trip_pa: float
     temperature_k: float
     white_pa: float
     coarse_pa: float
@@ -77,6 +75,7 @@ class SegmentVote:
         self._least_pa = _LEAST_PA  # least noise that anybody is believed to have, in this step
         self._mean_pa = math.nan
         self._mean_s = -math.inf
+        self._weights_now: Mapping[str, float] = {}
         self._agreed = True
         self.doubtful = False
 
@@ -108,9 +107,20 @@ class SegmentVote:
         squares = [self._records[name].unrest ** 2 for name in names or self._records]
         return math.sqrt(sum(squares) / len(squares))
 
-    def residual_pa(self, name: str) -> float:
-        """Return how far a transducer's last value is from the segment's pressure, Pa."""
+    def parity_pa(self, name: str) -> float:
+        """Return how far a transducer's last value is from the segment's pressure, Pa.
+
+        That is its distance from the mean of the others, made smaller by its own share of the pressure.
+        """
         return self._records[name].last_pa - self._mean_pa
+
+    def parity_noise_pa(self, name: str) -> float:
+        """Return the standard deviation of `parity_pa`: a transducer that has a share of the mean moves it along.
+
+        It is 0 for one that makes the pressure alone.
+        """
+        others = sum(weight for each, weight in self._weights_now.items() if each != name)
+        return self._sigma(name) * math.sqrt(others / (others + self._weights_now.get(name, 0.0) or 1.0))
 
     def reject_drift(self, name: str) -> None:
         """Believe a transducer no longer because it drifts away, until `accept`."""
@@ -142,12 +152,12 @@ class SegmentVote:
         spoke = {name: values[name] for name in used if name in values}
         if self._agreed:  # what lies outside the gate for the first time is left out, too
             spoke = {name: value for name, value in spoke.items() if not self._records[name].strikes}
-        weights = self._weights(used)
+        weights = self._weights_now = self._weights(used)
         if spoke:
             self._mean_pa = self._pressure.take(spoke, weights, learn=self._agreed)
             self._mean_s = now_s
         self._warm({name: sample.temperature_k for name, sample in samples.items()}, now_s)
-        return self._state(used, weights, values, now_s, fresh=bool(spoke))
+        return self._state(used, weights, now_s, fresh=bool(spoke))
 
     def _judge_noise(self) -> None:
         for name, record in self._records.items():
@@ -240,7 +250,6 @@ class SegmentVote:
         self,
         used: Sequence[str],
         weights: Mapping[str, float],
-        values: Mapping[str, float],
         now_s: float,
         *,
         fresh: bool,
@@ -252,13 +261,11 @@ class SegmentVote:
         u_pa = math.sqrt(sum((shares[each.member.name] * each.member.u_pa) ** 2 for each in records))
         white_pa = total**-0.5 if known else math.nan
         rejected = {name: why for name, record in self._records.items() if (why := self._why_not(record, now_s))}
-        there = [name for name in used if name in values] or list(values)
         return SegmentState(
             segment=self._segment,
             time_s=self._mean_s if math.isfinite(self._mean_s) else now_s,
             pressure_pa=self._mean_pa,
             u95_pa=2 * math.hypot(u_pa, white_pa if known else 0.0) if used else math.nan,
-            trip_pa=median(values[name] for name in there) if there else math.nan,
             temperature_k=self._warm_k,
             white_pa=white_pa,
             coarse_pa=math.hypot(*(shares[each.member.name] * each.sigma_pa for each in records if each.coarse)),

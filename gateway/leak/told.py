@@ -1,17 +1,19 @@
 """What was found, in words: for the terminal, reports and pages."""
 
 import math
+from collections.abc import Sequence
 
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 
 _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
+_SHORT_S = 100.0
 _MMHG_PA = 133.322
 _NAMED = 0.99
 _FEW = 4
 _KINDS = {
     Kind.NONE: "nothing that could be told apart from noise",
-    Kind.COLLECTING: "collecting data since the start or the last hatch change",
+    Kind.COLLECTING: "collecting data since the start, the last hatch change or an event",
     Kind.NO_DATA: "no data",
     Kind.LEAK: "loses air",
     Kind.PUNCTURE: "loses air fast",
@@ -24,7 +26,7 @@ _KINDS = {
 def loss_in_words(finding: StationFinding) -> str:
     """Return what is lost, where, and what to do next, in one sentence or two."""
     losing = [each for each in finding.bodies if each.loses]
-    parts = [f"{names(each)} {_does(each)}{rate_in_words(each)}" for each in losing]
+    parts = [f"{names(each.body.segments)} {_does(each)}{rate_in_words(each)}" for each in losing]
     text = "; ".join(parts) or "a leak that was found before the last hatch change"
     if len(finding.where) > 1:
         likeliest = max(finding.where, key=lambda name: finding.where[name])
@@ -35,12 +37,11 @@ def loss_in_words(finding: StationFinding) -> str:
 
 def body_in_words(found: BodyFinding) -> str:
     """Return one body's line."""
-    return f"{names(found)}: {_does(found)}{rate_in_words(found)}"
+    return f"{names(found.body.segments)}: {_does(found)}{rate_in_words(found)}"
 
 
-def names(found: BodyFinding) -> str:
+def names(segments: Sequence[str]) -> str:
     """Return the segments of a body: all of them, or the first few and how many more."""
-    segments = found.body.segments
     first, last = (
         (segments[:-1], segments[-1]) if len(segments) <= _FEW else (segments[:3], f"{len(segments) - 3} more")
     )
@@ -73,6 +74,8 @@ def rate_in_words(found: BodyFinding) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as people say it."""
+    if seconds < _SHORT_S:
+        return f"{seconds:.0f} s"
     if seconds < 2 * _HOUR_S:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / _HOUR_S:.0f} h" if seconds < 3 * _DAY_S else f"{seconds / _DAY_S:.0f} d"

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Final, Literal
 
 from drivers.reading import Readings
-from drivers.rig import HatchState, Rig
+from drivers.rig import Hatch, HatchState, Rig
 from gateway.alarms import Condition, Observation, Priority
-from gateway.leak.bodies import AirBody, ClosedHatch, bodies, differ
-from gateway.leak.body_watch import AIR_S, BodyWatch
+from gateway.leak.bodies import ClosedHatch, bodies, differ
+from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
 from gateway.leak.case import ERROR, Case
 from gateway.leak.drift_watch import DriftWatch
-from gateway.leak.finding import BodyFinding, Kind, StationFinding
+from gateway.leak.event import SETTLES_S
+from gateway.leak.finding import LOSSES, BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import reserve
 from gateway.leak.segment_state import SegmentState, SegmentVote
 from gateway.leak.steps import Steps
@@ -24,9 +25,6 @@ Source = Literal["rig", "command", "transducer", "pressure"]
 _NEWS_S: Final = 60.0
 _SOON_S: Final = 5.0
 _YOUNG_S: Final = 300.0  # since the onset, or the last hatch change
-_HOLD_S: Final = 1200.0  # after a hatch opens between bodies that differ by 1 kPa or more; less in proportion
-_HOLD_PA: Final = 1000.0
-_EQUAL_PA: Final = 5.0
 _ODDS: Final = 9.0  # logarithm: one closed hatch in 8000 comparisons, 45 min each, is suspected wrongly
 _SIGMAS_95: Final = 1.96
 _SHARE: Final = 0.95  # probability that the leak is in a body, for that body to be said to leak
@@ -52,7 +50,7 @@ class StationWatch:
         states: segment -> its state after the last step.
     """
 
-    def __init__(self, rig: Rig, now_s: float = 0.0) -> None:
+    def __init__(self, rig: Rig, now_s: float) -> None:
         self.hatches = {hatch.id: HatchNow(state=hatch.state, source="rig", since_s=now_s) for hatch in rig.hatches}
         self.states: dict[str, SegmentState] = {}
         self.case: Case | None = None
@@ -123,17 +121,27 @@ class StationWatch:
         moved, self._moved = tuple(dict.fromkeys(self._moved)), []
         return moved
 
-    def disturb(self, segment: str, hold_s: float = _HOLD_S) -> None:
+    def disturb(self, segment: str, lasts_s: float = SETTLES_S, mass_kg: float | None = None) -> None:
         """Expect the air of a segment to be disturbed from now on: a repress, an airlock cycle, a docking.
 
+        Args:
+            segment: all that open hatches join to it is disturbed alike.
+            lasts_s: until its air has settled again.
+            mass_kg: air that a repress lets in, as metered.
+
         Raises:
-            LookupError: the rig has no such segment.
+            LookupError: the rig has no such segment, none of its transducers measures that air, or a mass is given and
+                a volume is missing.
         """
         if segment not in self._rig.segments:
             raise LookupError(f"no segment '{segment}' in the rig (there are: {', '.join(self._rig.segments)})")
-        for watch in self._watches:
-            if segment in watch.body.segments:
-                watch.disturb(self._now_s, hold_s)
+        watch = next((each for each in self._watches if segment in each.body.segments), None)
+        if watch is None:
+            raise LookupError(f"no transducer measures the air of segment '{segment}': there is no leak watch to tell")
+        if mass_kg is not None and math.isnan(watch.body.volume_m3):
+            blank = ", ".join(name for name in watch.body.segments if self._rig.segments[name].volume is None)
+            raise LookupError(f"a mass says nothing without a volume, and {blank} has none; tell it without the mass")
+        watch.disturb(self._now_s, lasts_s, mass_kg)
 
     def _partition(self, now_s: float) -> None:
         """Form the air bodies anew; those that stay the same go on, with all they know."""
@@ -153,7 +161,7 @@ class StationWatch:
                 self._rig.leak,
                 false_alarm_s=each_s,
                 begin_s=now_s,
-                hold_s=self._hold_s(body),
+                ready_s=settled_s(body, self._watches, now_s),
             )
             for body in measured
         )
@@ -168,17 +176,6 @@ class StationWatch:
         }
         self._next_news_s = self._parted_s = now_s
 
-    def _hold_s(self, body: AirBody) -> float:
-        """Return how long a new body's air settles: long when its parts had different pressures."""
-        pressures = [
-            watch.level.pressure_pa
-            for watch in self._watches
-            if watch.level is not None and not set(watch.body.segments).isdisjoint(body.segments)
-        ]
-        pressures = [each for each in pressures if not math.isnan(each)]
-        apart_pa = max(pressures) - min(pressures) if pressures else 0.0
-        return _HOLD_S * min(apart_pa / _HOLD_PA, 1.0) if apart_pa > _EQUAL_PA else 0.0
-
     def _air_error_pa(self) -> float:
         return math.hypot(self._rig.leak.temperature_error * 343.0, self._rig.leak.gas_error)
 
@@ -192,8 +189,7 @@ class StationWatch:
         for hatch in self._rig.hatches:
             if self.hatches[hatch.id].state is not HatchState.UNKNOWN:
                 continue
-            sides = [self.states.get(end) for end in hatch.between]
-            if sides[0] is not None and sides[1] is not None and differ(sides[0], sides[1]):
+            if self._differ(hatch):
                 self.move_hatch(hatch.id, HatchState.CLOSED, "pressure", now_s)
         levels = {name: watch.level for watch in self._watches for name in watch.body.segments}
         for hatch in self._rig.hatches:
@@ -201,6 +197,11 @@ class StationWatch:
             one, other = (levels.get(end) for end in hatch.between)
             if closed is not None and one is not None and other is not None:
                 closed.take(one, other, now_s)
+
+    def _differ(self, hatch: Hatch) -> bool:
+        """Say whether the pressures on both sides of a hatch certainly differ."""
+        one, other = (self.states.get(end) for end in hatch.between)
+        return one is not None and other is not None and differ(one, other)
 
     def news(self) -> StationFinding | None:
         """Return what is found by now, when it is time to say it: at once when it changes, else each minute."""
@@ -237,7 +238,7 @@ class StationWatch:
         )
 
     def _body(self, watch: BodyWatch, *, hidden: bool) -> BodyFinding:
-        kind, slope, interval = _seen(watch, self._now_s)
+        kind, slope, interval = watch.seen(self._now_s)
         evidence = self.case.slope(watch) if self.case is not None else None
         if self.case is not None and kind in (Kind.NONE, Kind.COLLECTING):
             share = self.case.share(watch)
@@ -247,7 +248,7 @@ class StationWatch:
                 interval = (low, slope + _SIGMAS_95 * evidence.slope_sd_pa_s)
             elif not share < ERROR:  # it may be here; that nothing is seen yet is no word that nothing is lost
                 kind = Kind.COLLECTING
-        if hidden and kind in (Kind.LEAK, Kind.PUNCTURE, Kind.RATE_CHANGE):
+        if hidden and kind in LOSSES:
             kind = Kind.HIDDEN_PATH
         found = BodyFinding(body=watch.body, kind=kind, notes=(*watch.notes(), *self._doubts(watch)))
         if slope is None or interval is None:
@@ -265,8 +266,8 @@ class StationWatch:
                 ),
             )
         left = None
-        if found.loses and watch.level is not None and watch.level.pressure_pa > 0:
-            left = reserve(watch.level.pressure_pa, self._rig.leak.reserve_pressure, slope, interval)
+        if found.loses and watch.pressure_pa > 0:
+            left = reserve(watch.pressure_pa, self._rig.leak.reserve_pressure, slope, interval)
         return replace(
             found,
             slope_pa_per_s=slope,
@@ -281,9 +282,16 @@ class StationWatch:
         """Say which hatches seem to pass air, and which segments have one transducer to go by."""
         alike = self.case.passing() if self.case is not None else []
         for hatch in self._rig.hatches:
+            if set(hatch.between).isdisjoint(watch.body.segments):
+                continue
             passes = hatch.id in alike or (hatch.id in self._closed and self._closed[hatch.id].passes_air)
-            if passes and not set(hatch.between).isdisjoint(watch.body.segments):
+            state = self.hatches[hatch.id].state
+            if passes and state is HatchState.UNKNOWN:
+                yield f"nobody knows whether {hatch.id} is open, and both sides fall alike: look, and tell"
+            elif passes:
                 yield f"{hatch.id} is said to be closed, yet both sides stay equal: does air pass it?"
+            elif state is HatchState.OPEN and self._differ(hatch):
+                yield f"{hatch.id} is said to be open, yet its two sides differ: is it closed, or do transducers lie?"
         alone = [name for name in watch.body.segments if name in self.states and self.states[name].alone]
         if alone:
             yield f"one transducer to go by, nothing to compare it with, in {', '.join(alone)}"
@@ -373,22 +381,6 @@ class StationWatch:
         if len(segments) <= _FEW:
             return f"leak-{'-'.join(segments)}", None
         return f"leak-{segments[0]}-and-{len(segments) - 1}-more", None
-
-
-def _seen(watch: BodyWatch, now_s: float) -> tuple[Kind, float | None, tuple[float, float] | None]:
-    """Return what a body's own detectors say: kind, slope and its interval."""
-    found = watch.found
-    if watch.silent(now_s):
-        return Kind.NO_DATA, None, None
-    if found is None:
-        return (Kind.COLLECTING if watch.collecting else Kind.NONE), None, None
-    if found.gain:
-        kind = Kind.GAIN
-    elif found.changed_s is not None or watch.known_kg_per_s:
-        kind = Kind.RATE_CHANGE
-    else:
-        kind = Kind.PUNCTURE if found.channel == "fast" else Kind.LEAK
-    return kind, *((found.rate.slope_pa_s, found.rate.ci95) if found.rate else (None, None))
 
 
 def _per_day(found: BodyFinding) -> float | None:

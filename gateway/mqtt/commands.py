@@ -1,18 +1,19 @@
 """Commands by MQTT, `cmd/<gateway>/<name>`, and their answers, `rsp/<gateway>/<id>`: validated, obeyed, answered.
 
-`hatch` tells the state of a hatch, `acknowledge` that somebody has seen an alarm, `replay` asks for numbers of record
-again. A command carries an id of its sender's choice, which names the topic of the answer; one without a usable id
-cannot be answered and is logged.
+`hatch` tells the state of a hatch, `event` of a repress, an airlock cycle or a docking, `acknowledge` that somebody has
+seen an alarm, `replay` asks for numbers of record again. A command carries an id of its sender's choice, which names
+the topic of the answer; one without a usable id cannot be answered and is logged.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
 
 from drivers.rig import HatchState
 from gateway.alarms import Alarm
+from gateway.leak.event import Event
 from gateway.mqtt.outbox import Message
 from gateway.mqtt.payloads import VERSION
 from gateway.mqtt.topics import Topics
@@ -20,6 +21,8 @@ from gateway.mqtt.topics import Topics
 _log: Final = logging.getLogger(__name__)
 _LONGEST: Final = 4096  # bytes of a command
 _LONGEST_ID: Final = 64
+MOST_KG: Final = 1e5  # of an event
+MOST_S: Final = 86_400.0
 _ID: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -28,6 +31,10 @@ class Station(Protocol):
 
     def move_hatch(self, hatch: str, state: HatchState, /) -> None:
         """Take a word for the state of a hatch."""
+        ...
+
+    def expect(self, event: Event, segment: str, /, *, lasts_s: float, mass_kg: float | None) -> None:
+        """Take a word for what is done to the air of a segment from now on."""
         ...
 
     def acknowledge(self, alarm_id: str, /) -> Alarm:
@@ -50,6 +57,12 @@ class _RefusedError(ValueError):
 def hatch(*, command_id: str, hatch_id: str, state: HatchState) -> bytes:
     """Build the command that tells the state of a hatch."""
     return orjson.dumps({"v": VERSION, "id": command_id, "hatch": hatch_id, "state": state.value})
+
+
+def event(*, command_id: str, kind: Event, segment: str, lasts_s: float, mass_kg: float | None = None) -> bytes:
+    """Build the command that tells of an event that begins now, and how long it lasts; a repress may be metered."""
+    words = {"v": VERSION, "id": command_id, "kind": kind.value, "segment": segment}
+    return orjson.dumps(words | {"lasts_s": lasts_s, "mass_kg": mass_kg})
 
 
 def acknowledge(*, command_id: str, alarm_id: str) -> bytes:
@@ -103,12 +116,16 @@ def _words(payload: bytes) -> dict[str, Any]:
     return dict(words)
 
 
-def _expect(words: Mapping[str, Any], **kinds: tuple[str, ...]) -> list[str]:
-    """Return the texts of a command, one for each keyword; its values are what the text may be, empty for anything."""
+def _expect(words: Mapping[str, Any], numbers: Collection[str] = (), **kinds: tuple[str, ...]) -> list[str]:
+    """Return the texts of a command, one for each keyword; its values are what the text may be, empty for anything.
+
+    `numbers` are what it may have beside them.
+    """
     if words.get("v") != VERSION:
         raise _RefusedError(f"v must be {VERSION}")
-    if strange := sorted(set(words) - {"v", "id", *kinds}):
-        raise _RefusedError(f"unknown key '{strange[0]}' (known: v, id, {', '.join(kinds)})")
+    known = ("v", "id", *kinds, *numbers)
+    if strange := sorted(set(words) - set(known)):
+        raise _RefusedError(f"unknown key '{strange[0]}' (known: {', '.join(known)})")
     texts = []
     for key, allowed in kinds.items():
         text = words.get(key)
@@ -118,9 +135,27 @@ def _expect(words: Mapping[str, Any], **kinds: tuple[str, ...]) -> list[str]:
     return texts
 
 
+def _number(words: Mapping[str, Any], key: str, most: float) -> float:
+    """Return a number above 0."""
+    number = words.get(key)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= most:
+        raise _RefusedError(f"{key} must be a number above 0, up to {most:g}")
+    return float(number)
+
+
 def _hatch(words: Mapping[str, Any], station: Station) -> None:
     hatch_id, state = _expect(words, hatch=(), state=tuple(each.value for each in HatchState))
     station.move_hatch(hatch_id, HatchState(state))
+
+
+def _event(words: Mapping[str, Any], station: Station) -> None:
+    kinds = tuple(each.value for each in Event)
+    kind, segment = _expect(words, ("lasts_s", "mass_kg"), kind=kinds, segment=())
+    lasts_s = _number(words, "lasts_s", MOST_S)
+    mass_kg = None if words.get("mass_kg") is None else _number(words, "mass_kg", MOST_KG)
+    if mass_kg is not None and kind != Event.REPRESS:
+        raise _RefusedError(f"mass_kg goes with {Event.REPRESS.value} only")
+    station.expect(Event(kind), segment, lasts_s=lasts_s, mass_kg=mass_kg)
 
 
 def _acknowledge(words: Mapping[str, Any], station: Station) -> None:
@@ -130,7 +165,7 @@ def _acknowledge(words: Mapping[str, Any], station: Station) -> None:
 
 def _replay(words: Mapping[str, Any], station: Station) -> None:
     numbers = [words.get(key) for key in ("first", "last")]
-    _expect({key: value for key, value in words.items() if key not in {"first", "last"}})
+    _expect(words, numbers=("first", "last"))
     first, last = (number if type(number) is int else 0 for number in numbers)
     if not 1 <= first <= last:
         raise _RefusedError("first and last must be whole numbers from 1 on, last not before first")
@@ -143,6 +178,7 @@ def _unknown(words: Mapping[str, Any], station: Station) -> None:  # noqa: ARG00
 
 _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any], Station], None]]] = {
     "hatch": _hatch,
+    "event": _event,
     "acknowledge": _acknowledge,
     "replay": _replay,
 }

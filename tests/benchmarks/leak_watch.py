@@ -46,7 +46,7 @@ def _rig(state: str) -> Rig:
 
 def _share(rig: Rig) -> float:
     """Return the CPU time for each second of readings, after the noise is learned; half of it with a leak."""
-    watch, rng = StationWatch(rig), np.random.default_rng(1)
+    watch, rng = StationWatch(rig, 0.0), np.random.default_rng(1)
     channels = {
         name: tuple(
             Channel(transducer=name, quantity=what, unit=UNITS[unit])

@@ -161,6 +161,10 @@ def test_an_instrument_in_datagrams_has_a_port_number_and_neither_baud_nor_forma
         ((BUS, transducer(), transducer("p2")), "[transducer.p2]: unit 1 of bus 'b' is 'p1' (line 8) already"),
         ((BUS, transducer(), '[bus.c]\nkind = "serial"\nport = "/dev/c"\n'), "[bus.c]: bus 'c' has no transducer"),
         ((BUS, transducer(), "[segment.c]\n"), "[segment.c]: segment 'c' has no transducer"),
+        (
+            (BUS, transducer(), '[segment.c]\nvolume = "1 m3"\n', transducer("p2", unit=2, segment="c")),
+            "[segment.a]: segment 'a' has no volume",
+        ),
         ((BUS, transducer(model="odd")), "[bus.b]: the polls of bus 'b' cannot be planned: an odd register"),
         (
             (BUS, transducer(), '[[hatch]]\nbetween = ["a", "a"]\n'),

@@ -22,7 +22,7 @@ volume = "89 m3"
 volume_uncertainty = "5 %"
 
 [segment.prk]
-
+volume = "6 m3"
 [[hatch]]
 between = ["zvezda", "prk"]
 state = "open"

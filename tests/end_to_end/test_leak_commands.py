@@ -39,6 +39,10 @@ def test_a_hatch_is_told_and_the_air_bodies_follow(tmp_path, rig_file, capsys):
         code, out, err = call(capsys, "hatch", rig_file, "airlock--cabin", "closed")  # named from either side
         assert (code, out, err) == (0, "cabin--airlock: closed\n", "")
         told(capsys, rig_file, bodies=[["cabin"], ["airlock"], ["tank"]])
+        code, out, err = call(capsys, "event", rig_file, "repress", "--segment", "cabin", "--mass", "20 g")
+        assert (code, out, err) == (0, "repress in cabin, 0.02 kg: not judged for 20 min\n", "")
+        code, out, _ = call(capsys, "event", rig_file, "eva", "--segment", "airlock", "--lasts", "2 h", "--json")
+        assert (code, json.loads(out)["ok"]) == (0, True)
         code, out, _ = call(capsys, "leak", "watch", rig_file, "--once")
         assert "no leak is seen" in out
         assert "cabin: " in out
@@ -46,7 +50,7 @@ def test_a_hatch_is_told_and_the_air_bodies_follow(tmp_path, rig_file, capsys):
 
 
 def test_without_a_gateway_both_say_so(rig_file, capsys, monkeypatch):
-    monkeypatch.setattr("gateway.cli.hatch._ANSWER_S", 0.5)
+    monkeypatch.setattr("gateway.cli.teller._ANSWER_S", 0.5)
     monkeypatch.setattr("gateway.cli.leak_watch._FIRST_S", 0.5)
     code, out, err = call(capsys, "hatch", rig_file, "cabin--airlock", "open")
     assert (code, out) == (1, "")
@@ -57,12 +61,19 @@ def test_without_a_gateway_both_say_so(rig_file, capsys, monkeypatch):
 
 
 def test_usage_errors(rig_file, capsys, monkeypatch):
-    monkeypatch.setattr("gateway.cli.hatch._ANSWER_S", 0.5)
+    monkeypatch.setattr("gateway.cli.teller._ANSWER_S", 0.5)
     for words, complaint in (
         (["hatch", rig_file, "cabin--airlok", "open"], "did you mean 'cabin--airlock'"),
         (["hatch", rig_file, "cabin--airlock", "ajar"], "'ajar' is not one of"),
         (["hatch", "none.toml", "cabin--airlock", "open"], "no such file"),
         (["leak", "watch", "none.toml"], "no such file"),
+        (["event", rig_file, "repress", "--segment", "cabn"], "did you mean 'cabin'"),
+        (["event", rig_file, "party", "--segment", "cabin"], "'party' is not one of"),
+        (["event", rig_file, "repress"], "Missing option '--segment'"),
+        (["event", rig_file, "eva", "--segment", "cabin", "--mass", "1 kg"], "--mass 1 kg: goes with repress only"),
+        (["event", rig_file, "repress", "--segment", "cabin", "--mass", "5"], '--mass 5: needs a unit: write "5 kg"'),
+        (["event", rig_file, "repress", "--segment", "cabin", "--mass", "-5 kg"], "must be greater than zero"),
+        (["event", rig_file, "repress", "--segment", "cabin", "--lasts", "2 d"], "below 86400"),
     ):
         code, out, err = call(capsys, *words)
         assert (code, out) == (2, "")

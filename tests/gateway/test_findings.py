@@ -12,8 +12,9 @@ from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
 from gateway.app import Gateway
+from gateway.leak.event import Event
 from gateway.leak.told import body_in_words
-from gateway.mqtt import schemas
+from gateway.mqtt import commands, schemas
 from gateway.mqtt.memory import MemoryLink
 
 BASE = "manovac/v1/s"
@@ -37,8 +38,9 @@ class Station:
     def __init__(self):
         self.messages = []
 
-    def run(self, seconds, acts=(), leak_pa_per_s=0.0, faults=()):
+    def run(self, seconds, acts=(), leak_pa_per_s=0.0, faults=(), begin_s=0.0):
         async def main():
+            await asyncio.sleep(begin_s)
             async with emulated(RIG, memory=True, faults=list(faults)) as fleet:
                 loop = asyncio.get_running_loop()
                 if leak_pa_per_s:
@@ -64,7 +66,7 @@ class Station:
                     async with asyncio.timeout(seconds):
                         await self.gateway.run()
 
-        run_virtual(main(), limit_s=10 * seconds)
+        run_virtual(main(), limit_s=begin_s + 10 * seconds)
         return self
 
     def take(self, message):
@@ -95,6 +97,12 @@ def test_states_are_published_once_a_second_and_hatches_as_the_rig_file_has_them
     assert [(hatch["state"], hatch["source"]) for hatch in station.on("hatch/lab--hall")] == [("closed", "rig")]
     assert station.on("leak")[-1]["bodies"][0]["class"] == "none"
     assert all(each.retain for each in station.messages if each.topic.endswith(("/state", "/leak")))
+
+
+def test_a_gateway_that_starts_late_has_not_been_without_data_since_the_clock_began():
+    station = Station().run(20.0, begin_s=5000.0)
+    assert [hatch["t"] for hatch in station.on("hatch/lab--hall")] == [1e12 + 5_000_000]
+    assert {body["class"] for leak in station.on("leak") for body in leak["bodies"]} <= {"collecting", "none"}
 
 
 def test_a_silent_transducer_is_named_and_a_dead_bus_is_said():
@@ -144,6 +152,21 @@ def test_a_hatch_command_moves_the_hatch_and_a_wrong_one_is_refused():
     last = station.on("leak")
     assert [body["segments"] for body in last[0]["bodies"]] == [["lab"], ["hall"]]
     assert [body["segments"] for body in last[-1]["bodies"]] == [["lab", "hall"]]
+
+
+def test_an_event_command_makes_the_body_collect_anew_and_a_wrong_one_is_refused():
+    def tell(gateway, link):
+        for command_id, segment in (("e1", "lab"), ("e2", "attic")):
+            payload = commands.event(
+                command_id=command_id, kind=Event.REPRESS, segment=segment, lasts_s=60.0, mass_kg=0.1
+            )
+            link.hear(f"{BASE}/cmd/g/event", payload)
+
+    station = Station().run(60.0, [(45.0, tell)])
+    assert station.on("rsp/g/e1")[0]["ok"]
+    assert "no transducer measures the air of segment 'attic'" in station.on("rsp/g/e2")[0]["problem"]
+    classes = [[body["class"] for body in leak["bodies"]] for leak in station.on("leak")]
+    assert classes[-2:] == [["none", "none"], ["collecting", "none"]]
 
 
 def test_an_alarm_that_is_cleared_leaves_nothing_retained():

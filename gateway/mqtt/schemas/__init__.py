@@ -22,6 +22,7 @@ Kind = Literal[
     "alarm",
     "event",
     "command-hatch",
+    "command-event",
     "command-acknowledge",
     "command-replay",
     "ack",

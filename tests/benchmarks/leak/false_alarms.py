@@ -71,7 +71,7 @@ def rows(seeds: int) -> list[dict[str, Any]]:
             "limit": FALSE_ALARM_S / DAY_S,
             "measured": both_days,
             "ratio": both_days * DAY_S / FALSE_ALARM_S,
-            "passed": both_days * DAY_S >= FALSE_ALARM_S,
+            "passed": both_days * DAY_S >= FALSE_ALARM_S if part == 1.0 else not any(map(_surely_more, (slow, fast))),
             "note": f"slow: {slow['note']}; fast: {fast['note']}",
         },
         {
@@ -84,6 +84,13 @@ def rows(seeds: int) -> list[dict[str, Any]]:
             "note": "one body, on this machine",
         },
     ]
+
+
+def _surely_more(row: dict[str, Any], error: float = 0.01) -> bool:
+    """Say whether there are more alarms than chance allows one that holds what it promises: for short runs."""
+    expected = row["watched_s"] / FALSE_ALARM_S
+    fewer = sum(expected**count / math.factorial(count) for count in range(row["alarms"])) * math.exp(-expected)
+    return 1.0 - fewer < error
 
 
 def _watched(channel: str, detector: Detector, step_s: float, watched_s: float, paths: int) -> dict[str, Any]:

@@ -48,6 +48,19 @@ def test_hatches_said_open_or_closed_change_the_bodies(capsys):
     assert open_["closed"] == []
 
 
+def test_a_hatch_of_which_nothing_is_known_counts_as_closed_and_is_named(capsys, tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(BENCH.read_text().replace('state = "open"', 'state = "unknown"', 1))
+    out = call(capsys, "leak", "plan", path).out
+    assert "Taken as closed, since nobody knows: cabin--airlock. Look, and say --open or --closed." in out
+    assert "Closed already: airlock--tank." in out
+    answer = json.loads(call(capsys, "leak", "plan", path, "--json").out)
+    assert (answer["unknown"], len(answer["bodies"])) == (["cabin--airlock"], 3)
+    for option in ("--open", "--closed"):
+        answer = json.loads(call(capsys, "leak", "plan", path, "--json", option, "cabin--airlock").out)
+        assert (answer["unknown"], len(answer["bodies"])) == ([], 2 if option == "--open" else 3)
+
+
 def test_json_holds_the_whole_tree_of_decisions(capsys):
     answer = json.loads(call(capsys, "leak", "plan", ISS, "--json", "--in", "unity", "--teams", "2").out)
     assert answer["teams"] == 2

@@ -27,7 +27,6 @@ def state(segment, pressure_pa=101325.0, temperature_k=295.15, **changes):
         time_s=0.0,
         pressure_pa=pressure_pa,
         u95_pa=20.0,
-        trip_pa=pressure_pa,
         temperature_k=temperature_k,
         white_pa=2.0,
         coarse_pa=0.0,

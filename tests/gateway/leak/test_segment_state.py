@@ -200,4 +200,4 @@ def test_the_middle_value_stands_while_one_lies():
     segment = Segment()
     segment.run(100)
     first = segment.run(1, adds("a", 50_000.0))
-    assert first.trip_pa == pytest.approx(101335.0, abs=40)
+    assert first.pressure_pa == pytest.approx(101335.0, abs=40)

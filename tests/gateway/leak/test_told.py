@@ -54,6 +54,8 @@ def test_what_is_not_known_is_said(words, text):
     assert body_in_words(found("prk", **words)) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(90, "2 min"), (7199, "120 min"), (7200, "2 h"), (864_000, "10 d")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(9, "9 s"), (100, "2 min"), (7199, "120 min"), (7200, "2 h"), (864_000, "10 d")]
+)
 def test_times_as_people_say_them(seconds, text):
     assert duration(seconds) == text

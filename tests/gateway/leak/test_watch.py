@@ -41,7 +41,7 @@ class Station:
             }
         )
         self.rng = np.random.default_rng(seed)
-        self.watch = StationWatch(self.rig)
+        self.watch = StationWatch(self.rig, 0.0)
         self.warm = warm
         self.now_s = 0.0
         self.pressure = dict.fromkeys(names, 101325.0)
@@ -106,8 +106,11 @@ class Station:
         return {alarm for now in self.there[since:] for alarm in now}
 
 
+KG_PER_PA_M3 = 0.0289652 / (8.31446 * 295.15)
+
+
 def rate_kg_per_day(pa_m3_per_s):
-    return pa_m3_per_s * 0.0289652 / (8.31446 * 295.15) * 86400
+    return pa_m3_per_s * KG_PER_PA_M3 * 86400
 
 
 def test_a_quiet_station_collects_and_then_says_nothing():
@@ -145,6 +148,14 @@ def test_a_hole_is_announced_once_with_its_rate_and_closing_hatches_names_its_se
     assert station.alarms(opened_at) == {"leak-prk"}
 
 
+def test_reserve_times_stand_while_readings_pause():
+    station = Station().run(300).run(120, 40.0)
+    station.now_s += 6.0
+    assert list(station.watch.advance(station.now_s + 0.5))
+    (body,) = station.watch.news().bodies
+    assert body.reserve is not None
+
+
 def test_a_leak_that_is_mended_ends_and_its_alarm_goes():
     station = Station().run(200).run(300, 100.0).run(1500)
     assert station.watch.case is None
@@ -165,6 +176,68 @@ def test_an_expected_disturbance_is_no_gain(hold):
         station.watch.disturb("zvezda", 400.0)
     station.run(200, -100.0).run(400)
     assert ("gain-station" in station.alarms()) is not hold
+
+
+def test_while_an_event_lasts_nothing_is_judged_and_a_hatch_that_moves_does_not_end_it():
+    station = Station().run(200)
+    station.watch.disturb("zvezda", 300.0)
+    station.run(5)
+    assert station.findings[-1].bodies[0].kind is Kind.COLLECTING
+    station.move("prk--zvezda", "closed")
+    station.run(200, -100.0, where="zvezda")
+    assert {body.kind for body in station.findings[-1].bodies} == {Kind.COLLECTING}
+    station.run(500)
+    assert {body.kind for body in station.findings[-1].bodies} == {Kind.NONE}
+    assert station.alarms() == set()
+
+
+@pytest.mark.parametrize("said_kg", [10.0, 30.0])
+def test_a_metered_repress_is_no_news_and_a_meter_that_lies_makes_no_leak(said_kg):
+    station = Station().run(200)
+    station.watch.disturb("zvezda", 60.0, said_kg)
+    station.run(50, -10.0 / KG_PER_PA_M3 / 50.0).run(700)  # 10 kg in 50 s
+    assert station.alarms() == set()
+
+
+@pytest.mark.parametrize("mass_kg", [None, 0.5])
+def test_an_event_in_the_middle_of_a_minute_is_no_news_to_the_slow_channel(mass_kg):
+    station = Station().run(235)  # most of a minute
+    station.watch.disturb("zvezda", 60.0, mass_kg)
+    station.run(50, -0.5 / KG_PER_PA_M3 / 50.0).run(500)
+    assert station.alarms() == set()
+    assert station.watch.watches[0].margins["slow"] < -5.0
+
+
+def test_evidence_from_before_a_metered_repress_still_counts():
+    margins = []
+    for mass_kg in (0.02, None):
+        station = Station().run(200).run(90, 5.0)
+        station.watch.disturb("zvezda", 20.0, mass_kg)
+        station.run(10, 5.0 - 0.02 / KG_PER_PA_M3 / 10.0).run(30, 5.0)
+        (watch,) = station.watch.watches
+        margins.append(watch.margins["fast"])
+    assert margins[0] > margins[1] + 1.0
+
+
+def test_a_repress_during_a_leak_does_not_end_it():
+    station = Station().run(300).run(200, 40.0)
+    station.watch.disturb("zvezda", 300.0)
+    announced_at = len(station.there)
+    station.run(300, -100.0).run(30, 40.0).run(300, 40.0)
+    assert all("leak-station" in now for now in station.there[announced_at:])
+    (body,) = station.findings[-1].bodies
+    low, high = (end * 86400 for end in body.rate_ci95_kg_per_s)
+    assert low < rate_kg_per_day(40.0) < high
+
+
+def test_what_cannot_be_expected_is_refused():
+    station = Station(volumes=("6 m3", None, "70 m3")).run(20)
+    with pytest.raises(LookupError, match="there are: prk, zvezda, zarya"):
+        station.watch.disturb("mir")
+    with pytest.raises(LookupError, match="a mass says nothing without a volume, and zvezda has none"):
+        station.watch.disturb("prk", mass_kg=5.0)
+    with pytest.raises(LookupError, match="no transducer measures the air of segment 'prk'"):
+        Station(transducers=0).watch.disturb("prk")
 
 
 def test_opening_a_hatch_between_different_pressures_is_no_leak():
@@ -222,6 +295,28 @@ def test_a_closed_hatch_through_which_both_sides_fall_alike_is_told_and_no_segme
     assert all("does air pass it?" in " ".join(body.notes) for body in station.findings[-1].bodies)
 
 
+def test_across_a_hatch_that_nobody_knows_both_sides_fall_alike_and_somebody_is_sent_to_look():
+    station = Station()
+    station.watch.move_hatch("prk--zvezda", HatchState.UNKNOWN, "command", 0.0)
+    station.joined = lambda where: ("prk", "zvezda", "zarya")  # it is open, in truth
+    station.run(200).run(200, 40.0)
+    assert station.watch.case.named is None
+    assert not any(alarm.startswith("hatch-") for alarm in station.alarms()), "nobody said that it is closed"
+    notes = {note for body in station.findings[-1].bodies for note in body.notes}
+    assert "nobody knows whether prk--zvezda is open, and both sides fall alike: look, and tell" in notes
+
+
+def test_sides_that_differ_across_a_hatch_that_is_said_to_be_open_are_told():
+    station = Station().run(30)
+    assert station.findings[-1].bodies[0].notes == ()
+    station.pressure["prk"] -= 2000.0
+    station.run(90)
+    assert any(
+        "prk--zvezda is said to be open, yet its two sides differ" in note
+        for note in station.findings[-1].bodies[0].notes
+    )
+
+
 def test_a_segment_with_one_transducer_says_so():
     station = Station(transducers=1).run(60)
     assert "one transducer to go by" in station.findings[-1].bodies[0].notes[0]
@@ -268,7 +363,9 @@ def test_a_suspect_that_holds_while_the_rest_loses_is_a_hidden_path_and_never_me
     station.move("prk--zvezda", "open")
     station.run(120, 40.0)
     station.move("prk--zvezda", "closed")
-    station.run(700, 40.0, where="zvezda")  # the seal feeds what escapes from PrK
+    station.run(
+        1600, 40.0, where="zvezda"
+    )  # 20 min for the air to settle after it was open; the seal feeds what escapes from PrK
     kinds = {body.body.segments: body.kind for body in station.findings[-1].bodies}
     assert kinds["zvezda", "zarya"] is Kind.HIDDEN_PATH
     assert kinds["prk",] is not Kind.LEAK

@@ -6,6 +6,7 @@ from drivers.reading import Quality
 from drivers.rig import HatchState
 from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.leak.bodies import AirBody
+from gateway.leak.event import Event
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import Reserve
 from gateway.leak.segment_state import SegmentState
@@ -23,7 +24,6 @@ STATE: Final = SegmentState(
     time_s=0.0,
     pressure_pa=101325.0,
     u95_pa=8.1,
-    trip_pa=101325.2,
     temperature_k=295.2,
     white_pa=2.0,
     coarse_pa=0.0,
@@ -71,6 +71,7 @@ EXAMPLES: Final = {
         n=918276,
         t_ms=T_MS + 60_000,
     ),
+    "command-event": commands.event(command_id="c2", kind=Event.REPRESS, segment="zvezda", lasts_s=1200.0, mass_kg=5.0),
     "command-hatch": commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED),
     "command-acknowledge": commands.acknowledge(command_id="c2", alarm_id="leak-prk"),
     "command-replay": commands.replay(command_id="c3", first=5, last=9),
