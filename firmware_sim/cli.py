@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 4096
 _UNKNOWN_SHOWN: Final = 10
 _FAULT_HELP: Final = "A fault, such as late:sm_p1@10s+5s,delay=400ms. Kinds: " + "; ".join(
-    f"{name}: {kind.title}" for name, kind in KINDS.items()
+    f"{name}: {kind.text}" for name, kind in KINDS.items()
 )
 
 

@@ -31,7 +31,7 @@ class Framing(Protocol):
 class SilenceFraming:
     """Modbus RTU and the KELLER bus: address, function, data, CRC-16."""
 
-    kinds = kinds_of("answer")
+    kinds = kinds_of("answer", medium="frames")
 
     def readdress(self, frame: bytes, old: int, unit: int) -> bytes:  # noqa: ARG002 - the seam's; it stands in front
         """Return the same frame of another unit."""
@@ -67,7 +67,7 @@ class TextFraming:
     others are foreign as they are, for nobody can tell.
     """
 
-    kinds = kinds_of("answer") - {"function"}
+    kinds = kinds_of("answer", medium="lines of text")
 
     def readdress(self, frame: bytes, old: int, unit: int) -> bytes:
         """Return the same line of another unit."""

@@ -19,7 +19,7 @@ from firmware_sim.clock import Alarm, EmulatorClock
 from firmware_sim.datagrams import DatagramUnits
 from firmware_sim.device_clock import DeviceClock
 from firmware_sim.events import Events
-from firmware_sim.fault_kinds import kinds_of
+from firmware_sim.fault_kinds import Medium, kinds_of
 from firmware_sim.faults import EVERYTHING, ArmedFault, Fault, Faults
 from firmware_sim.faulty import FaultyFirmware
 from firmware_sim.faulty_line import Strangers, WornWires
@@ -86,6 +86,14 @@ def _twin(name: str, transducer: str) -> Twin:
     return twin
 
 
+def _medium(kind: BusKind, device: Firmware) -> Medium:
+    if kind is BusKind.MODBUS_TCP:
+        return "modbus-tcp"
+    if kind is BusKind.LINE_OVER_UDP:
+        return "line-over-udp"
+    return "frames" if device.silence_framed else "lines of text"
+
+
 class Fleet:
     """The emulated devices of a rig.
 
@@ -147,6 +155,7 @@ class Fleet:
         for fault in (*rig.emulator.faults, *faults):
             self.faults.inject(fault)
         self._buses = {bus: self._bus(bus, echo=bus in echo) for bus in rig.buses}
+        self.faults.know_media(self._media())
         for bus, form in formats.items():
             self._serial_bus(bus)
             if _FORMAT.fullmatch(form) is None:
@@ -357,6 +366,15 @@ class Fleet:
         )
         self._devices[bus, unit] = faulty
         return device, faulty
+
+    def _media(self) -> dict[str, set[Medium]]:
+        """Return what carries the answers of each transducer, of those of each bus, and of all."""
+        media: dict[str, set[Medium]] = {EVERYTHING: set()}
+        for name, words in self.rig.transducers.items():
+            medium = _medium(self.rig.buses[words.bus].kind, self._devices[words.bus, words.unit])
+            for target in (name, words.bus, EVERYTHING):
+                media.setdefault(target, set()).add(medium)
+        return media
 
     def _before(self, bus: str, unit: int) -> set[str]:
         """Return the transducers from the host's end of a bus up to a unit, in the rig file's order."""
