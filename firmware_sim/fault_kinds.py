@@ -20,7 +20,7 @@ Value = int | float | bytes
 Layer = Literal["sensor", "answer", "device", "line", "port"]
 When = Literal["measurements", "requests", "times", "both"]
 Medium = Literal["frames", "lines of text", "line-over-udp", "modbus-tcp"]
-"""What carries a device's answers: frames or text on a line, text in datagrams, or TCP, whose bytes no line disturbs."""
+"""What carries a device's answers; no line disturbs the bytes of the last two."""
 
 _MEDIA: Final = frozenset[Medium](get_args(Medium))
 _LINES: Final = frozenset[Medium]({"frames", "lines of text"})

@@ -42,7 +42,7 @@ def test_any_pressure_is_read_to_the_last_digit_that_the_family_sends(name: str)
     driver, ask, sensor = opened(name, *FAMILIES[name])
     resolution = subject(name).resolution
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.floats(55_000, 105_000))
     def round_trip(pressure_pa: float) -> None:
         sensor.pressure_pa = pressure_pa
@@ -63,7 +63,7 @@ def test_registers_of_every_type_and_order(kind: str, order: str) -> None:
         register.pop("order")
     driver, ask, sensor = opened("modbus-map", 1, {"map": {"pressure": register}})
 
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     @given(st.floats(0, 120_000))
     def round_trip(pressure_pa: float) -> None:
         sensor.pressure_pa = pressure_pa
