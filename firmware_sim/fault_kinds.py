@@ -218,7 +218,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "foreign": Kind(
             strikes="answer",
-            title="the answer comes under the address `unit` (0: the next one) with a right checksum",
+            title="the answer comes under the address `unit` (0: the next one); of text only Digiquartz answers",
             parameters={"unit": Parameter(default=0)},
         ),
         "function": Kind(

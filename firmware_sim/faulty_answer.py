@@ -63,8 +63,8 @@ def _rewrapped(frame: bytes, change: Callable[[bytes], bytes]) -> bytes:
 class TextFraming:
     """Lines of text.
 
-    Of the text families only Paroscientific's answers carry an address ("*0001": to 00, from 01; Digiquartz programs);
-    others are foreign as they are, for nobody can tell.
+    Only the addresses of Digiquartz answers ("*0001": to 00, from 01) can be changed here. Answers of other families
+    stay as they are: some carry no address, others each in a grammar of their own.
     """
 
     kinds = kinds_of("answer", medium="lines of text")
