@@ -297,7 +297,10 @@ class Faults:
     def _check_media(self, fault: Fault) -> None:
         media = self._media.get(fault.target, ())
         if media and KINDS[fault.kind].media.isdisjoint(media):
-            possible = ", ".join(name for name, kind in KINDS.items() if not kind.media.isdisjoint(media))
+            own = "transducer" if fault.target in self._transducers else "bus"
+            possible = ", ".join(
+                name for name, kind in KINDS.items() if kind.target in {own, "any"} and not kind.media.isdisjoint(media)
+            )
             raise FaultError(
                 f"fault \"{fault}\": '{fault.kind}' cannot happen on {' or '.join(sorted(media))}, which is all that"
                 f" '{fault.target}' has; what can: {possible}"
