@@ -1,5 +1,6 @@
 """Looks for transducers on a line of which little is known: every baud, format and unit, in the families' words."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -12,7 +13,7 @@ from drivers.rig import BusKind
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from drivers.wire.ascii_line import LineRequest
-from drivers.wire.modbus import READ_HOLDING, read_registers
+from drivers.wire.modbus import READ_HOLDING, foreign_frame, read_registers
 
 _ANSWERED: Final = (Outcome.REPLY, Outcome.EXCEPTION)
 _TEXT_KINDS: Final = (BusKind.LINE_OVER_TCP, BusKind.LINE_OVER_UDP)
@@ -51,7 +52,7 @@ class Setting:
         asked: questions put.
         silent: questions after which no byte came, or a gateway said that nobody answers.
         garbled: what came that was no whole answer to what was asked.
-        others: whole frames of units that had not been asked.
+        others: unit that had not been asked -> how many whole frames came from it; None where it cannot be told.
         begun: whether half a line of text may stand in front of the next: what an instrument took for text was a
             question of other families, or of another baud.
     """
@@ -63,7 +64,7 @@ class Setting:
     asked: int = 0
     silent: int = 0
     garbled: list[bytes] = field(default_factory=list)
-    others: int = 0
+    others: Counter[int | None] = field(default_factory=Counter)
     begun: bool = True
 
     def note(self, attempt: Attempt) -> None:
@@ -72,7 +73,7 @@ class Setting:
         if attempt.outcome is Outcome.TIMEOUT or attempt.code in _NOBODY_THERE:
             self.silent += 1
         elif attempt.outcome is Outcome.FOREIGN:
-            self.others += 1
+            self.others[_speaker(attempt.heard)] += 1
         elif attempt.outcome not in (*_ANSWERED, Outcome.LATE) and attempt.heard:
             self.garbled.append(attempt.heard)
 
@@ -186,6 +187,11 @@ async def _ask(bus: Bus, question: Request, setting: Setting) -> Attempt:
         raise ConnectionError(bus.problem)
     setting.note(attempt)
     return attempt
+
+
+def _speaker(heard: bytes) -> int | None:
+    """Return the unit of the first whole Modbus frame in what was heard, None when there is none."""
+    return next((unit for start, unit in enumerate(heard) if foreign_frame(heard, start)), None)
 
 
 def _answer_in(heard: bytes, question: Request) -> bytes:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 4096
 _UNKNOWN_SHOWN: Final = 10
 _FAULT_HELP: Final = "A fault, such as late:sm_p1@10s+5s,delay=400ms. Kinds: " + "; ".join(
-    f"{name}: {kind.title}" for name, kind in KINDS.items()
+    f"{name}: {kind.text}" for name, kind in KINDS.items()
 )
 
 
@@ -235,6 +235,7 @@ def _header(rig: "Rig", path: Path) -> "Header":
 
 def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until, *, as_json: bool) -> None:
     from drivers.precise_loop import precise_event_loop  # noqa: PLC0415 - keeps --help fast
+    from drivers.rig_problems import counted  # noqa: PLC0415
     from drivers.trace.records import Trace  # noqa: PLC0415
     from firmware_sim.control.address import parse_address  # noqa: PLC0415
     from firmware_sim.control.control import Control  # noqa: PLC0415
@@ -268,7 +269,8 @@ def _run(path: Path, rig: "Rig", told: _Told, record: Path | None, until: _Until
             control.expect(deed)
         server = None if address is None else ControlServer(control, fleet.events, address)
         with asyncio.Runner(loop_factory=precise_event_loop) as runner:
-            what = f"{len(rig.transducers)} transducers of {rig.station.id} are emulated"
+            are = "is" if len(rig.transducers) == 1 else "are"
+            what = f"{counted(len(rig.transducers), 'transducer')} of {rig.station.id} {are} emulated"
             runner.run(_serve(fleet, what, until, server, as_json=as_json))
     if trace is not None:
         typer.echo(f"recorded {record}: {trace.count} records, sha256 of them {trace.hash()}", err=True)

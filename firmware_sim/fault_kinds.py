@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from drivers.units import parse_quantity
 from firmware_sim import EmulatorError
@@ -19,6 +19,11 @@ Value = int | float | bytes
 
 Layer = Literal["sensor", "answer", "device", "line", "port"]
 When = Literal["measurements", "requests", "times", "both"]
+Medium = Literal["frames", "lines of text", "line-over-udp", "modbus-tcp"]
+"""What carries a device's answers; no line disturbs the bytes of the last two."""
+
+_MEDIA: Final = frozenset[Medium](get_args(Medium))
+_LINES: Final = frozenset[Medium]({"frames", "lines of text"})
 
 
 class FaultError(EmulatorError, ValueError):
@@ -119,11 +124,12 @@ class Kind:
 
     Attributes:
         strikes: where it sits between the air and the client.
-        title: one line for docs and --help.
+        title: one line, without the media on which it cannot happen; `text` has them too.
         parameters: its own numbers by name.
         when: "requests" when it changes answers, "measurements" when it changes what the sensor gives, "times" when it
             lasts (no conditions but times), "both" when it happens at a moment or at a request.
         target: "any" transducer or bus, or only one of the two.
+        media: where it can happen; elsewhere it would do nothing, so there it is refused.
     """
 
     strikes: Layer
@@ -131,6 +137,13 @@ class Kind:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     when: When = "requests"
     target: Literal["any", "bus", "transducer"] = "any"
+    media: frozenset[Medium] = _MEDIA
+
+    @property
+    def text(self) -> str:
+        """One line for docs and --help."""
+        nowhere = [medium for medium in get_args(Medium) if medium not in self.media]
+        return f"{self.title} (not on {', '.join(nowhere)})" if nowhere else self.title
 
 
 def _time(default_ms: int, *, lowest_ms: int = 0) -> Parameter:
@@ -172,7 +185,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             title="the answer comes later by `delay`; the device stays busy and answers in order",
             parameters={"delay": _time(400)},
         ),
-        "crc": Kind(strikes="answer", title="one byte of the answer is flipped on the way (not on modbus-tcp)"),
+        "crc": Kind(
+            strikes="answer",
+            title="one byte of the answer is flipped on the way",
+            media=_MEDIA - {"modbus-tcp"},
+        ),
         "truncate": Kind(
             strikes="answer",
             title="the answer stops after `bytes` bytes",
@@ -180,36 +197,41 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "head": Kind(
             strikes="answer",
-            title="the first `bytes` of an answer sooner than `within` are lost (not on modbus-tcp)",
+            title="the first `bytes` of an answer sooner than `within` are lost",
             parameters={"bytes": Parameter(default=2, lowest=1), "within": _time(2)},
+            media=_MEDIA - {"modbus-tcp"},
         ),
         "split": Kind(
             strikes="answer",
-            title="the answer pauses for `pause` after `bytes` bytes (not on modbus-tcp)",
+            title="the answer pauses for `pause` after `bytes` bytes",
             parameters={"bytes": Parameter(default=4, lowest=1), "pause": _time(20)},
+            media=_MEDIA - {"modbus-tcp"},
         ),
         "noise": Kind(
             strikes="answer",
-            title="random bytes stand `before` and `after` the answer (not on modbus-tcp)",
+            title="random bytes stand `before` and `after` the answer",
             parameters={"before": Parameter(default=3), "after": Parameter(default=0)},
+            media=_MEDIA - {"modbus-tcp"},
         ),
         "duplicate": Kind(
             strikes="answer", title="the answer comes again after `delay`", parameters={"delay": _time(20)}
         ),
         "foreign": Kind(
             strikes="answer",
-            title="the answer comes under the address `unit` (0: the next one) with a right checksum",
+            title="the answer comes under the address `unit` (0: the next one); of text only Digiquartz answers",
             parameters={"unit": Parameter(default=0)},
         ),
         "function": Kind(
             strikes="answer",
-            title="the answer comes under the function `code` (0: the next one), checksum right (not text)",
+            title="the answer comes under the function `code` (0: the next one), checksum right",
             parameters={"code": Parameter(default=0, highest=127)},
+            media=frozenset({"frames", "modbus-tcp"}),
         ),
         "echo": Kind(
             strikes="answer",
-            title="the request comes back before the answer, in place of it with `answer=0` (not on modbus-tcp)",
+            title="the request comes back before the answer, in place of it with `answer=0`",
             parameters={"answer": Parameter(default=1, highest=1)},
+            media=_MEDIA - {"modbus-tcp"},
         ),
         "exception": Kind(
             strikes="answer", title="the device refuses with `code`", parameters={"code": Parameter(default=4)}
@@ -232,9 +254,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "babble": Kind(
             strikes="device",
-            title="each `every` it says `bytes` random bytes unasked, 0: its last answer (not on modbus-tcp)",
+            title="each `every` it says `bytes` random bytes unasked, 0: its last answer",
             parameters={"every": _time(100, lowest_ms=1), "bytes": Parameter(default=8)},
             when="times",
+            media=_LINES,
         ),
         "address": Kind(
             strikes="device",
@@ -244,9 +267,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "baud": Kind(
             strikes="device",
-            title="the device talks and listens at `baud` (not on modbus-tcp)",
+            title="the device talks and listens at `baud`",
             parameters={"baud": Parameter(default=4800, lowest=300, highest=4_000_000)},
             when="times",
+            media=_LINES,
         ),
         "skew": Kind(
             strikes="device",
@@ -262,24 +286,27 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "bits": Kind(
             strikes="line",
-            title="each bit on the line, of requests too, flips with probability `rate` (not on modbus-tcp)",
+            title="each bit on the line, of requests too, flips with probability `rate`",
             parameters={"rate": _fraction(0.001, 0.0, 1.0)},
             when="times",
             target="bus",
+            media=_LINES,
         ),
         "intruder": Kind(
             strikes="line",
-            title="another client puts `request`, or repeats the last one, each `every` (not on modbus-tcp)",
+            title="another client puts `request`, or repeats the last one, each `every`",
             parameters={"every": _time(500, lowest_ms=1), "request": Parameter(default=b"")},
             when="times",
             target="bus",
+            media=_LINES,
         ),
         "traffic": Kind(
             strikes="line",
-            title="each `every` somebody asks a unit that the rig lacks, and it answers (not on modbus-tcp)",
+            title="each `every` somebody asks a unit that the rig lacks, and it answers",
             parameters={"every": _time(300, lowest_ms=1)},
             when="times",
             target="bus",
+            media=_LINES,
         ),
         "unplug": Kind(
             strikes="port",
@@ -297,6 +324,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
 )
 
 
-def kinds_of(*layers: Layer) -> frozenset[str]:
-    """Return the kinds that strike there."""
-    return frozenset(name for name, kind in KINDS.items() if kind.strikes in layers)
+def kinds_of(*layers: Layer, medium: Medium | None = None) -> frozenset[str]:
+    """Return the kinds that strike there, only those that can happen on the medium when one is given."""
+    return frozenset(
+        name for name, kind in KINDS.items() if kind.strikes in layers and (medium is None or medium in kind.media)
+    )

@@ -27,7 +27,7 @@ from random import Random
 from typing import Any, Final
 
 from drivers.units import UnitError, parse_quantity
-from firmware_sim.fault_kinds import KINDS, FaultError, Value, time_text, whole
+from firmware_sim.fault_kinds import KINDS, FaultError, Medium, Value, time_text, whole
 
 EVERYTHING: Final = "*"
 _NS: Final = 1_000_000_000
@@ -274,17 +274,43 @@ class Faults:
         self._transducers = transducers
         self._buses = buses
         self._now_ns = now_ns
+        self._media: Mapping[str, Collection[Medium]] = {}
         self.armed: list[ArmedFault] = []
         self._numbers = count(1)
 
     def __iter__(self) -> Iterator[Fault]:
         return iter([armed.fault for armed in self.armed])
 
+    def know_media(self, media: Mapping[str, Collection[Medium]]) -> None:
+        """Refuse from now on what cannot happen to a target, because of what carries its answers.
+
+        Args:
+            media: target -> all that carries answers of its units; one that is not in it is not judged.
+
+        Raises:
+            FaultError: one in force cannot happen.
+        """
+        self._media = media
+        for armed in self.armed:
+            self._check_media(armed.fault)
+
+    def _check_media(self, fault: Fault) -> None:
+        media = self._media.get(fault.target, ())
+        if media and KINDS[fault.kind].media.isdisjoint(media):
+            own = "transducer" if fault.target in self._transducers else "bus"
+            possible = ", ".join(
+                name for name, kind in KINDS.items() if kind.target in {own, "any"} and not kind.media.isdisjoint(media)
+            )
+            raise FaultError(
+                f"fault \"{fault}\": '{fault.kind}' cannot happen on {' or '.join(sorted(media))}, which is all that"
+                f" '{fault.target}' has; what can: {possible}"
+            )
+
     def inject(self, fault: Fault | str) -> Fault:
         """Put a fault (or the spec of one) in force.
 
         Raises:
-            FaultError: the spec is wrong, or the rig has no such target.
+            FaultError: the spec is wrong, the rig has no such target, or it cannot happen there.
         """
         if isinstance(fault, str):
             fault = parse_fault(fault)
@@ -296,6 +322,7 @@ class Faults:
         ]
         if fault.target not in known:
             raise FaultError(f"fault \"{fault}\": the rig has no {wanted} '{fault.target}'{_near(fault.target, known)}")
+        self._check_media(fault)
         begin_ns = max(fault.after_ns, self._now_ns())
         armed = ArmedFault(fault, seed=self._seed, begin_ns=begin_ns, number=next(self._numbers))
         self.armed.append(armed)

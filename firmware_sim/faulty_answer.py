@@ -31,7 +31,7 @@ class Framing(Protocol):
 class SilenceFraming:
     """Modbus RTU and the KELLER bus: address, function, data, CRC-16."""
 
-    kinds = kinds_of("answer")
+    kinds = kinds_of("answer", medium="frames")
 
     def readdress(self, frame: bytes, old: int, unit: int) -> bytes:  # noqa: ARG002 - the seam's; it stands in front
         """Return the same frame of another unit."""
@@ -63,11 +63,11 @@ def _rewrapped(frame: bytes, change: Callable[[bytes], bytes]) -> bytes:
 class TextFraming:
     """Lines of text.
 
-    Of the text families only Paroscientific's answers carry an address ("*0001": to 00, from 01; Digiquartz programs);
-    others are foreign as they are, for nobody can tell.
+    Only the addresses of Digiquartz answers ("*0001": to 00, from 01) can be changed here. Answers of other families
+    stay as they are: some carry no address, others each in a grammar of their own.
     """
 
-    kinds = kinds_of("answer") - {"function"}
+    kinds = kinds_of("answer", medium="lines of text")
 
     def readdress(self, frame: bytes, old: int, unit: int) -> bytes:
         """Return the same line of another unit."""

@@ -1,25 +1,22 @@
 """A whole emulated rig from its rig file: devices, lines, faults, and a port for each bus."""
 
-import asyncio
 import re
-import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol, Self
 
 from drivers.rig import BusKind, Rig, Transducer
 from drivers.trace.records import Record, Trace
 from firmware_sim import EmulatorError
-from firmware_sim.clock import Alarm, EmulatorClock
+from firmware_sim.clock import EmulatorClock
 from firmware_sim.datagrams import DatagramUnits
 from firmware_sim.device_clock import DeviceClock
 from firmware_sim.events import Events
-from firmware_sim.fault_kinds import kinds_of
+from firmware_sim.fault_kinds import Medium
 from firmware_sim.faults import EVERYTHING, ArmedFault, Fault, Faults
 from firmware_sim.faulty import FaultyFirmware
 from firmware_sim.faulty_line import Strangers, WornWires
@@ -29,11 +26,8 @@ from firmware_sim.line import Line
 from firmware_sim.line_bus import LineBus
 from firmware_sim.line_time import span_ns
 from firmware_sim.modbus_tcp import ModbusTcpUnits
-from firmware_sim.ports import Port, Receive, Session
-from firmware_sim.ports.memory import MemoryPort
-from firmware_sim.ports.pty import PtyPort
-from firmware_sim.ports.tcp import TcpPort
-from firmware_sim.ports.udp import UdpPort
+from firmware_sim.plugs import Plugs
+from firmware_sim.ports import Receive, Session
 from firmware_sim.snapshot import Snapshot
 
 GROUP: Final = "manovac.twins"
@@ -41,7 +35,6 @@ MARK: Final = "mark"
 """The talker of a record that is somebody's remark, or says that time went back ("restored")."""
 _WAITING: Final = 4096
 """Bytes that a client may send while time stands still; more is lost, for nobody is there to hear it."""
-_PORT_KINDS: Final = kinds_of("port")
 _FORMAT: Final = re.compile(r"[78][NEO][12]")
 
 
@@ -86,6 +79,14 @@ def _twin(name: str, transducer: str) -> Twin:
     return twin
 
 
+def _medium(kind: BusKind, device: Firmware) -> Medium:
+    if kind is BusKind.MODBUS_TCP:
+        return "modbus-tcp"
+    if kind is BusKind.LINE_OVER_UDP:
+        return "line-over-udp"
+    return "frames" if device.silence_framed else "lines of text"
+
+
 class Fleet:
     """The emulated devices of a rig.
 
@@ -128,8 +129,6 @@ class Fleet:
         serial: Mapping[str, str] = MappingProxyType({}),
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.ports: dict[str, str] = {}
-        self.memory: dict[str, MemoryPort] = {}
         self.lines: dict[str, Line] = {}
         self.unheard = dict.fromkeys(rig.buses, 0)
         self.rig = rig
@@ -137,7 +136,6 @@ class Fleet:
         self._trace = trace
         self._twins = twins
         self._serial = serial
-        self._tell = tell
         self.clock = EmulatorClock()
         self.events = Events(self.clock)
         self._devices: dict[tuple[str, int], FaultyFirmware] = {}
@@ -147,6 +145,7 @@ class Fleet:
         for fault in (*rig.emulator.faults, *faults):
             self.faults.inject(fault)
         self._buses = {bus: self._bus(bus, echo=bus in echo) for bus in rig.buses}
+        self.faults.know_media(self._media())
         for bus, form in formats.items():
             self._serial_bus(bus)
             if _FORMAT.fullmatch(form) is None:
@@ -154,13 +153,20 @@ class Fleet:
             self.lines[bus].set_host(rig.buses[bus].baud, form)
         for bus in serial:
             self._serial_bus(bus)
-        self._formats = formats
-        self._open: dict[str, tuple[Port, bool]] = {}
-        self._changed = asyncio.Event()
         self.faults.changed = self._fault_changed
-        self._plug_alarm = Alarm(self.clock, lambda _: self._changed.set())
-        self._minder: asyncio.Task[None] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._plugs = Plugs(
+            rig.buses,
+            self._session,
+            lines=self.lines,
+            formats=formats,
+            serial=serial,
+            faults=self.faults,
+            clock=self.clock,
+            events=self.events,
+            tell=tell,
+        )
+        self.ports = self._plugs.addresses
+        self.memory = self._plugs.memory
 
     def now_ns(self) -> int:
         """Return the emulator's time: ns since `start`, on the running loop's clock."""
@@ -169,7 +175,7 @@ class Fleet:
     @property
     def plugged(self) -> Collection[str]:
         """The buses whose port is there now."""
-        return self._open.keys()
+        return self._plugs.plugged
 
     @asynccontextmanager
     async def serve(self, *, memory: bool = False) -> AsyncIterator[Self]:
@@ -190,38 +196,20 @@ class Fleet:
             OSError: no port can be opened.
         """
         self.clock.start()
-        if not memory:
-            self._folder = tempfile.TemporaryDirectory(prefix="manovac-")
-        ports = _Ports(self._make_port)
         try:
-            for name in self._buses:
-                await self._open_port(name, ports, renamed=False)
+            await self._plugs.open(memory=memory)
         except BaseException:
             await self.stop()
             raise
         self._set_alarms()
-        self._minder = asyncio.create_task(self._mind_plugs(ports), name=f"fleet[{self.rig.station.id}].plugs")
+        self._plugs.mind(f"fleet[{self.rig.station.id}].plugs")
 
     async def stop(self) -> None:
         """Switch off and leave nothing behind."""
-        if self._minder is not None:
-            self._minder.cancel()
-            await asyncio.wait({self._minder})
-        self._plug_alarm.set(None)
         self.events.close()
         for bus in self._buses.values():
             bus.close()
-        for port, _ in self._open.values():
-            port.close()
-        self._open.clear()
-        self.ports.clear()
-        await asyncio.sleep(0)  # asyncio closes its sockets one turn later
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-        minder, self._minder = self._minder, None
-        if minder is not None and not minder.cancelled():
-            minder.result()
+        await self._plugs.close()
 
     def _serial_bus(self, name: str) -> None:
         """Refuse a name that no serial bus has."""
@@ -280,7 +268,7 @@ class Fleet:
         for name, line in self.lines.items():
             line.set_host(*hosts[name])
         self._set_alarms()
-        self._changed.set()
+        self._plugs.look_again()
         self._record("", state.at_ns, MARK, b"", "restored")
 
     def _set_alarms(self) -> None:
@@ -290,8 +278,8 @@ class Fleet:
 
     def _fault_changed(self, what: str, armed: ArmedFault) -> None:
         self.events.tell(what, number=armed.number, fault=str(armed.fault))
-        self._changed.set()
-        if self._minder is not None:
+        self._plugs.look_again()
+        if self._plugs.minded:
             for bus in self._buses.values():
                 if isinstance(bus, LineBus):
                     bus.look_again()
@@ -358,6 +346,15 @@ class Fleet:
         self._devices[bus, unit] = faulty
         return device, faulty
 
+    def _media(self) -> dict[str, set[Medium]]:
+        """Return what carries the answers of each transducer, of those of each bus, and of all."""
+        media: dict[str, set[Medium]] = {EVERYTHING: set()}
+        for name, words in self.rig.transducers.items():
+            medium = _medium(self.rig.buses[words.bus].kind, self._devices[words.bus, words.unit])
+            for target in (name, words.bus, EVERYTHING):
+                media.setdefault(target, set()).add(medium)
+        return media
+
     def _before(self, bus: str, unit: int) -> set[str]:
         """Return the transducers from the host's end of a bus up to a unit, in the rig file's order."""
         before: set[str] = set()
@@ -395,71 +392,3 @@ class Fleet:
             return receive
 
         return session
-
-    def _make_port(self, name: str, *, renamed: bool) -> Port:
-        """Make a bus' port, or the one that it has while it goes by another name."""
-        words, session = self.rig.buses[name], self._session(name)
-        several = not words.kind.has_line
-        called = f"{name}-renamed" if renamed else name
-        if self._folder is None:
-            self.memory[called] = port = MemoryPort(called, session, several=several)
-            return port
-        if name in self._serial and not renamed:
-            from firmware_sim.ports.serial_port import SerialPort  # noqa: PLC0415 - the emulator alone needs no pyserial
-
-            line, path = self.lines[name], self._serial[name]
-            return SerialPort(name, path, words, session, framed=line.silence_framed, tell=self._tell)
-        if words.kind is BusKind.SERIAL:
-            form = self._formats.get(name)
-            return PtyPort(Path(self._folder.name) / called, words, session, self.lines[name].set_host, form)
-        if words.kind is BusKind.LINE_OVER_UDP:
-            return UdpPort(session)
-        return TcpPort(session, several=several)
-
-    async def _open_port(self, name: str, ports: "_Ports", *, renamed: bool) -> None:
-        port = ports.port(name, renamed=renamed)
-        await port.open()
-        self._open[name] = port, renamed
-        self.ports[name] = port.address
-        if renamed:
-            self._tell(f"bus {name}: its port goes by {port.address} now")
-
-    async def _mind_plugs(self, ports: "_Ports") -> None:
-        """Close and open ports when faults unplug or rename buses."""
-        while True:
-            self._changed.clear()
-            now_ns = self.now_ns()
-            changes_ns: list[int] = []
-            for name in self._buses:
-                faults = list(self.faults.on({name, EVERYTHING}, _PORT_KINDS))
-                changes_ns += [
-                    t for each in faults for t in (each.begin_ns, each.end_ns) if t is not None and t > now_ns
-                ]
-                lasting = {each.fault.kind for each in faults if each.lasts(now_ns)}
-                wanted = None if "unplug" in lasting else "rename" in lasting
-                if name in self._open and self._open[name][1] is not wanted:
-                    self._open.pop(name)[0].close()
-                    self.events.tell("unplugged", bus=name)
-                if wanted is not None and name not in self._open:
-                    await self._open_port(name, ports, renamed=wanted)
-                    self.events.tell("plugged", bus=name, port=self.ports[name])
-            self._plug_alarm.set(min(changes_ns, default=None))
-            await self._changed.wait()
-
-
-class _MakePort(Protocol):
-    def __call__(self, name: str, *, renamed: bool) -> Port: ...
-
-
-class _Ports:
-    """The ports of a fleet by bus and name, made when they are first needed."""
-
-    def __init__(self, make: _MakePort) -> None:
-        self._make = make
-        self._made: dict[tuple[str, bool], Port] = {}
-
-    def port(self, name: str, *, renamed: bool) -> Port:
-        """Return a bus' port under that name."""
-        if (name, renamed) not in self._made:
-            self._made[name, renamed] = self._make(name, renamed=renamed)
-        return self._made[name, renamed]

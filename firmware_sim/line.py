@@ -7,7 +7,6 @@ what the host hears. Times are integer ns and never fall. Work is done on runs o
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from operator import attrgetter
 from random import Random
@@ -15,13 +14,11 @@ from typing import Any, Final
 
 from drivers.rig import Bus
 from firmware_sim.firmware.firmware import Firmware, Reply
+from firmware_sim.line_run import LONG_AGO_NS, OwnBaud, Run, Station, fifo_cuts
 from firmware_sim.line_time import LineStatistics, Speed, silence_ns
 
 HOST: Final = "host"
 
-_NS: Final = 1_000_000_000
-_FIFO: Final = 16
-"""A UART hands over at most this many characters at once (16550), so a long answer reaches the host in pieces."""
 _INBOX: Final = 256
 """What a busy station keeps for later, in frames or pieces; more is lost, as in a full receive buffer."""
 _GAPS: Final = 4096
@@ -33,42 +30,6 @@ Listener = Callable[[int, str, bytes, str], None]
 
 Wear = Callable[[int, bytes], bytes]
 """What the wires make of characters that set out at a time (ns)."""
-
-OwnBaud = Callable[[int], int | None]
-"""The speed of a station at a time (ns), None for the line's."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Station:
-    name: str
-    firmware: Firmware
-    framed: bool
-    addresses: frozenset[int] | None
-    own_baud: OwnBaud | None
-    busy_until: int = -_NS
-    wake_due: int | None = None
-    inbox: deque[bytes] = field(default_factory=deque)
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """Characters without a pause by one talker (None: the host).
-
-    `heard` is what stations make of `data`, final up to `settled`; `cuts` are the ends of the pieces in which it is
-    handed over, last one first, none when nobody listens before the line falls silent.
-    """
-
-    talker: _Station | None
-    speed: Speed
-    start: int
-    end: int
-    data: bytes
-    heard: bytes
-    cuts: list[int]
-    settled: int = 0
-    clashed: bool = False
-    finished: bool = False
-
 
 _Event = tuple[int, int, Callable[[int, Any], None], Any]  # when, in which order, what is done, and to what
 
@@ -112,21 +73,21 @@ class Line:
         self._listener = listener
         self._random = Random(f"line:{seed}")
         self._silence = silence_ns(bus)
-        self._framed: list[_Station] = []
-        self._terminated: list[_Station] = []
-        self._runs: list[_Run] = []  # all that can still matter, also those that begin later
+        self._framed: list[Station] = []
+        self._terminated: list[Station] = []
+        self._runs: list[Run] = []  # all that can still matter, also those that begin later
         self._events: list[_Event] = []
         self._idle_events: list[_Event] = []  # can wait: nobody acts on them
         self._order = count()
         self._to_host: list[tuple[int, bytes]] = []
-        self._host_free = self._quiet_since = -_NS
+        self._host_free = self._quiet_since = LONG_AGO_NS
         self._gaps: deque[int] = deque(maxlen=_GAPS)
         self._requests = self._answers = self._violations = self._collisions = 0
         self._busy_ns = self._host_bytes = self._station_bytes = 0
 
     def add(self, name: str, firmware: Firmware, own_baud: OwnBaud | None = None) -> None:
         """Put a device on the line, switched on at time 0."""
-        station = _Station(
+        station = Station(
             name=name,
             firmware=firmware,
             framed=firmware.silence_framed,
@@ -198,7 +159,7 @@ class Line:
             self._requests += 1
             self._check_silence(start)
         self._host_free = start + self._host_speed.span_ns(len(data))
-        run = _Run(None, self._host_speed, start, self._host_free, data, data, self._host_cuts(data))
+        run = Run(None, self._host_speed, start, self._host_free, data, data, self._host_cuts(data))
         self._host_bytes += len(data)
         self._begin(at_ns, run)
 
@@ -233,9 +194,9 @@ class Line:
             # Such a device acts on its CR, LF or both, not on the end of what the host wrote in one go.
             ends = [place for place in range(1, len(data)) if data[place - 1] < 0x20 <= data[place]]
             return [len(data), *reversed(ends)]
-        return _fifo_cuts(len(data)) if self._echo or not self._framed else []
+        return fifo_cuts(len(data)) if self._echo or not self._framed else []
 
-    def _begin(self, at: int, run: _Run) -> None:
+    def _begin(self, at: int, run: Run) -> None:
         if self._wear is not None:
             run.heard = self._wear(run.start, run.data)
         self._runs.append(run)
@@ -247,20 +208,20 @@ class Line:
             event: _Event = (run.end + self._silence, next(self._order), self._fall_silent, None)
             heapq.heappush(self._events if self._concerns_somebody(run) else self._idle_events, event)
 
-    def _over(self, run: _Run, characters: int) -> int:
+    def _over(self, run: Run, characters: int) -> int:
         """Return when so many characters of a run are handed over."""
         if not self._copper:
             return run.start + run.speed.span_ns(characters)
         return run.end if run.talker is None else run.start
 
-    def _concerns_somebody(self, run: _Run) -> bool:
+    def _concerns_somebody(self, run: Run) -> bool:
         """Say whether a framed station may act on these characters: most answers concern the host alone."""
         if run.talker is None or len(self._runs) > 2 or run.speed is not self._speed:
             return True  # a request, or a heap of characters of which nobody knows what they add up to
         others = (station.addresses for station in self._framed if station is not run.talker)
         return any(addresses is None or run.heard[0] in addresses for addresses in others)
 
-    def _hand_over(self, at: int, run: _Run) -> None:
+    def _hand_over(self, at: int, run: Run) -> None:
         first, upto = run.settled, run.cuts.pop()
         self._settle(run, upto)
         piece = run.heard[first:upto]
@@ -297,21 +258,21 @@ class Line:
                 speed = self._speed_of(station, at)
                 self._offer(at, station, whole if speed is self._speed else self._frame(at, station, heard))
 
-    def _frame(self, at: int, station: _Station, runs: list[_Run]) -> bytes:
+    def _frame(self, at: int, station: Station, runs: list[Run]) -> bytes:
         """Return what a station makes of these runs; nothing of its own and of what is not for it."""
         speed = self._speed_of(station, at)
         others = [run for run in runs if run.talker is not station]
         frame = b"".join([self._understood(run.heard, run.speed, speed) for run in others])
         return frame if frame and (station.addresses is None or frame[0] in station.addresses) else b""
 
-    def _speed_of(self, station: _Station, at: int) -> Speed:
+    def _speed_of(self, station: Station, at: int) -> Speed:
         baud = None if station.own_baud is None else station.own_baud(at)
         return self._speed if baud in {None, self._bus.baud} else Speed(self._bus.model_copy(update={"baud": baud}))
 
     def _understood(self, data: bytes, sent: Speed, heard: Speed) -> bytes:
         return data if sent is heard or sent.key == heard.key else self._garbage(data)
 
-    def _offer(self, at: int, station: _Station, data: bytes) -> None:
+    def _offer(self, at: int, station: Station, data: bytes) -> None:
         if not data:
             return
         if station.busy_until <= at and not station.inbox:
@@ -322,13 +283,13 @@ class Line:
                 self._at(max(at, station.busy_until), self._resume, station)
             station.inbox.append(data)
 
-    def _resume(self, at: int, station: _Station) -> None:
+    def _resume(self, at: int, station: Station) -> None:
         while station.inbox and station.busy_until <= at:
             self._act(at, station, station.firmware.hear(at, station.inbox.popleft()))
         if station.inbox:
             self._at(station.busy_until, self._resume, station)
 
-    def _wake(self, at: int, station: _Station) -> None:
+    def _wake(self, at: int, station: Station) -> None:
         if station.wake_due != at:
             return  # it has changed its mind
         station.wake_due = None
@@ -343,14 +304,14 @@ class Line:
             )
         self._act(at, station, replies)
 
-    def _act(self, at: int, station: _Station, replies: Sequence[Reply]) -> None:
+    def _act(self, at: int, station: Station, replies: Sequence[Reply]) -> None:
         for reply in replies:
             if reply.data:
                 start = max(at + reply.delay_ns, station.busy_until)
                 size, speed = len(reply.data), self._speed_of(station, at)
-                cuts = [size] if self._copper else _fifo_cuts(size)
+                cuts = [size] if self._copper else fifo_cuts(size)
                 over = start + speed.span_ns(size)
-                run = _Run(station, speed, start, start if self._copper else over, reply.data, reply.data, cuts)
+                run = Run(station, speed, start, start if self._copper else over, reply.data, reply.data, cuts)
                 station.busy_until = over + (self._silence if station.framed else 0)  # to tell its frames apart
                 self._answers += 1
                 self._station_bytes += size
@@ -358,7 +319,7 @@ class Line:
         station.addresses = station.firmware.addresses
         self._watch(at, station)
 
-    def _watch(self, at: int, station: _Station) -> None:
+    def _watch(self, at: int, station: Station) -> None:
         due = station.firmware.wakes_at_ns
         if due is not None:
             due = max(due, at)
@@ -366,7 +327,7 @@ class Line:
                 self._at(due, self._wake, station)
         station.wake_due = due
 
-    def _settle(self, run: _Run, upto: int) -> None:
+    def _settle(self, run: Run, upto: int) -> None:
         """Decide what was heard of a run's characters that are over by now: all who disturbed them are known."""
         first, run.settled = run.settled, upto
         if len(self._runs) == 1 or self._copper:  # on copper those who talk at once meet out there
@@ -376,10 +337,9 @@ class Line:
             if other is not run and other.end > begin and other.start < end:
                 self._clash(run, other, first, upto)
 
-    def _clash(self, run: _Run, other: _Run, first: int, upto: int) -> None:
-        baud, per_character = run.speed.baud, run.speed.per_character
-        low = max(first, (other.start - run.start) * baud // per_character)
-        high = min(upto, -((run.start - other.end) * baud // per_character))
+    def _clash(self, run: Run, other: Run, first: int, upto: int) -> None:
+        low, high = run.under(other)
+        low, high = max(first, low), min(upto, high)
         run.heard = run.heard[:low] + self._garbage(run.heard[low:high]) + run.heard[high:]
         if not (run.clashed or other.clashed):
             self._collisions += 1
@@ -388,7 +348,7 @@ class Line:
     def _garbage(self, data: bytes) -> bytes:
         return bytes([byte ^ self._random.randrange(1, 256) for byte in data])
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: Run) -> None:
         run.finished = True
         self._busy_ns += run.speed.span_ns(len(run.data))
         if self._listener is not None:
@@ -397,7 +357,7 @@ class Line:
             talker = HOST if run.talker is None else run.talker.name
             self._listener(run.start, talker, run.data, "garbled" if garbled else "")
 
-    def _forget(self, runs: list[_Run]) -> None:
+    def _forget(self, runs: list[Run]) -> None:
         self._quiet_since = max(self._quiet_since, max((run.end for run in runs), default=self._quiet_since))
         self._runs = [run for run in self._runs if run not in runs]
 
@@ -408,7 +368,3 @@ class Line:
                 self._settle(run, len(run.data))
                 self._finish(run)
         self._forget(over)
-
-
-def _fifo_cuts(size: int) -> list[int]:
-    return [size] if size <= _FIFO else [size, *range((size - 1) // _FIFO * _FIFO, 0, -_FIFO)]

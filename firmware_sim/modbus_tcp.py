@@ -101,7 +101,7 @@ def _message(request: bytes, pdu: bytes) -> bytes:
 class TcpFraming:
     """Messages inside TCP, whose bytes no line disturbs. A request, to a fault, is unit and PDU."""
 
-    kinds = kinds_of("answer") - {"crc", "head", "split", "noise", "echo"}
+    kinds = kinds_of("answer", medium="modbus-tcp")
 
     def readdress(self, frame: bytes, old: int, unit: int) -> bytes:  # noqa: ARG002 - the seam's; its place is fixed
         """Return the same message of another unit."""

@@ -172,7 +172,8 @@ def read_trace(path: Path) -> Trace:
                     f"{path}:{number}: cut off in the middle, as when the recorder was killed; delete this line to use"
                     " the rest"
                 ) from error
-            raise TraceError(f"{path}:{number}: not a trace record ({error!r})") from error
+            why = f"no {error}" if isinstance(error, KeyError) else getattr(error, "msg", error)
+            raise TraceError(f"{path}:{number}: not a trace record, which is one JSON object a line: {why}") from error
     return trace
 
 

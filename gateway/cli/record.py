@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
+    from drivers.connection import Connection
     from drivers.rig import Bus, Rig
     from drivers.transport.tap import Recording
     from drivers.transport.transport import MakeTransport
@@ -151,14 +152,26 @@ async def _listen(bus: "Bus", to: Path, duration_s: float | None) -> None:
         connection = Connection(transport_for(bus), taken.listener(_LISTENED))
         typer.echo(f"listening at {bus.port}, {bus.baud} {bus.format}, into {to}{_end(duration_s)}", err=True)
         try:
-            async with asyncio.timeout(duration_s):
-                await connection.run()
+            async with asyncio.timeout(duration_s), asyncio.TaskGroup() as tasks:
+                tasks.create_task(connection.run(), name=f"listener at {bus.port}")
+                tasks.create_task(_tell_trouble(connection), name=f"trouble at {bus.port}")
         except TimeoutError:
             pass
         finally:
             _conclude(taken, to)
         if not connection.connects:
             raise ConnectionError(connection.problem)
+
+
+async def _tell_trouble(connection: "Connection") -> None:
+    """Say when the port is lost or not there, and when it is back: a listener that hears nothing looks well."""
+    told = ""
+    while True:
+        await connection.changed.wait()
+        connection.changed.clear()
+        if connection.problem != told:
+            told = connection.problem
+            typer.echo(f"not listening: {told} (tried again until it is back)" if told else "listening again", err=True)
 
 
 def _conclude(taken: "Recording", to: Path) -> None:

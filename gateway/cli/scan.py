@@ -173,18 +173,25 @@ def _heard(setting: "Setting") -> str:
     if setting.silent == setting.asked:
         return f"{heard}, no answer: wiring (A/B swapped?), power, unit, or another baud and format"
     if setting.garbled:
-        heard += f"; {len(setting.garbled)} times bytes came that answer none: {_sample(setting.garbled)}"
+        heard += f"; {len(setting.garbled)} times {_sample(setting.garbled)}"
         if not setting.found:
             heard += "; look at baud, parity, noise, two units at one address"
     if setting.others:
-        heard += f"; {setting.others} answers came from units that had not been asked: another program on this line?"
+        units = sorted(setting.others, key=lambda unit: (unit is None, unit))
+        whose = ", ".join("somebody" if unit is None else f"unit {unit}" for unit in units)
+        heard += (
+            f"; {setting.others.total()} answers came from {whose}, not from whom was asked:"
+            " another program on this line?"
+        )
     return heard
 
 
 def _sample(garbled: list[bytes]) -> str:
-    """Return one of them for people: the first that is text, else the first."""
+    """Show one of them to people: the first that is text, else the first, in which no checksum is right."""
     texts = [text for heard in garbled if (text := _text(heard))]
-    return repr(texts[0][:48]) if texts else garbled[0][:16].hex(" ")
+    if texts:
+        return f"text came that answers none: {texts[0][:48]!r}"
+    return f"bytes came in which no checksum is right: {garbled[0][:16].hex(' ')}"
 
 
 def _text(heard: bytes) -> str:

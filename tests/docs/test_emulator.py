@@ -9,7 +9,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="
 
 def row(name: str, kind: Kind) -> str:
     numbers = [f"`{word}` = {each.text(each.default) or 'none'}" for word, each in kind.parameters.items()]
-    return f"| `{name}` | {kind.strikes} | {kind.title} | {', '.join(numbers) or '-'} |"
+    return f"| `{name}` | {kind.strikes} | {kind.text} | {', '.join(numbers) or '-'} |"
 
 
 def test_every_kind_of_fault_has_its_row_and_no_other_does() -> None:

@@ -8,7 +8,9 @@ import pytest
 from keller_protocol.keller_protocol import KellerProtocol
 
 from drivers.rig import Rig
+from firmware_sim.firmware import keller_33x
 from firmware_sim.testing import emulated
+from firmware_sim.wire.keller_bus import float_value
 
 _T = TypeVar("_T")
 ACCEPTS: Final = {"keller-protocol": ("keller-33x", "keller-bus")}
@@ -69,6 +71,16 @@ async def test_it_changes_the_address() -> None:
 async def test_it_fails_on_a_planted_fault(fault: str, message: str) -> None:
     with pytest.raises(Exception, match=message):  # the client raises plain exceptions
         await with_client(lambda client: client.f48(1), faults=[fault])
+
+
+async def test_it_sees_when_the_words_are_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def swapped(value: float, status: int) -> bytes:
+        data = float_value(value, status)
+        return data[2:4] + data[:2] + data[4:]
+
+    monkeypatch.setattr(keller_33x.keller_bus, "float_value", swapped)
+    bar = await with_client(lambda client: initialised(client).f73(1, 1))
+    assert bar != pytest.approx(0.9, rel=0.1)
 
 
 async def test_it_fails_before_f48_and_without_echo() -> None:

@@ -40,6 +40,8 @@ MAPPED: Final = {
         "temperature": {"function": 4, "address": 2, "type": "int16", "scale": 0.01, "unit": "C"},
     },
 }
+SWAPPED: Final = MAPPED | {"map": {"pressure": MAPPED["map"]["pressure"] | {"order": "CDAB"}}}
+"""The planted fault of a device that sends its low word first, while its client expects the high one."""
 CURRENT: Final = {"model": "waveshare-8ch", "unit": 10, "channel": 1, "range": "0..160 kPa", "current": "4..20 mA"}
 INITIALISE: Final = bytes.fromhex("01 30 34 00")  # a KELLER refuses Modbus until somebody has said F48
 FAULTS: Final = ("silence", "crc")
@@ -125,10 +127,20 @@ def test_mbpoll_reads_tcp(network: EmulatedRig, require_program: Callable[[str],
     words = ["-m", "tcp", "-a", "2", "-p", str(port), "-t", "4:float", "-B", "-r", "0", "-c", "1", host]
     healthy = mbpoll(program, *words)
     assert told(healthy) == [AMBIENT_PA], healthy.stdout + healthy.stderr
-    network.inject("silence:p2")
-    broken = mbpoll(program, *words)
-    assert told(broken) == []
-    assert broken.returncode != 0
+    for fault in ("silence", "truncate"):  # it does not look at the unit of an answer in TCP
+        armed = network.inject(f"{fault}:p2")
+        broken = mbpoll(program, *words)
+        network.clear(armed)
+        assert told(broken) == []
+        assert broken.returncode != 0
+
+
+def test_mbpoll_sees_when_the_words_are_swapped(emulator: StartEmulator, require_program: Callable[[str], str]) -> None:
+    program, bench = require_program("mbpoll"), emulator(station(SWAPPED))
+    words = ["-t", "4:float", "-r", "0", "-c", "1", *rtu(bench, 2)]
+    (wrong,) = told(mbpoll(program, "-B", *words))
+    assert wrong != pytest.approx(101_325, rel=0.1)
+    assert told(mbpoll(program, *words)) == [AMBIENT_PA]
 
 
 # minimalmodbus
@@ -157,10 +169,7 @@ def test_minimalmodbus_reads_all_models(line: EmulatedRig) -> None:
 
 
 def test_minimalmodbus_reads_cheap_transmitters_and_sees_when_their_words_are_swapped(emulator: StartEmulator) -> None:
-    swapped = MAPPED["map"] | {"pressure": MAPPED["map"]["pressure"] | {"order": "CDAB"}}
-    bench = emulator(
-        station({"model": "generic-int", "unit": 3}, {"model": "generic-float", "unit": 4}, MAPPED | {"map": swapped})
-    )
+    bench = emulator(station({"model": "generic-int", "unit": 3}, {"model": "generic-float", "unit": 4}, SWAPPED))
     integers, floats_, other = (minimalmodbus.Instrument(bench.ports["b"], unit) for unit in (3, 4, 2))
     for each in (integers, floats_, other):
         each.serial.baudrate = BAUD
@@ -207,11 +216,26 @@ def test_pymodbus_tcp_client_reads_a_mapped_device(network: EmulatedRig) -> None
     assert client.connect()
     try:
         assert floats(client.read_holding_registers(0, count=2, device_id=2).registers) == [AMBIENT_PA]
-        network.inject("silence:p2")
-        with pytest.raises(ModbusException):
-            client.read_holding_registers(0, count=2, device_id=2)
+        for fault in ("silence", "foreign", "truncate"):  # TCP brings every byte: damage is half an answer or another's
+            armed = network.inject(f"{fault}:p2")
+            with pytest.raises(ModbusException):
+                client.read_holding_registers(0, count=2, device_id=2)
+            network.clear(armed)
     finally:
         client.close()
+
+
+def test_pymodbus_sees_when_the_words_are_swapped(emulator: StartEmulator) -> None:
+    bench = emulator(station(SWAPPED))
+    client = ModbusSerialClient(bench.ports["b"], baudrate=BAUD, timeout=TIMEOUT_S, retries=0)
+    assert client.connect()
+    try:
+        registers = client.read_holding_registers(0, count=2, device_id=2).registers
+    finally:
+        client.close()
+    float32 = client.DATATYPE.FLOAT32
+    assert client.convert_from_registers(registers, float32, word_order="big") != pytest.approx(101_325, rel=0.1)
+    assert client.convert_from_registers(registers, float32, word_order="little") == AMBIENT_PA
 
 
 @pytest.mark.parametrize(("kind", "framer"), [("modbus-tcp", FramerType.SOCKET), ("rtu-over-tcp", FramerType.RTU)])

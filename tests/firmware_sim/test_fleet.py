@@ -246,8 +246,6 @@ def test_a_busy_unit_answers_in_order_and_holds_up_no_other():
         ("foreign:p1,unit=3", lambda good: good[:6] + b"\x03" + good[7:]),
         ("truncate:p1,bytes=8", lambda good: good[:8]),
         ("duplicate:p1", lambda good: good * 2),
-        ("crc:p1", lambda good: good),
-        ("noise:p1", lambda good: good),
     ],
 )
 def test_faults_of_modbus_tcp(spec, expected):
@@ -257,6 +255,43 @@ def test_faults_of_modbus_tcp(spec, expected):
     good = in_memory(tcp(), act)
     assert len(good) == 13
     assert in_memory(tcp(faults=[spec]), act) == expected(good)
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "message"),
+    [
+        (tcp(), "crc:p1", r"on modbus-tcp, which is all that 'p1' has; what can: stuck, .*silence, .*skew, cut$"),
+        (tcp(), "bits:b", r"'bits' cannot happen on modbus-tcp, which is all that 'b' has"),
+        (tcp(), "noise:*", r"'noise' cannot happen on modbus-tcp"),
+        (rig(model="paroscientific-6000"), "function:b", r"'function' cannot happen on lines of text"),
+        (
+            rig(kind="line-over-udp", model="paroscientific-6000"),
+            "babble:p1",
+            r"'babble' cannot happen on line-over-udp",
+        ),
+    ],
+)
+def test_what_cannot_happen_to_a_target_is_refused_at_the_start_and_later(words, spec, message):
+    with pytest.raises(FaultError, match=message):
+        fleet(words, faults=[spec])
+    later = fleet(words)
+    with pytest.raises(FaultError, match=message):
+        later.faults.inject(spec)
+    assert list(later.faults) == []
+
+
+def test_what_can_happen_to_some_of_a_target_is_taken():
+    line, network = rig(), tcp(units=(2,))
+    moved = network.transducers["p2"].model_copy(update={"bus": "c"})
+    words = line.model_copy(
+        update={
+            "buses": line.buses | {"c": network.buses["b"]},
+            "transducers": line.transducers | {"p2": moved},
+        }
+    )
+    assert [each.kind for each in fleet(words, faults=["crc:*", "bits:*", "crc:p1"]).faults] == ["crc", "bits", "crc"]
+    with pytest.raises(FaultError, match="all that 'p2' has"):
+        fleet(words, faults=["crc:p2"])
 
 
 def test_two_clients_get_their_own_answers():

@@ -89,7 +89,9 @@ def test_the_hash_depends_on_every_field(field):
 def test_a_bad_line_is_named(tmp_path, line, place):
     path = tmp_path / "run.jsonl"
     path.write_bytes(RECORDS[0].line() * (place - 1) + line + b"\n")
-    with pytest.raises(TraceError, match=rf"run\.jsonl:{place}: not a trace record"):
+    with pytest.raises(
+        TraceError, match=rf"run\.jsonl:{place}: not a trace record, which is one JSON object a line: \w"
+    ):
         read_trace(path)
 
 

@@ -9,6 +9,7 @@ import pytest
 from drivers.exchange import Request
 from drivers.model import Driver
 from drivers.models.vaisala_ptb330 import MODEL as VAISALA
+from drivers.reading import Reason
 from drivers.registry import model
 from drivers.wire.keller_bus import (
     INITIALISE,
@@ -38,6 +39,8 @@ PUMP = read_parameter(123, 309, rb"\d{6}", 6)
 ADAM = model("adam-4117").driver(1, {"p": transducer("adam-4117", channel=1, range="0..160 kPa")}, bus())
 TPG = driver_of("pfeiffer-tpg26x", 1).requests[0]
 MKS_STATE = driver_of("mks-900", 253).requests[0]
+TERPS = driver_of("druck-terps", 0)
+MENSOR = model("mensor-cpt").driver(1, {"p": transducer("mensor-cpt", options={"unit": "psi"})}, bus())
 
 QUESTIONS: dict[str, Request] = {
     "keller-f73-p1-250-req": keller_request(250, READ_FLOAT, b"\x01"),
@@ -59,6 +62,7 @@ QUESTIONS: dict[str, Request] = {
     "tpg-prx": TPG,
     "adam-ai-req": ADAM.requests[0],
     "alicat-poll": driver_of("alicat", 1).requests[0],
+    "mensor-req": MENSOR.requests[0],
 }
 NEVER_ASKED = {
     "tpg-prx-rep",  # it stands behind an ACK, see below
@@ -66,6 +70,8 @@ NEVER_ASKED = {
     "pv-741-set",
     "mks-pr1-req",  # PR4 has one digit more
     "mks-pr1-rep",
+    "terps-r",  # *R brings the unit too
+    "terps-r1",
 }
 
 # The question that the answer answers, and what stands in it: a refusal's code, floats, or registers.
@@ -98,6 +104,8 @@ ANSWERS: dict[str, tuple[Request, object]] = {
     "hpb-p1-rep": (driver_of("honeywell-hpb", 0).requests[0], 14.45),
     "hpb-p1-rep12": (driver_of("honeywell-hpb", 12).requests[0], 14.32),
     "mks-nak": (MKS_STATE, {"refusal": 160}),
+    "terps-over": (TERPS.requests[0], Reason.SATURATED_HIGH),
+    "mensor-rep": (MENSOR.requests[0], 14.696),
     "ptb330-open": (VAISALA.hail(1) if VAISALA.hail else P3, "Vaisala PTB330"),
 }
 
@@ -119,7 +127,7 @@ def test_question_is_built_byte_for_byte(name: str) -> None:
 def test_answer_is_measured_at_its_length_only(name: str) -> None:
     request, data = ANSWERS[name][0], MINE[name].data
     assert request.measure(data, 0) == len(data)
-    assert request.measure(b"\x00\xff" + data + b"\x01", 2) == len(data)
+    assert request.measure(b"\xff\n" + data + b"\x01", 2) == len(data)
     assert request.measure(data[:-1], 0) == -1
 
 
@@ -185,6 +193,16 @@ def test_pressure_of_a_honeywell(name: str, unit: int) -> None:
     }
     asyncio.run(family.identify(Script(session)))
     assert asyncio.run(family.poll(script)).values[0] == ANSWERS[name][1]
+
+
+def test_words_of_a_terps_are_graded() -> None:
+    poll = asyncio.run(TERPS.poll(Script({b" *R\r": MINE["terps-over"].data})))
+    assert [Reason(code) for code in poll.reasons] == [ANSWERS["terps-over"][1]]
+
+
+def test_pressure_of_a_mensor() -> None:
+    poll = asyncio.run(MENSOR.poll(Script({MINE["mensor-req"].data: MINE["mensor-rep"].data})))
+    assert poll.values.tolist() == [ANSWERS["mensor-rep"][1]]
 
 
 def test_pressure_of_a_tpg_stands_behind_its_ack() -> None:

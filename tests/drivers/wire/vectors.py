@@ -19,10 +19,10 @@ OURS = {
     "QDW90A class, float variant",
     "Vaisala PTB330",
     "Paroscientific",
-}
-NOT_YET = {
     "Druck TERPS",
     "Mensor/WIKA",
+}
+NOT_YET = {
     "KJLC/Granville-Phillips",
 }
 

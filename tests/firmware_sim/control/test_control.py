@@ -436,7 +436,7 @@ def test_every_event_is_of_a_known_kind():
 
     async def act(control, fleet):
         control.inject("unplug:b@1s+1s")
-        control.inject("crc:p2")
+        control.inject("duplicate:p2")
         await Client(fleet, "t").ask(mbap(1, 1))
         control.do({"do": "shut", "name": "x"})
         control.reboot("p1")

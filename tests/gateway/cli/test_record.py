@@ -89,6 +89,15 @@ def test_a_file_that_cannot_be_written_and_a_bus_that_never_opens_are_failures(c
     assert (code, "exclude each other" in err) == (2, True)
 
 
+def test_a_listener_says_that_its_port_is_not_there(capsys, tmp_path):
+    code, _, err = call(
+        capsys, "record", "--listen", "/dev/no-such-port", "--to", tmp_path / "t.jsonl", "--duration", "300 ms"
+    )
+    assert code == 1
+    assert err.count("not listening: /dev/no-such-port: no such port") == 1
+    assert "(tried again until it is back)" in err
+
+
 def test_a_rig_file_is_never_overwritten(capsys, tmp_path):
     rig = tmp_path / "rig.toml"
     rig.write_bytes(BENCH.read_bytes())
