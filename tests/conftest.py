@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.servers import Server, start_server
+
 # No verdict by the wall clock: how long an example takes is the machine's affair.
 hypothesis_settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("any-machine")
-
-from tests.servers import Server, start_server
 
 
 @pytest.fixture(autouse=True)
