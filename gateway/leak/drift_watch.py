@@ -14,6 +14,7 @@ from gateway.leak.transducer_record import Rejection, Sample
 _MINUTE: Final = 60
 _RESTLESS: Final = 1.6  # of one transducer; by this factor its noise may grow before what is found counts as noise
 _CLEARLY: Final = math.log(100.0)  # by which the evidence against one must exceed that against the next
+_SETTLED_AFTER: Final = 10  # minutes: then the offset of a transducer that came back is known
 _BACK_AFTER: Final = 1440  # minutes without a drift
 
 
@@ -52,6 +53,8 @@ class DriftWatch:
         self._members = {name: _Parity() for name in vote.names}
         self._false_alarm_s = false_alarm_s * len(self._members)
         self._steps = 0
+        self._believed = frozenset(self._members)
+        self._unchanged = _SETTLED_AFTER
 
     def take(self, said: Mapping[str, Sample]) -> None:
         """Take one step, after the vote has."""
@@ -61,10 +64,22 @@ class DriftWatch:
             if not math.isnan(sample.pressure_pa):
                 self._members[name].minute.append(self._vote.parity_pa(name))
         self._steps += 1
-        if self._steps % _MINUTE == 0:
+        if self._steps % _MINUTE == 0 and self._settled():
             drifting = [name for name, parity in self._members.items() if self._drifts(name, parity)]
             if drifting:
                 self._name(drifting)
+
+    def _settled(self) -> bool:
+        """Say whether the same ones have been believed for a while; else begin anew, for the mean moved a little."""
+        believed = frozenset(name for name in self._members if self._vote.verdict(name) is None)
+        self._unchanged = self._unchanged + 1 if believed == self._believed else 0
+        self._believed = believed
+        if self._unchanged >= _SETTLED_AFTER:
+            return True
+        for parity in self._members.values():
+            parity.detector, parity.statistic = None, -math.inf
+            parity.minute.clear()
+        return False
 
     def _drifts(self, name: str, parity: _Parity) -> bool:
         minute, parity.minute = parity.minute, []
