@@ -157,16 +157,33 @@ def _leaves_open(question: Request) -> bool:
 async def _hail(
     bus: Bus, unit: int, questions: Iterable[tuple[Model | None, Request]], setting: Setting
 ) -> Found | None:
-    """Ask one unit whether it is there and of which family."""
+    """Ask one unit whether it is there and of which family.
+
+    Who is not asked in Modbus again because its one answer was damaged or late is asked once more from the start.
+    """
+    found, again = await _hail_once(bus, unit, questions, setting)
+    if found is None and again:
+        found, _ = await _hail_once(bus, unit, questions, setting, again=True)
+    return found
+
+
+async def _hail_once(
+    bus: Bus, unit: int, questions: Iterable[tuple[Model | None, Request]], setting: Setting, *, again: bool = False
+) -> tuple[Found | None, bool]:
+    """Return who answered, and whether an answer in Modbus seems to have been damaged or late.
+
+    To the bus the answer to a question that is asked `again` is doubtful; here it is enough that the unit gives it.
+    """
     anybody: Found | None = None
+    doubtful = False
     for model, question in questions:
         if model is not None and isinstance(question, LineRequest) == (anybody is not None):
             continue  # who answers Modbus does not speak lines of text, and who does not is not asked in Modbus again
         attempt = await _ask(bus, question, setting)
-        frame = attempt.frame
+        frame = attempt.frame or (_answer_in(attempt.heard, question) if again else b"")
+        doubtful |= attempt.outcome is Outcome.LATE or (model is None and _is_damaged(attempt))
         if isinstance(question, LineRequest) and attempt.heard and not frame:
-            # Half a line of an earlier question may have stood before it. To the bus the answer to a question that is
-            # asked twice is doubtful; here it is enough that somebody gives it.
+            # Half a line of an earlier question may have stood before it.
             attempt = await _ask(bus, question, setting)
             frame = attempt.frame or _answer_in(attempt.heard, question)
         if not frame or attempt.code in _NOBODY_THERE:
@@ -174,8 +191,13 @@ async def _hail(
         if model is None:
             anybody = _found(setting, unit, None, "a Modbus device; modbus-map reads it by its registers", attempt)
         elif model.recognise and question.refusal(frame) is None and (text := model.recognise(frame)):
-            return _found(setting, unit, model.name, text, attempt)
-    return anybody
+            return _found(setting, unit, model.name, text, attempt), False
+    return anybody, doubtful
+
+
+def _is_damaged(attempt: Attempt) -> bool:
+    """Say whether what was heard may have been an answer; to an instrument of text such a question is a bad line."""
+    return attempt.outcome in (Outcome.CRC, Outcome.SHORT) and not attempt.heard.isascii()
 
 
 async def _ask(bus: Bus, question: Request, setting: Setting) -> Attempt:

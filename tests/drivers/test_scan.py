@@ -167,6 +167,12 @@ def test_garbage_is_kept_to_be_looked_at():
     assert setting.garbled
 
 
+@pytest.mark.parametrize("fault", ["crc:p3@#1", "late:p3@#1,delay=150ms", "noise:p3@#1,before=3", "truncate:p3@#1"])
+def test_one_answer_that_is_damaged_or_late_hides_nobody(fault):
+    found, _ = scanned(rig_of({3: KELLER}), faults=[fault])
+    assert [(each.unit, each.model) for each in found] == [(3, "keller-33x")]
+
+
 def test_a_foreign_answer_is_nobody_that_was_found():
     found, (setting,) = scanned(rig_of({1: KELLER}), units=[1], faults=["foreign:p1,unit=77"])
     assert found == []
