@@ -35,7 +35,7 @@ _BUILT_IN: Final = {
     "read": ("gateway.cli.read:read", "Show live values of a transducer, with raw frames and statistics."),
     "leak": ("gateway.cli.leak:app", "Whether and where air is lost, live; which hatch to close next."),
     "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
-    "event": ("gateway.cli.event:event", "Tell the gateway of a repress, an airlock cycle or a docking."),
+    "event": ("gateway.cli.event:event", "Tell of a repress, an airlock cycle or a docking."),
     "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; writes a report."),
     "record": ("gateway.cli.record:record", "Record what is said on real lines into a trace file."),
     "trace": ("gateway.cli.trace:app", "Show a trace, or tell where two differ."),
