@@ -252,6 +252,8 @@ class BodyWatch:
             )
         if self.inflated > _INFLATED:
             notes.append(f"noise is {self.inflated:.1f} times what was expected: intervals and thresholds have grown")
+        if self.found is not None and self.found.channel == "slow" and not self._settings.gas_error:
+            notes.append("people who breathe would look like this, too: [leak] gas_error is 0 Pa")
         if self.known_kg_per_s:
             notes.append(f"a known leak of {self.known_kg_per_s * 86_400:.3g} kg/day is not news")
         return tuple(notes)

@@ -34,11 +34,11 @@ _DRIFT_PA_S: Final = 50.0 / DAY_S
 _JUMP_PA: Final = 30 * 5.0  # of one reading
 
 
-def readings(fault: str, rng: np.random.Generator) -> Array:
+def readings(fault: str, apart: int, rng: np.random.Generator) -> Array:
     """Return readings of each second, Pa, shape (seconds, transducers); the first transducer has the fault."""
-    seconds, begin = (_WARM + _APART + _LONGEST) * _MINUTE, _WARM * _MINUTE
+    seconds, begin = (_WARM + apart + _LONGEST) * _MINUTE, _WARM * _MINUTE
     values = quiet_levels(industrial(1, 1.0, air_pa=0.0), seconds, len(_NAMES), rng)
-    loss = slope_of(LB_KG, _VOLUME_M3) * ramp(seconds, (_WARM + _APART) * _MINUTE, 1.0)
+    loss = slope_of(LB_KG, _VOLUME_M3) * ramp(seconds, (_WARM + apart) * _MINUTE, 1.0)
     values += wandering_air(*_AIR, 1.0, (seconds, 1), rng) - loss
     values += rng.standard_normal(len(_NAMES)) * 40.0  # calibrations
     if fault == "drifts 50 Pa/day":
@@ -50,13 +50,13 @@ def readings(fault: str, rng: np.random.Generator) -> Array:
     return values
 
 
-def play(fault: str, seed: int) -> tuple[str, float, frozenset[str]]:
+def play(fault: str, seed: int, apart: int = _APART) -> tuple[str, float, frozenset[str]]:
     """Return when a leak was announced ("before", "early", "found", "missed"), the delay, min, and who was named."""
     vote = SegmentVote("zvezda", [Member(name=name, u_pa=80.0, silent_after_s=3.0) for name in _NAMES])
     drift = DriftWatch(vote, FALSE_ALARM_S)
     detector = slow_detector(industrial(len(_NAMES), float(_MINUTE), air_pa=_AIR[0], air_s=_AIR[1]))
     minute, named = [], set()
-    for second, values in enumerate(readings(fault, np.random.default_rng([41, seed])).tolist(), 1):
+    for second, values in enumerate(readings(fault, apart, np.random.default_rng([41, seed])).tolist(), 1):
         said = {name: Sample(pressure_pa=value) for name, value in zip(_NAMES, values, strict=True)}
         state = vote.take(said, float(second))
         drift.take(said)
@@ -68,8 +68,8 @@ def play(fault: str, seed: int) -> tuple[str, float, frozenset[str]]:
         alarm = detector.take(float(np.mean(minute))).kind == "leak"
         minute.clear()
         if alarm:
-            kind = "before" if now <= _WARM else "early" if now <= _WARM + _APART else "found"
-            return kind, float(now - _WARM - _APART), frozenset(named)
+            kind = "before" if now <= _WARM else "early" if now <= _WARM + apart else "found"
+            return kind, float(now - _WARM - apart), frozenset(named)
     return "missed", math.nan, frozenset(named)
 
 

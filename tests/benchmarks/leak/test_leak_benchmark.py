@@ -53,7 +53,7 @@ def test_the_law_of_a_decay_is_told_at_its_limit() -> None:
 
 
 def test_a_transducer_that_jumps_is_named_and_makes_no_leak() -> None:
-    kind, delay_min, named = lying_transducers.play("+30 sigma", 4)
+    kind, delay_min, named = lying_transducers.play("+30 sigma", 4, apart=60)
     assert kind == "found"
     assert 0 < delay_min < 200
     assert named == {"a"}

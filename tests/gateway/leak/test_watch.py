@@ -317,6 +317,15 @@ def test_sides_that_differ_across_a_hatch_that_is_said_to_be_open_are_told():
     )
 
 
+@pytest.mark.parametrize(("gas_error", "said"), [("0 Pa", True), ("0.1 Pa", False)])
+def test_a_slow_loss_may_be_people_who_breathe_when_no_room_is_made_for_them(gas_error, said):
+    station = Station(gas_error=gas_error)
+    station.run(2400, 2.0)
+    assert station.watch.watches[0].found.channel == "slow"
+    notes = " ".join(station.watch._find().bodies[0].notes)
+    assert ("people who breathe" in notes) is said
+
+
 def test_a_segment_with_one_transducer_says_so():
     station = Station(transducers=1).run(60)
     assert "one transducer to go by" in station.findings[-1].bodies[0].notes[0]
