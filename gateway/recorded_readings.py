@@ -1,14 +1,16 @@
-"""Recorded readings: CSV, Parquet, or batches as `mosquitto_sub` prints them; in order of time, as `Readings`.
+"""Recorded readings: CSV, Parquet, batches from `mosquitto_sub`, a gateway's journal, what `manovac sub` has kept.
 
 CSV and Parquet have a column `time` (s, or ISO 8601) and one for each channel, `<transducer>.pressure` in Pa and
-`<transducer>.temperature` in K; an empty cell is a reading that is missing.
+`<transducer>.temperature` in K; an empty cell is a reading that is missing. They come in order of time, as `Readings`.
 """
 
 import csv
 import datetime as dt
 import math
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +33,13 @@ Row = tuple[float, dict[str, tuple[float, Quality, Reason]]]
 """A moment (s) and what each channel said then."""
 
 
-def rows(path: Path) -> list[Row]:
+def rows(path: Path, *, from_s: float = -math.inf, to_s: float = math.inf) -> list[Row]:
     """Read a file of recorded readings, in order of time.
+
+    Args:
+        path: its name says what it is.
+        from_s: only what is not older, s UTC.
+        to_s: only what is not newer, s UTC.
 
     Raises:
         RecordError: it cannot be read, or is not what it should be.
@@ -40,6 +47,8 @@ def rows(path: Path) -> list[Row]:
     try:
         if path.suffix in (".parquet", ".pq"):
             found = _parquet(path)
+        elif path.suffix == ".sqlite":
+            found = _sqlite(path)
         else:
             text = path.read_text(encoding="utf-8-sig")
             if not text.strip():
@@ -51,7 +60,20 @@ def rows(path: Path) -> list[Row]:
     if not found:
         raise RecordError(f"{path}: there is no reading in it")
     found.sort(key=lambda row: row[0])
-    return found
+    between = [row for row in found if from_s <= row[0] <= to_s]
+    if not between:
+        begin, end = (dt.datetime.fromtimestamp(found[place][0], dt.UTC) for place in (0, -1))
+        raise RecordError(f"{path}: no reading in that time; its own go from {begin:%FT%T} to {end:%FT%T} UTC")
+    return between
+
+
+def moment_s(text: str) -> float:
+    """Return a moment that a person wrote, s UTC: s, or a date and time, UTC if it does not say another zone.
+
+    Raises:
+        RecordError: it is neither.
+    """
+    return _time_s(text, "a moment")
 
 
 def readings(found: Iterable[Row]) -> Iterator[Readings]:
@@ -170,6 +192,31 @@ def _parquet(path: Path) -> list[Row]:
     return [_row(row, f"{path}: row {number}") for number, row in enumerate(table.to_pylist(), 1)]
 
 
+def _sqlite(path: Path) -> list[Row]:
+    """Read a gateway's journal, also while it is being written, or what `manovac sub` kept."""
+    found: dict[float, dict[str, tuple[float, Quality, Reason]]] = {}
+    if not path.exists():
+        raise RecordError(f"{path}: no such file")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "reading" in tables:
+                question = "SELECT channel, t, value, quality, reason FROM reading"
+                for channel, t_ms, value, quality, reason in database.execute(question):
+                    found.setdefault(t_ms / 1000, {})[channel] = _cell(value, quality, reason)
+            elif {"row", "topic"} <= tables:
+                question = "SELECT payload FROM row JOIN topic ON topic.id = row.topic WHERE topic.name LIKE '%/batch'"
+                for (payload,) in database.execute(question):
+                    _take_batch(orjson.loads(payload), found)
+            else:
+                raise RecordError(f"{path}: neither a journal of a gateway nor what manovac sub keeps")
+    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"{path}: cannot be read: {error}") from None
+    return list(found.items())
+
+
 def _batches(text: str, path: Path) -> list[Row]:
     """Read `mosquitto_sub -t '.../seg/+/batch'`, with or without -v; messages of other topics are passed over."""
     found: dict[float, dict[str, tuple[float, Quality, Reason]]] = {}
@@ -179,22 +226,21 @@ def _batches(text: str, path: Path) -> list[Row]:
             continue
         try:
             document = orjson.loads(brace + rest)
-            if "channels" not in document:
-                continue
-            for channel, column in document["channels"].items():
-                _take_column(channel, column, document["t0"], found)
+            if "channels" in document:
+                _take_batch(document, found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordError(f"{path}:{number}: not a batch of Manovac: {error!r}") from None
     return list(found.items())
 
 
-def _take_column(
-    channel: str, column: Mapping[str, Any], t0_ms: int, found: dict[float, dict[str, tuple[float, Quality, Reason]]]
-) -> None:
-    for place, (dt_ms, value) in enumerate(zip(column["dt"], column["value"], strict=True)):
-        quality, reason = (
-            word[place] if isinstance(word, list) else word for word in (column["quality"], column["reason"])
-        )
-        number = math.nan if value is None else float(value)
-        cell = (number, _QUALITIES[quality], _REASONS[reason])
-        found.setdefault((t0_ms + dt_ms) / 1000, {})[channel] = cell
+def _take_batch(document: Mapping[str, Any], found: dict[float, dict[str, tuple[float, Quality, Reason]]]) -> None:
+    for channel, column in document["channels"].items():
+        for place, (dt_ms, value) in enumerate(zip(column["dt"], column["value"], strict=True)):
+            quality, reason = (
+                word[place] if isinstance(word, list) else word for word in (column["quality"], column["reason"])
+            )
+            found.setdefault((document["t0"] + dt_ms) / 1000, {})[channel] = _cell(value, quality, reason)
+
+
+def _cell(value: float | None, quality: str, reason: str | None) -> tuple[float, Quality, Reason]:
+    return math.nan if value is None else float(value), _QUALITIES[quality], _REASONS[reason]

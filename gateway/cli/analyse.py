@@ -1,5 +1,6 @@
 """`manovac analyse`: the leak watch over recorded readings, and a report."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +16,19 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
 
 def analyse(
     file: Annotated[
-        Path, typer.Argument(help="CSV, Parquet, or batches as mosquitto_sub prints them.", metavar="FILE")
+        Path,
+        typer.Argument(
+            help="CSV, Parquet, batches as mosquitto_sub prints them, SQLite of manovac sub or of a journal; a rig"
+            " file stands for its gateway's journal.",
+            metavar="FILE",
+        ),
     ],
     rig: Annotated[
         Path | None, typer.Argument(help="The rig file; one segment with everything if not given.", metavar="[RIG]")
     ] = None,
     *,
+    begin: Annotated[str, typer.Option("--from", help="Only what is newer, such as 2026-05-01T12:00 (UTC).")] = "",
+    end: Annotated[str, typer.Option("--to", help="Only what is older.")] = "",
     volume: Annotated[str, typer.Option(help='Without RIG: the volume, such as "120 L", for a rate in kg/day.')] = "",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The report; FILE with .html if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the last finding as topic `leak` has it.")] = False,
@@ -33,13 +41,16 @@ def analyse(
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.analysis import analyse as run  # noqa: PLC0415
     from gateway.cli import CHECK_FAILED, USAGE, CommandError  # noqa: PLC0415
-    from gateway.recorded_readings import RecordError, rows  # noqa: PLC0415
+    from gateway.recorded_readings import RecordError, moment_s, rows  # noqa: PLC0415
     from gateway.report import report, verdict  # noqa: PLC0415
 
     if rig is not None and volume:
         raise CommandError("--volume goes without RIG; a rig file has its own volumes", USAGE)
+    place = out or file.with_suffix(".html")
+    if file.suffix == ".toml":
+        rig, file = rig or file, _journal(file)
     try:
-        found = rows(file)
+        found = rows(file, from_s=moment_s(begin) if begin else -math.inf, to_s=moment_s(end) if end else math.inf)
     except RecordError as error:
         raise CommandError(str(error), USAGE) from error
     named = {channel.rpartition(".")[0] for _, values in found for channel in values}
@@ -48,7 +59,6 @@ def analyse(
         raise CommandError(f"{file} has no reading of a transducer of {rig}: it has {', '.join(sorted(named))}", USAGE)
     _warn_of(named - set(words.transducers), rig)
     analysis = run(words, found)
-    place = out or file.with_suffix(".html")
     try:
         place.write_text(report(analysis, f"Leak analysis of {file.name}"), encoding="utf-8")
     except OSError as error:
@@ -63,6 +73,17 @@ def analyse(
     typer.echo(f"report: {place}", err=True)
     if analysis.findings and any(each.loses for each in analysis.findings[-1].bodies):
         raise typer.Exit(CHECK_FAILED)
+
+
+def _journal(rig: Path) -> Path:
+    from drivers.rig_source import load_rig  # noqa: PLC0415
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.mqtt.journal import journal_of  # noqa: PLC0415
+
+    journal = journal_of(load_rig(rig))
+    if journal is None:
+        raise CommandError(f'{rig}: [journal] keep = "memory" keeps no readings to analyse', USAGE)
+    return journal.path
 
 
 def _warn_of(strange: "Iterable[str]", rig: Path | None) -> None:

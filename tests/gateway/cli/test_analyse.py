@@ -2,12 +2,15 @@
 
 import json
 import re
+import sqlite3
 import sys
 
 import numpy as np
 import orjson
 import pytest
 
+from gateway.mqtt.journal import Journal, Row
+from gateway.received import Received, store
 from tests.commands import call
 
 RIG = """
@@ -124,6 +127,71 @@ def test_what_mosquitto_sub_recorded_gives_the_same_as_csv(tmp_path, capsys, ver
     low, high = findings[0]["ci95"]
     assert low < RATE < high
     assert findings[0]["segments"] == ["lab"]
+
+
+def as_journal(path, **words):
+    """A gateway's journal, still open."""
+    journal = Journal(path, max_bytes=10**8, max_age_ms=10**12)
+    journal.open()
+    lines = as_batches(path.with_suffix(".txt"), verbose=False, **words).read_text().splitlines()
+    rows = [
+        Row(n=n, t_ms=n, topic="manovac/v1/s/seg/lab/batch", payload=line.encode()) for n, line in enumerate(lines, 1)
+    ]
+    event = Row(n=len(rows) + 1, t_ms=0, topic="manovac/v1/s/event/alarm", payload=b'{"n": 1}', record=True)
+    journal.write([*rows, event], [], now_ms=0)
+    return journal
+
+
+def test_the_journal_of_a_rig_and_what_sub_kept_give_the_same_as_csv(tmp_path, capsys):
+    rig = tmp_path / "rig.toml"
+    rig.write_text(f'{RIG}\n[journal]\npath = "{tmp_path}/journal.sqlite"\n')
+    kept = store(tmp_path / "kept.sqlite")
+    received = Received(kept)
+    journal = as_journal(tmp_path / "journal.sqlite", leak_at=200)
+    for row in journal.read(1, 10_000, limit=10_000):
+        received.take(row.topic, orjson.dumps(orjson.loads(row.payload) | {"n": row.n}))
+    kept.close()
+    findings = []
+    for words in (
+        [as_csv(tmp_path / "lab.csv", leak_at=200), rig],
+        [rig],
+        [tmp_path / "kept.sqlite", rig],
+    ):
+        code, out, _ = call(capsys, "analyse", *words, "--json")
+        assert code == 3
+        findings.append(json.loads(out)["bodies"][0]["rate_kg_per_day"])
+    journal.close()
+    assert findings[1] == findings[2] == pytest.approx(findings[0], rel=0.02)
+    assert (tmp_path / "rig.html").exists()
+
+
+def test_only_the_time_that_was_asked_for_is_analysed(tmp_path, capsys):
+    file = as_csv(tmp_path / "lab.csv", leak_at=200)
+    code, out, _ = call(capsys, "analyse", file, "--to", "1700000190", "--volume", "12 m3")
+    assert (code, out) == (0, "No leak is seen in these 3 min.\n")
+    code, out, _ = call(capsys, "analyse", file, "--from", "2023-11-14T22:14:20", "--volume", "12 m3")
+    assert code == 3
+    code, _, err = call(capsys, "analyse", file, "--from", "2030-01-01")
+    assert code == 2
+    assert "its own go from 2023-11-14T22:13:20 to 2023-11-14T22:19:59 UTC" in err
+    code, _, err = call(capsys, "analyse", file, "--from", "yesterday")
+    assert code == 2
+    assert "'yesterday' is neither s nor a date" in err
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.write_bytes(b"nonsense" * 1000), "file is not a database"),
+        (lambda path: sqlite3.connect(path).execute("CREATE TABLE x (y)").connection.close(), "neither a journal"),
+    ],
+)
+def test_a_sqlite_file_that_is_none_of_ours_is_refused(tmp_path, capsys, make, why):
+    make(tmp_path / "x.sqlite")
+    code, _, err = call(capsys, "analyse", tmp_path / "x.sqlite")
+    assert code == 2
+    assert why in err
 
 
 @pytest.mark.parametrize("time", ["seconds", "ms", "ns", "zoned"])
