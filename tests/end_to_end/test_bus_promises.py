@@ -79,7 +79,8 @@ def test_each_attempt_ends_in_exactly_one_outcome_and_health_tells_them_by_unit(
         {"kind": kind, "baud": 19200},
         {"p1": {**mapped, "unit": 1, "segment": FALLING}, "p2": {**mapped, "unit": 2, "segment": RISING}},
     )
-    faults = ["silence:p1@5%", "late:p1@5%,delay=300ms", "foreign:p1@5%", "exception:p1@5%", "crc:p1@5%"]
+    damage = "crc" if kind == "serial" else "function"
+    faults = ["silence:p1@5%", "late:p1@5%,delay=300ms", "foreign:p1@5%", "exception:p1@5%", f"{damage}:p1@5%"]
     seen = observe(two, 33.0, faults=faults)
     at_s, health = seen.on("gw/pi1/health")[-1]
     jsonschema.validate(health, schema("health"))
