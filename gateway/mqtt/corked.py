@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -95,7 +96,7 @@ class CorkedSocket:
         self._settled = settled
         self._mid = _FIRST_MID - 1
         self._unsettled: set[int] = set()
-        self._unsent: list[bytes] = []
+        self._unsent: deque[bytes] = deque()
         self._unwritten: list[int] = []
         self._flushing = False
         self._heard = b""
@@ -136,24 +137,31 @@ class CorkedSocket:
         """Write what waits; what the system does not take yet waits on, and so does all that comes after it."""
         if self._sock.fileno() < 0:
             return
-        data = b"".join(self._unsent)
-        sent = 0
-        with contextlib.suppress(*_BLOCKED):
+        while self._unsent:
+            data = self._gathered()
             try:
                 sent = self._sock.send(data)
-            except OSError as error:
-                if isinstance(error, _BLOCKED):
-                    raise
+            except _BLOCKED:
+                sent = 0
+            except OSError:
                 return  # reading finds the same, and paho takes the connection for lost then
-        self._unsent = [data[sent:]] if sent < len(data) else []
-        if self._unsent:
-            self._loop.add_writer(self._sock.fileno(), self._flush)
-            return
+            if sent < len(data):
+                self._unsent.appendleft(data[sent:])
+                self._loop.add_writer(self._sock.fileno(), self._flush)
+                return
         self._loop.remove_writer(self._sock.fileno())
         self._flushing = False
         unwritten, self._unwritten = self._unwritten, []
         for mid in unwritten:
             self._settle(mid, 0)
+
+    def _gathered(self) -> bytes:
+        """Take what is to be written next: small packets together, but not a long queue again and again."""
+        size, pieces = 0, []
+        while self._unsent and size < _CHUNK:
+            pieces.append(self._unsent.popleft())
+            size += len(pieces[-1])
+        return b"".join(pieces)
 
     def recv(self, size: int) -> bytes:
         """Return at most `size` bytes of packets that are no PUBACK; raises as the socket does when there are none."""

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from drivers.reading import Readings
 from drivers.rig import Rig
 from gateway import process
 from gateway.app import Gateway
+from gateway.mqtt.journal import Journal
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
 from tests.benchmarks.broker import Broker, broker
@@ -74,8 +76,13 @@ def _at_most_once(outbox: Outbox) -> None:
     outbox.put = put_unacknowledged  # type: ignore[method-assign]
 
 
-async def gateway_load(rig: Rig, at: Broker, seconds: float, *, qos: int = 1, settle_s: float = 1.5) -> Run:
-    """Run the whole gateway against the broker; its telemetry, as its state, at QoS 1 unless told otherwise."""
+async def gateway_load(
+    rig: Rig, at: Broker, seconds: float, *, qos: int = 1, settle_s: float = 1.5, folder: Path | None = None
+) -> Run:
+    """Run the whole gateway against the broker; its telemetry, as its state, at QoS 1 unless told otherwise.
+
+    With a folder its journal is on disk there, else in memory.
+    """
     meter = Meter(at, settle_s=settle_s)
     rig = rig.model_copy(update={"mqtt": rig.mqtt.model_copy(update={"url": at.url})})
 
@@ -84,7 +91,11 @@ async def gateway_load(rig: Rig, at: Broker, seconds: float, *, qos: int = 1, se
             _at_most_once(outbox)
         return Link(rig.mqtt, outbox, **words)
 
-    gateway = Gateway(rig, rig_hash="benchmark", make_carrier=carrier, boot="0000")
+    journal = None
+    if folder is not None:
+        journal = Journal(folder / "journal.sqlite", max_bytes=10**9, max_age_ms=10**9)
+        journal.open()
+    gateway = Gateway(rig, rig_hash="benchmark", make_carrier=carrier, boot="0000", journal=journal)
     gateway.listeners.append(meter.take)
     running = asyncio.create_task(gateway.run(), name="gateway")
     run = await meter.measure(seconds)

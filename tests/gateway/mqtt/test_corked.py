@@ -92,6 +92,31 @@ async def test_packets_of_a_turn_are_one_write_and_a_message_at_qos_0_is_settled
     assert line.settled == [(0x101, 0)]
 
 
+class _SlowSocket:
+    """Takes little at a time, and says how much it was shown."""
+
+    def __init__(self, near: socket.socket) -> None:
+        self._near = near
+        self.shown: list[int] = []
+
+    def fileno(self) -> int:
+        return self._near.fileno()
+
+    def send(self, data: bytes) -> int:
+        self.shown.append(len(data))
+        return min(len(data), 20_000)
+
+
+async def test_a_long_queue_is_not_copied_again_for_each_write(line: Line) -> None:
+    slow = _SlowSocket(line.near)
+    corked = CorkedSocket(slow, asyncio.get_running_loop(), version_5=False, settled=lambda mid, code: None)
+    for _ in range(30):
+        corked.publish("t", bytes(100_000), 0, retain=False)
+    while len(slow.shown) < 160:
+        await asyncio.sleep(0)
+    assert max(slow.shown) < 2 * 100_100
+
+
 async def test_what_the_system_does_not_take_waits_whole_and_in_order(line: Line) -> None:
     packets = b"".join(line.publish(bytes((number,)) * 100_000, 0) for number in range(20))
     await asyncio.sleep(0.01)
