@@ -5,6 +5,7 @@ import logging
 import math
 import signal
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -145,7 +146,8 @@ async def _broker(asked: int | None) -> AsyncIterator[int]:
         raise CommandError(
             "the demo's broker is not installed: pip install 'manovac[demo]', or '.[demo]' in Manovac's source"
         ) from None
-    port = asked or _next_free(_USUAL_PORT)
+    claim = socket.socket(socket.AF_UNIX)
+    port = asked or _next_free(_USUAL_PORT, claim)
     broker = iotcore.Broker(port=port, listen="127.0.0.1", max_payload_size=262_144)
     try:
         try:
@@ -155,6 +157,7 @@ async def _broker(asked: int | None) -> AsyncIterator[int]:
         yield port
     finally:
         await asyncio.to_thread(broker.stop, _BROKER_END_S)
+        claim.close()
 
 
 def _start(start: Callable[[], object]) -> None:
@@ -166,12 +169,15 @@ def _start(start: Callable[[], object]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _next_free(port: int) -> int:
+def _next_free(port: int, claim: socket.socket) -> int:
+    """Return the next free port; `claim`, while it is open, keeps it from other demos that start at this moment."""
     for candidate in range(port, port + 200):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", candidate))
+                if sys.platform == "linux":
+                    claim.bind(f"\0manovac-demo-{candidate}")  # a name without a file; it goes with its process
             except OSError:
                 continue
             return candidate

@@ -63,7 +63,7 @@ def ended_by(process: subprocess.Popen[str], number: signal.Signals, *, times: i
     for _ in range(times):
         os.killpg(process.pid, number)
     out, err = process.communicate(timeout=10)
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     return Called(process.returncode, out, err)
 
 
