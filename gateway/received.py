@@ -6,8 +6,10 @@ whoever has them all has everything; what is missing can be asked for again by t
 
 import csv
 import itertools
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
@@ -18,8 +20,8 @@ from gateway.mqtt.journal import Spans
 
 _COLUMNS: Final = ("gateway", "n", "channel", "t", "value", "quality", "reason")
 _TABLES: Final = """
-CREATE TABLE IF NOT EXISTS message (gateway TEXT NOT NULL, n INTEGER NOT NULL,
-    PRIMARY KEY (gateway, n)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS message (gateway TEXT NOT NULL, n INTEGER NOT NULL, mark TEXT NOT NULL,
+    PRIMARY KEY (gateway, n, mark)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reading (gateway TEXT NOT NULL, n INTEGER NOT NULL, channel TEXT NOT NULL,
     t INTEGER NOT NULL, value REAL, quality TEXT NOT NULL, reason TEXT);
 CREATE TABLE IF NOT EXISTS event (gateway TEXT NOT NULL, n INTEGER NOT NULL, t INTEGER NOT NULL,
@@ -32,6 +34,23 @@ Row = tuple[str, int, str, int, float | None, str, str | None]
 
 class ReceiveError(ValueError):
     """A file that cannot take readings; the message says why and what would do."""
+
+
+def mark(document: Mapping[str, Any]) -> str:
+    """Return what tells a message from another one of its number: the start of its gateway, or the time of an event.
+
+    A gateway without a journal begins its numbers anew at each start.
+    """
+    return str(document["t"] if "kind" in document else document["boot"])
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn SQLite's and the system's errors into ours."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise ReceiveError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def rows(document: Mapping[str, Any]) -> Iterator[Row]:
@@ -51,10 +70,10 @@ def rows(document: Mapping[str, Any]) -> Iterator[Row]:
 
 
 class Store(Protocol):
-    """Where readings go."""
+    """Where readings go. All but `known` raise `ReceiveError` when they cannot."""
 
-    def known(self) -> Iterator[tuple[str, int]]:
-        """Yield (gateway, number) of what it holds from before."""
+    def known(self) -> Iterator[tuple[str, int, str]]:
+        """Yield (gateway, number, mark) of what it holds from before."""
         ...
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
@@ -74,38 +93,48 @@ class SqliteStore:
     """A SQLite file; an old one is continued."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        self._path = path
+        with _told(path):
             self._database = sqlite3.connect(path)
+            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables - {"message", "reading", "event"}:
+                raise ReceiveError(f"{path} holds something else, such as a gateway's journal: name another file")
             self._database.executescript(_TABLES)
-        except sqlite3.Error as error:
-            raise ReceiveError(f"{path}: {error}; name another file") from None
 
-    def known(self) -> Iterator[tuple[str, int]]:
+    def known(self) -> Iterator[tuple[str, int, str]]:
         """Yield what an earlier run has stored."""
-        yield from self._database.execute("SELECT gateway, n FROM message")
+        with _told(self._path):
+            yield from self._database.execute("SELECT gateway, n, mark FROM message")
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
         """Take one message; it is committed with the next `save`."""
-        self._database.execute("INSERT INTO message VALUES (?, ?)", (document["gw"], document["n"]))
-        self._database.executemany("INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", readings)
-        if "kind" in document:
-            event = (document["gw"], document["n"], document["t"], orjson.dumps(document).decode())
-            self._database.execute("INSERT INTO event VALUES (?, ?, ?, ?)", event)
+        with _told(self._path):
+            self._database.execute(
+                "INSERT INTO message VALUES (?, ?, ?)", (document["gw"], document["n"], mark(document))
+            )
+            self._database.executemany("INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", readings)
+            if "kind" in document:
+                event = (document["gw"], document["n"], document["t"], orjson.dumps(document).decode())
+                self._database.execute("INSERT INTO event VALUES (?, ?, ?, ?)", event)
 
     def save(self) -> None:
         """Commit."""
-        self._database.commit()
+        with _told(self._path):
+            self._database.commit()
 
     def close(self) -> None:
         """Commit and close."""
-        self._database.commit()
-        self._database.close()
+        with _told(self._path):
+            try:
+                self._database.commit()
+            finally:
+                self._database.close()
 
 
 class NoStore:
     """Counts only."""
 
-    def known(self) -> Iterator[tuple[str, int]]:
+    def known(self) -> Iterator[tuple[str, int, str]]:
         """Yield nothing."""
         yield from ()
 
@@ -123,6 +152,7 @@ class CsvStore:
     """A new CSV file of readings; events only count."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file: TextIO = path.open("x", newline="", encoding="utf-8")
         except FileExistsError:
@@ -132,21 +162,25 @@ class CsvStore:
         self._writer = csv.writer(self._file)
         self._writer.writerow(_COLUMNS)
 
-    def known(self) -> Iterator[tuple[str, int]]:
+    def known(self) -> Iterator[tuple[str, int, str]]:
         """Yield nothing: it begins anew."""
         yield from ()
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:  # noqa: ARG002 - the seam's
         """Write the readings."""
-        self._writer.writerows(readings)
+        with _told(self._path):
+            self._writer.writerows(readings)
 
     def save(self) -> None:
-        """Hand everything to the system."""
-        self._file.flush()
+        """Have everything on disk."""
+        with _told(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with _told(self._path):
+            self._file.close()
 
 
 def store(path: Path) -> Store:
@@ -170,6 +204,7 @@ class Received:
         readings: stored, each once.
         repeated: messages that came again.
         strange: messages that are none of ours.
+        anew: gateways that have given a number out twice, as one without a journal does; their gaps cannot be told.
     """
 
     store: Store
@@ -177,11 +212,25 @@ class Received:
     readings: int = 0
     repeated: int = 0
     strange: int = 0
+    anew: set[str] = field(default_factory=set)
     _got: dict[str, Spans] = field(default_factory=dict)
+    _marked: dict[tuple[str, str], Spans] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for gateway, n in self.store.known():
-            self._got.setdefault(gateway, Spans()).add(n, n)
+        for gateway, n, its_mark in self.store.known():
+            self._note(gateway, n, its_mark)
+
+    def _note(self, gateway: str, n: int, its_mark: str) -> bool:
+        """Note a message; return whether it is new."""
+        got = self._got.setdefault(gateway, Spans())
+        marked = self._marked.setdefault((gateway, its_mark), Spans())
+        if n in marked:
+            return False
+        if n in got:
+            self.anew.add(gateway)
+        got.add(n, n)
+        marked.add(n, n)
+        return True
 
     def take(self, topic: str, payload: bytes) -> None:
         """Take a message; those of other topics than of record are passed over."""
@@ -192,15 +241,13 @@ class Received:
         try:
             document = orjson.loads(payload)
             found = [] if "kind" in document else list(rows(document))
-            gateway, n = str(document["gw"]), int(document["n"])
+            gateway, n, its_mark = str(document["gw"]), int(document["n"]), mark(document)
         except (KeyError, TypeError, ValueError):
             self.strange += 1
             return
-        got = self._got.setdefault(gateway, Spans())
-        if n in got:
+        if not self._note(gateway, n, its_mark):
             self.repeated += 1
             return
-        got.add(n, n)
         self.store.add(document, found)
         self.readings += len(found)
 
@@ -228,4 +275,8 @@ class Received:
         again = f", {self.repeated} messages came again" if self.repeated else ""
         gaps = "1 gap" if len(missing) == 1 else f"{len(missing)} gaps"
         names = f": {'; '.join(missing)}" if missing else ""
-        return f"{self.readings} readings, {gaps}{names}{again}"
+        anew = "".join(
+            f"; {gateway} has begun its numbers anew (no journal?): what is missing of it cannot be told"
+            for gateway in sorted(self.anew)
+        )
+        return f"{self.readings} readings, {gaps}{names}{again}{anew}"

@@ -11,7 +11,8 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from gateway.received import Received
 
 _SAVE_S: Final = 1.0
-_PATIENCE_S: Final = 1.0  # a gap that is older is asked for again
+_PATIENCE_S: Final = 1.0  # a gap that is older is asked for again, ever less often
+_LONGEST_PATIENCE_S: Final = 60.0
 
 
 def sub(
@@ -32,8 +33,6 @@ def sub(
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from drivers.units import UnitError, parse_time  # noqa: PLC0415
     from gateway.cli import CHECK_FAILED, USAGE, CommandError  # noqa: PLC0415
-    from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
-    from gateway.process import run  # noqa: PLC0415
     from gateway.received import NoStore, Received, ReceiveError, store  # noqa: PLC0415
 
     words = load_rig(rig)
@@ -49,12 +48,7 @@ def sub(
         received = Received(store(to) if to is not None else NoStore())
     except ReceiveError as error:
         raise CommandError(str(error), USAGE) from error
-    try:
-        run(_receive(words, received, ack, seconds))
-    except MqttSettingsError as error:
-        raise CommandError(str(error), USAGE) from error
-    finally:
-        received.store.close()
+    _run(words, received, ack, seconds)
     if not received.messages:
         raise CommandError(
             f"nothing was heard at {words.mqtt.url}, station {words.station.id}; does `manovac run` run with it?"
@@ -62,8 +56,29 @@ def sub(
     typer.echo(received.verdict())
     if received.strange:
         typer.echo(f"{received.strange} messages on topics of record were none of ours", err=True)
-    if received.gaps():
+    if received.gaps() or received.anew:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _run(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> None:
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
+    from gateway.process import run  # noqa: PLC0415
+    from gateway.received import ReceiveError  # noqa: PLC0415
+
+    try:
+        try:
+            run(_receive(rig, received, ack, seconds))
+        finally:
+            received.store.close()
+    except MqttSettingsError as error:
+        raise CommandError(str(error), USAGE) from error
+    except ReceiveError as error:
+        raise CommandError(str(error)) from error
+    except ExceptionGroup as group:
+        if (failed := group.subgroup(ReceiveError)) is None:
+            raise
+        raise CommandError(str(failed.exceptions[0])) from group
 
 
 async def _receive(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> None:
@@ -92,7 +107,7 @@ async def _keep_record(rig: "Rig", at_broker: "Visit", received: "Received", ack
     """Save and acknowledge every now and then; what stays missing is asked for again."""
     import asyncio  # noqa: PLC0415
 
-    missing: dict[tuple[str, int, int], float] = {}
+    missing: dict[tuple[str, int, int], tuple[float, float]] = {}  # when to ask next, and the pause after that
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SAVE_S)
@@ -100,11 +115,14 @@ async def _keep_record(rig: "Rig", at_broker: "Visit", received: "Received", ack
         if not ack:
             continue
         _acknowledge(rig, at_broker, received, ack)
+        now_s = loop.time()
         gaps = {(gateway, first, last) for gateway, spans in received.gaps().items() for first, last in spans}
-        missing = {gap: missing.get(gap, loop.time()) for gap in gaps}
-        for gap in [gap for gap, since_s in missing.items() if loop.time() >= since_s + _PATIENCE_S]:
-            _ask_again(rig, at_broker, *gap)
-            missing[gap] = loop.time()
+        missing = {gap: missing.get(gap, (now_s + _PATIENCE_S, _PATIENCE_S)) for gap in gaps}
+        for gap, (due_s, pause_s) in missing.items():
+            if now_s >= due_s:
+                _ask_again(rig, at_broker, *gap)
+                pause_s = min(2 * pause_s, _LONGEST_PATIENCE_S)  # noqa: PLW2901
+                missing[gap] = (now_s + pause_s, pause_s)
 
 
 def _acknowledge(rig: "Rig", at_broker: "Visit", received: "Received", ack: str) -> None:

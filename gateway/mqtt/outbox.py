@@ -20,7 +20,7 @@ class Message:
 
     Attributes:
         n: the gateway's running number; each is given out once, and what has one is journalled.
-        record: it goes before telemetry and is kept when telemetry has to make room (events, answers to commands).
+        record: it goes before telemetry and is kept when telemetry has to make room (events).
     """
 
     topic: str

@@ -25,9 +25,9 @@ class Memory:
         pass
 
 
-def batch(n, values=(1.0, 2.0), quality="good", reason=None, gateway="pi1"):
+def batch(n, values=(1.0, 2.0), quality="good", reason=None, gateway="pi1", boot="a"):
     column = {"dt": [0, 1000][: len(values)], "value": list(values), "quality": quality, "reason": reason}
-    return orjson.dumps({"v": 1, "gw": gateway, "n": n, "t0": 5000, "channels": {"p1.pressure": column}})
+    return orjson.dumps({"v": 1, "gw": gateway, "boot": boot, "n": n, "t0": 5000, "channels": {"p1.pressure": column}})
 
 
 def test_a_batch_becomes_rows_whose_quality_may_be_one_word_or_many():
@@ -102,3 +102,40 @@ def test_a_csv_file_is_new_or_refused(tmp_path: Path):
 def test_a_file_that_cannot_be_is_refused_with_advice(tmp_path: Path, name, why):
     with pytest.raises(ReceiveError, match=why):
         store(tmp_path / name)
+
+
+def test_a_gateway_that_begins_its_numbers_anew_loses_nothing_and_is_told(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    received = Received(store(path))
+    for boot in ("a", "b"):
+        for n in (1, 2):
+            received.take("m/seg/a/batch", batch(n, boot=boot))
+        received.take("m/event/alarm", b'{"v":1,"gw":"pi1","n":3,"t":%d,"kind":"alarm","alarm":{}}' % ord(boot))
+    received.take("m/seg/a/late", batch(2, boot="b"))
+    assert (received.readings, received.repeated, received.anew) == (8, 1, {"pi1"})
+    assert received.verdict().endswith(
+        "pi1 has begun its numbers anew (no journal?): what is missing of it cannot be told"
+    )
+    received.store.close()
+    again = Received(store(path))
+    assert again.anew == {"pi1"}
+    again.store.close()
+
+
+def test_a_full_disk_and_a_file_of_others_are_told(tmp_path: Path):
+    kept = store(tmp_path / "record.sqlite")
+    kept._database.execute("PRAGMA max_page_count = 5")
+    received = Received(kept)
+
+    def fill():
+        for n in range(1, 10_000):
+            received.take("m/seg/a/batch", batch(n))
+            kept.save()
+
+    with pytest.raises(ReceiveError, match=r"record\.sqlite: database or disk is full"):
+        fill()
+    kept.close()
+    other = tmp_path / "journal.sqlite"
+    sqlite3.connect(other).execute("CREATE TABLE row (n)").connection.close()
+    with pytest.raises(ReceiveError, match="holds something else"):
+        store(other)
