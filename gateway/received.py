@@ -53,7 +53,7 @@ def _told(path: Path) -> Iterator[None]:
         raise ReceiveError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def rows(document: Mapping[str, Any]) -> Iterator[Row]:
+def readings_of(document: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the readings of a batch payload.
 
     Raises:
@@ -240,7 +240,7 @@ class Received:
             return
         try:
             document = orjson.loads(payload)
-            found = [] if "kind" in document else list(rows(document))
+            found = [] if "kind" in document else list(readings_of(document))
             gateway, n, its_mark = str(document["gw"]), int(document["n"]), mark(document)
         except (KeyError, TypeError, ValueError):
             self.strange += 1

@@ -19,6 +19,7 @@ import orjson
 
 from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.units import UNITS
+from gateway.received import readings_of
 
 _UNITS: Final = {"pressure": "Pa", "temperature": "K"}
 _QUALITIES: Final = {quality.word: quality for quality in Quality}
@@ -234,12 +235,8 @@ def _batches(text: str, path: Path) -> list[Row]:
 
 
 def _take_batch(document: Mapping[str, Any], found: dict[float, dict[str, tuple[float, Quality, Reason]]]) -> None:
-    for channel, column in document["channels"].items():
-        for place, (dt_ms, value) in enumerate(zip(column["dt"], column["value"], strict=True)):
-            quality, reason = (
-                word[place] if isinstance(word, list) else word for word in (column["quality"], column["reason"])
-            )
-            found.setdefault((document["t0"] + dt_ms) / 1000, {})[channel] = _cell(value, quality, reason)
+    for _, _, channel, t_ms, value, quality, reason in readings_of(document):
+        found.setdefault(t_ms / 1000, {})[channel] = _cell(value, quality, reason)
 
 
 def _cell(value: float | None, quality: str, reason: str | None) -> tuple[float, Quality, Reason]:

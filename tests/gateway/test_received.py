@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.received import Received, ReceiveError, rows, store
+from gateway.received import Received, ReceiveError, readings_of, store
 
 
 class Memory:
@@ -31,12 +31,12 @@ def batch(n, values=(1.0, 2.0), quality="good", reason=None, gateway="pi1", boot
 
 
 def test_a_batch_becomes_rows_whose_quality_may_be_one_word_or_many():
-    assert list(rows(orjson.loads(batch(7)))) == [
+    assert list(readings_of(orjson.loads(batch(7)))) == [
         ("pi1", 7, "p1.pressure", 5000, 1.0, "good", None),
         ("pi1", 7, "p1.pressure", 6000, 2.0, "good", None),
     ]
     mixed = orjson.loads(batch(7, (None, 2.0), ["bad", "good"], ["crc", None]))
-    assert [row[4:] for row in rows(mixed)] == [(None, "bad", "crc"), (2.0, "good", None)]
+    assert [row[4:] for row in readings_of(mixed)] == [(None, "bad", "crc"), (2.0, "good", None)]
 
 
 @given(st.lists(st.integers(1, 40), max_size=60))
