@@ -91,6 +91,7 @@ class Level:
         white_pa: standard deviation of `x_pa` from step to step, NaN until the transducers' noise is learned.
         coarse_pa: the part of that which cannot be averaged away, as it is resolution.
         temperature_k: mean by volume, NaN when none is measured; then `x_pa` follows the pressure alone.
+        anew: whether `x_pa` does not go on from the one before: it is of other transducers.
     """
 
     x_pa: float
@@ -98,6 +99,7 @@ class Level:
     white_pa: float
     coarse_pa: float
     temperature_k: float
+    anew: bool = False
 
 
 class BodyLevel:
@@ -112,19 +114,28 @@ class BodyLevel:
     def take(self, states: Mapping[str, SegmentState]) -> Level:
         """Take the states of this step; of segments whose transducers contradict each other nothing is taken."""
         here = [states[name] for name in self.body.segments if name in states]
-        sound = [state for state in here if state.fresh and state.agreed]
-        learned = not any(math.isnan(state.white_pa) for state in sound)
-        weights = {state.segment: state.white_pa**-2 if learned else 1.0 for state in sound}
-        pressure_pa = self._pressure.take({state.segment: state.pressure_pa for state in sound}, weights)
-        total = sum(weights.values()) or math.nan
+        for state in here:
+            if state.anew:
+                self._pressure.forget(state.segment)
+                self._coldness.forget(state.segment)
+        sound = [state for state in here if state.used and state.agreed]
+        learned = not any(math.isnan(state.white_pa) for state in sound if state.fresh)
+        weights = {
+            state.segment: state.white_pa**-2 if learned and not math.isnan(state.white_pa) else 1.0 for state in sound
+        }
+        said = {state.segment: state.pressure_pa for state in sound if state.fresh}
+        pressure_pa = self._pressure.take(said, weights)
+        counted = [state for state in sound if state.fresh and self._pressure.knows(state.segment)]
+        total = sum(weights[state.segment] for state in counted) or math.nan
         warm = {state.segment: 1 / state.temperature_k for state in here if not math.isnan(state.temperature_k)}
-        coldness = self._coldness.take(warm, self._volumes)
+        coldness = self._coldness.take(warm, {name: self._volumes[name] for name in warm})
         return Level(
             x_pa=pressure_pa * (1.0 if math.isnan(coldness) else T_REF_K * coldness),
             pressure_pa=pressure_pa,
             white_pa=total**-0.5 if learned else math.nan,
-            coarse_pa=math.hypot(*(weights[state.segment] * state.coarse_pa for state in sound)) / total,
+            coarse_pa=math.hypot(*(weights[state.segment] * state.coarse_pa for state in counted)) / total,
             temperature_k=1 / coldness,
+            anew=self._pressure.anew or self._coldness.anew,
         )
 
 

@@ -168,6 +168,8 @@ class BodyWatch:
         self._now_s = now_s
         level = self.level = self._level.take(states)
         self._all_steps += 1
+        if level.anew:  # where it is now says nothing of how it got there
+            self.disturb(now_s, 0.0)
         if not math.isnan(level.x_pa):
             self.pressure_pa = level.pressure_pa
             self._steps += 1

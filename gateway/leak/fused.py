@@ -1,11 +1,13 @@
 """A weighted mean that does not jump when one of its members falls silent or comes back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 _LONGEST: Final = 3600  # steps over which a member's offset is averaged
 _BEGINNING: Final = 10  # steps in which newcomers still count as there from the start
+_COMPARED: Final = 60  # steps until a newcomer counts: its offset is then known to an eighth of its noise
+_FORGOTTEN: Final = 600  # steps of silence after which a member is a newcomer again: it may have drifted meanwhile
 
 
 class FusedMean:
@@ -14,40 +16,59 @@ class FusedMean:
     Instruments disagree by more than their noise: a plain mean of those that happen to speak steps whenever one goes,
     and a step is what a leak looks like. So each member's offset from the mean is learned, and taken off when others
     are missing. Offsets have a weighted sum of zero: with all members there, it is the plain weighted mean. Whoever
-    comes later joins at the value that the others have by then.
+    comes later is compared with it for a minute before it counts, and joins at the value that the others have by then.
+    If nobody who counts is left, those who are there make a new mean: `anew` says so, for then it may have jumped.
+
+    Attributes:
+        anew: whether the last step began a new mean.
     """
 
     def __init__(self) -> None:
+        self.anew = False
+        self._mean = math.nan
+        self._last: dict[str, float] = {}
         self._offsets: dict[str, float] = {}
         self._counts: dict[str, int] = {}
+        self._joined: set[str] = set()
+        self._round: dict[str, float] = {}
+        self._heard: dict[str, int] = {}
         self._steps = 0
 
     def take(self, values: Mapping[str, float], weights: Mapping[str, float], *, learn: bool = True) -> float:
-        """Take what the members say in this step and return the mean, NaN when nobody says anything.
+        """Take what the members say in this step and return the mean, NaN when nobody who counts says anything.
 
         Args:
-            values: by member, no NaN; who is missing says nothing.
-            weights: greater than zero, at least for each of the values.
+            values: by member, no NaN; who is missing says nothing in this step.
+            weights: greater than zero, of all who are believed, whether they speak in this step or not.
             learn: whether offsets may follow what is said now.
         """
+        self.anew = False
         if not values:
             return math.nan
         self._steps += 1
-        known = [name for name in values if name in self._offsets]
-        if not known or (self._steps <= _BEGINNING and len(known) < len(values)):
-            return self._begin(values, weights)
-        total = sum(weights[name] for name in known)
-        mean = sum(weights[name] * (values[name] - self._offsets[name]) for name in known) / total
+        for name in values:
+            if self._steps - self._heard.get(name, self._steps) > _FORGOTTEN:
+                self.forget(name)
+            self._heard[name] = self._steps
+        self._last.update(values)
+        standing = self._joined.intersection(weights)
+        if not standing or (self._steps <= _BEGINNING and not self._joined.issuperset(values)):
+            self._begin({name: self._last[name] for name in standing.union(values)}, weights)
+            standing = self._joined
+        counting = {name: value for name, value in values.items() if name in standing}
+        if counting:
+            self._mean = self._settled(counting, weights)
         if learn:
-            self._learn(values, weights, mean)
-        return mean
+            self._learn(counting, weights, standing)
+            self._learn_newcomers({name: value for name, value in values.items() if name not in standing})
+        return self._mean if counting else math.nan
 
     def __bool__(self) -> bool:
-        return bool(self._offsets)
+        return bool(self._joined)
 
     def knows(self, member: str) -> bool:
-        """Say whether a member's offset is known."""
-        return member in self._offsets
+        """Say whether a member's offset is known, so that it counts."""
+        return member in self._joined
 
     def offset(self, member: str) -> float:
         """Return how far a member lies above the mean, 0 for one that has not spoken."""
@@ -55,24 +76,48 @@ class FusedMean:
 
     def forget(self, member: str) -> None:
         """Forget a member's offset: it joins anew when it speaks again."""
+        self._joined.discard(member)
         self._offsets.pop(member, None)
         self._counts.pop(member, None)
 
-    def _begin(self, values: Mapping[str, float], weights: Mapping[str, float]) -> float:
-        total = sum(weights[name] for name in values)
-        mean = sum(weights[name] * value for name, value in values.items()) / total
+    def _begin(self, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
+        self.anew = True
+        self._offsets, self._counts = {}, {}
+        mean = self._settled(values, weights)
         self._offsets = {name: value - mean for name, value in values.items()}
-        self._counts = dict.fromkeys(values, 1)
-        return mean
+        self._joined = set(values)
 
-    def _learn(self, values: Mapping[str, float], weights: Mapping[str, float], mean: float) -> None:
+    def _settled(self, values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+        """Return the mean of values less their offsets."""
+        total = sum(weights[name] for name in values)
+        return sum(weights[name] * (value - self.offset(name)) for name, value in values.items()) / total
+
+    def _learn(self, values: Mapping[str, float], weights: Mapping[str, float], standing: Set[str]) -> None:
+        """Compare those who count: with each other, or, when they are polled in turn, once each has spoken."""
+        self._round.update(values)
+        if len(values) < 2:
+            if not standing <= self._round.keys():
+                return
+            values = {name: self._round[name] for name in standing}
+        self._round.clear()
+        mean = self._settled(values, weights)
         moved = 0.0
         for name, value in values.items():
-            count = self._counts[name] = min(self._counts.get(name, 0) + 1, _LONGEST)
-            before = self._offsets.get(name, value - mean)
-            change = (value - mean - before) / count
-            self._offsets[name] = before + change
-            moved += weights[name] * change
+            moved += weights[name] * self._follow(name, value - mean)
         moved /= sum(weights[name] for name in values)
         for name in values:
             self._offsets[name] -= moved
+
+    def _learn_newcomers(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._follow(name, value - self._mean)
+            if self._counts[name] >= _COMPARED:
+                self._joined.add(name)
+
+    def _follow(self, name: str, apart: float) -> float:
+        """Average a member's offset on; return by how much it changed."""
+        count = self._counts[name] = min(self._counts.get(name, 0) + 1, _LONGEST)
+        before = self._offsets.get(name, apart)
+        change = (apart - before) / count
+        self._offsets[name] = before + change
+        return change

@@ -37,10 +37,11 @@ class SegmentState:
         white_pa: standard deviation of `pressure_pa` from step to step; NaN until it is learned.
         coarse_pa: the part of it that is resolution and stays for long, where it cannot be averaged away.
         fresh: whether this step brought a usable value.
-        used: whose values make the pressure.
+        used: whose values make the pressure; one that came back does after a minute, when its offset is known.
         rejected: why not, by transducer.
         agreed: False when two disagree and nobody can say which is wrong.
         alone: whether no other transducer stands beside the one that is used, so that nothing can be compared.
+        anew: whether pressure and temperature do not go on from those before: they are of other transducers.
     """
 
     segment: str
@@ -56,6 +57,7 @@ class SegmentState:
     quality: Quality
     agreed: bool
     alone: bool
+    anew: bool = False
 
 
 class SegmentVote:
@@ -148,16 +150,17 @@ class SegmentVote:
         self._least_pa = max(_LEAST_SHARE * median(known) if known else 0.0, _LEAST_PA)
         self._judge_noise()
         self._judge_values(values, now_s)
-        used = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
-        spoke = {name: values[name] for name in used if name in values}
+        standing = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
+        spoke = {name: values[name] for name in standing if name in values}
         if self._agreed:  # what lies outside the gate for the first time is left out, too
             spoke = {name: value for name, value in spoke.items() if not self._records[name].strikes}
-        weights = self._weights_now = self._weights(used)
-        if spoke:
-            self._mean_pa = self._pressure.take(spoke, weights, learn=self._agreed)
-            self._mean_s = now_s
+        mean_pa = self._pressure.take(spoke, self._weights(standing), learn=self._agreed)
+        fresh = not math.isnan(mean_pa)
+        if fresh:
+            self._mean_pa, self._mean_s = mean_pa, now_s
+        self._weights_now = self._weights([name for name in standing if self._pressure.knows(name)])
         self._warm({name: sample.temperature_k for name, sample in samples.items()}, now_s)
-        return self._state(used, weights, now_s, fresh=bool(spoke))
+        return self._state(now_s, fresh=fresh)
 
     def _judge_noise(self) -> None:
         for name, record in self._records.items():
@@ -226,35 +229,30 @@ class SegmentVote:
     def _why_not(self, record: Record, now_s: float) -> str:
         if record.problem:
             return record.problem
-        if now_s - record.seen_s > record.member.silent_after_s:
+        if record.silent(now_s):
             return Rejection.STALE.value
         return record.verdict.value if record.verdict is not None else ""
 
-    def _weights(self, used: Sequence[str]) -> dict[str, float]:
-        """Return inverse variances, equal ones while anybody's noise is unknown."""
-        if not all(self._records[name].known for name in used):
-            return dict.fromkeys(used, 1.0)
-        return {name: self._sigma(name) ** -2 for name in used}
+    def _weights(self, names: Sequence[str]) -> dict[str, float]:
+        """Return inverse variances, equal ones while the noise of anybody who counts is unknown."""
+        if not all(self._records[name].known for name in names if self._pressure.knows(name) or not self._pressure):
+            return dict.fromkeys(names, 1.0)
+        return {name: self._sigma(name) ** -2 for name in names}
 
     def _warm(self, said: Mapping[str, float], now_s: float) -> None:
         values = {name: value for name, value in said.items() if not math.isnan(value)}
-        mean_k = self._temperature.take(values, dict.fromkeys(values, 1.0))
-        if math.isnan(self._warm_k):
+        spoken = (name for name, record in self._records.items() if not record.silent(now_s))
+        mean_k = self._temperature.take(values, dict.fromkeys([*values, *spoken], 1.0))
+        if math.isnan(self._warm_k) or self._temperature.anew:
             self._warm_k = mean_k
         elif not math.isnan(mean_k):
             self._warm_k -= (mean_k - self._warm_k) * math.expm1((self._warm_s - now_s) / _TEMPERATURE_S)
         if not math.isnan(mean_k):
             self._warm_s = now_s
 
-    def _state(
-        self,
-        used: Sequence[str],
-        weights: Mapping[str, float],
-        now_s: float,
-        *,
-        fresh: bool,
-    ) -> SegmentState:
-        total = sum(weights.values())
+    def _state(self, now_s: float, *, fresh: bool) -> SegmentState:
+        weights = self._weights_now
+        used, total = tuple(weights), sum(weights.values())
         records = [self._records[name] for name in used]
         known = bool(used) and all(record.known for record in records)
         shares = {name: weight / total for name, weight in weights.items()}
@@ -270,7 +268,8 @@ class SegmentVote:
             white_pa=white_pa,
             coarse_pa=math.hypot(*(shares[each.member.name] * each.sigma_pa for each in records if each.coarse)),
             fresh=fresh,
-            used=tuple(used),
+            anew=self._pressure.anew or self._temperature.anew,
+            used=used,
             rejected=rejected,
             quality=self._quality(used, rejected),
             agreed=self._agreed,

@@ -141,6 +141,10 @@ class Record:
         full = self.known and len(self.recent) == _STUCK_WINDOW and not self.coarse
         return full and sum(self.recent) < _STUCK_SHARE * _STUCK_WINDOW * self.variance
 
+    def silent(self, now_s: float) -> bool:
+        """Say whether its last value counts no longer."""
+        return now_s - self.seen_s > self.member.silent_after_s
+
     def settle(self, apart_pa: float, limit_pa: float) -> bool:
         """Take how far it is from the middle after a jump; say whether it has stayed there long enough."""
         if abs(apart_pa - self.landed_pa) <= limit_pa:

@@ -32,17 +32,69 @@ def test_it_follows_the_truth_whoever_is_missing(present):
     for _ in range(20):
         level = mean.take(said(1000.0, "a", "b", "c"), EQUAL) - 1000.0
     for step, names in enumerate(present):
-        got = mean.take(said(1000.0 - step, *names), EQUAL)
-        assert math.isnan(got) if not names else got == pytest.approx(1000.0 - step + level)
+        got = mean.take(said(1000.0 - 0.1 * step, *names), EQUAL)  # offsets of those polled in turn are 0.1 a step off
+        assert math.isnan(got) if not names else got == pytest.approx(1000.0 - 0.1 * step + level, abs=0.1)
 
 
-def test_who_comes_later_joins_without_a_step():
+def test_who_comes_later_is_compared_for_a_while_and_joins_without_a_step():
+    rng = np.random.default_rng(1)
+    mean = FusedMean()
+
+    def taken(*names):
+        return mean.take({name: each + rng.normal(0, 5) for name, each in said(1000.0, *names).items()}, EQUAL)
+
+    before = np.mean([taken("a", "b") for _ in range(1500)])
+    joined = []
+    after = []
+    for _ in range(1500):
+        after.append(taken("a", "b", "c"))
+        joined.append(mean.knows("c"))
+    assert joined == [False] * 59 + [True] * 1441
+    small = 5 / math.sqrt(60) / 3  # what is left of the newcomer's first offset, and its share
+    assert np.mean(after[60:]) == pytest.approx(before, abs=3 * math.hypot(small, 5 * math.sqrt(1 / 1500)))
+    assert np.std(after[60:]) == pytest.approx(5 / math.sqrt(3), rel=0.05)
+    assert not mean.anew
+
+
+def test_who_has_been_away_for_long_is_a_newcomer_again():
     mean = FusedMean()
     for _ in range(20):
         mean.take(said(1000.0, "a", "b"), EQUAL)
-    before = mean.take(said(1000.0, "a", "b"), EQUAL)
-    assert mean.take(said(1000.0, "a", "b", "c"), EQUAL) == pytest.approx(before)
-    assert mean.take(said(1000.0, "c"), EQUAL) == pytest.approx(before)
+    for _ in range(700):
+        mean.take(said(1000.0, "a"), EQUAL)
+    drifted = said(1000.0, "a") | {"b": 980.0}
+    for step in range(100):
+        assert mean.take(drifted, EQUAL) == pytest.approx(1010.0)
+        assert mean.knows("b") is (step >= 59)
+
+
+def test_when_nobody_else_is_left_a_newcomer_counts_at_once_and_the_mean_is_a_new_one():
+    mean = FusedMean()
+    for _ in range(20):
+        mean.take(said(1000.0, "a", "b"), EQUAL)
+    assert not mean.anew
+    mean.take(said(1000.0, "a", "b", "c"), EQUAL)
+    assert math.isnan(mean.take(said(1000.0, "c"), EQUAL)), "the others are only between two polls"
+    assert not mean.anew
+    assert mean.take(said(1000.0, "c"), {"c": 1.0}) == pytest.approx(1010.0)
+    assert mean.anew
+    for _ in range(100):
+        assert mean.take(said(1000.0, "a", "b", "c"), EQUAL) == pytest.approx(1010.0)
+    assert not mean.anew
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_members_that_are_polled_in_turn_have_one_mean(seed):
+    rng = np.random.default_rng(seed)
+    mean = FusedMean()
+    got = []
+    for step in range(3000):
+        name = "abc"[step % 3]
+        got.append(mean.take({name: 1000.0 + OFFSETS[name] + rng.normal(0, 5)}, EQUAL))
+    assert np.mean(got[1000:]) == pytest.approx(1010.0, abs=5 * math.sqrt(3))
+    assert np.std(got[1000:]) == pytest.approx(5.0, rel=0.05)
+    each = [np.mean(got[1000 + name :: 3]) for name in range(3)]
+    assert np.ptp(each) < 1.0
 
 
 def test_who_comes_within_the_first_steps_counts_from_the_start():

@@ -111,6 +111,35 @@ def test_one_that_stays_where_it_has_jumped_to_is_a_witness_again_after_ten_minu
     assert np.mean([state.pressure_pa for state in segment.states[-100:]]) == pytest.approx(101335.0, abs=3)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_that_comes_back_makes_no_step(seed):
+    """Its offset is learned before it counts: what is left is a small part of the mean's own noise."""
+    segment = Segment(seed=seed)
+    segment.run(500)
+    segment.run(30, adds("c", 60.0))
+    assert segment.run(60).used == ("a", "b")
+    assert segment.run(500).used == ("a", "b", "c")
+    assert not any(state.anew for state in segment.states[20:])
+    pressures = np.array([state.pressure_pa for state in segment.states])
+    chance = NOISE_PA * math.sqrt(2 / 400 / 3 + 1 / 60 / 6)
+    assert pressures[-400:].mean() == pytest.approx(pressures[100:500].mean(), abs=2.5 * chance)
+
+
+def test_when_all_others_are_gone_the_one_that_is_left_counts_at_once_and_says_that_it_is_another_level():
+    segment = Segment()
+    segment.run(300, lambda samples, step: samples.pop("c"))
+    segment.run(5)
+    assert segment.states[-1].used == ("a", "b")
+    last = segment.run(6, lambda samples, step: [samples.pop(name) for name in ("a", "b")])
+    assert last.used == ("c",)
+    assert sum(state.anew for state in segment.states[20:]) == 1
+    assert last.u95_pa == pytest.approx(2 * math.hypot(80.0, NOISE_PA), rel=0.1)
+    again = segment.run(100)
+    assert again.used == ("a", "b", "c")
+    assert not again.anew
+    assert again.pressure_pa == pytest.approx(101335.0, abs=4 * NOISE_PA)
+
+
 def test_one_beyond_what_calibrations_allow_is_named_from_the_start():
     segment = Segment()
     last = segment.run(100, adds("b", 3000.0))
