@@ -359,12 +359,17 @@ class Leak(_Words):
         temperature_error: K, standard deviation between a segment's mean temperature and the measured one, each segment
             for itself; it sets what can be seen at all. Where no temperature is measured, it is at least 0.3 K.
         gas_error: Pa, standard deviation of what crew and machines do to total pressure without any leak.
+        depress_rate: Pa/s; a segment whose pressure falls that fast trips an alarm of its own, whatever the statistics
+            say. (1 mmHg/min: ours, no published figure was found.)
+        low_pressure: Pa, below which a segment trips one, too; None turns that off.
     """
 
     false_alarm_every: Period = 30 * 86_400.0
     reserve_pressure: PositivePressure = 66_700.0
     temperature_error: TemperatureError = 0.01
     gas_error: PressureError = 0.0
+    depress_rate: PressureRate = 133.322387415 / 60.0
+    low_pressure: PositivePressure | None = None
 
 
 class Emulator(_Words):

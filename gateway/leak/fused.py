@@ -1,7 +1,7 @@
 """A weighted mean that does not jump when one of its members falls silent or comes back."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _LONGEST: Final = 3600  # steps over which a member's offset is averaged
@@ -51,16 +51,16 @@ class FusedMean:
                 self.forget(name)
             self._heard[name] = self._steps
         self._last.update(values)
-        standing = self._joined.intersection(weights)
+        standing = [name for name in weights if name in self._joined]
         if not standing or (self._steps <= _BEGINNING and not self._joined.issuperset(values)):
-            self._begin({name: self._last[name] for name in standing.union(values)}, weights)
-            standing = self._joined
-        counting = {name: value for name, value in values.items() if name in standing}
+            standing = list(dict.fromkeys([*standing, *values]))
+            self._begin({name: self._last[name] for name in standing}, weights)
+        counting = {name: value for name, value in values.items() if name in self._joined}
         if counting:
             self._mean = self._settled(counting, weights)
         if learn:
             self._learn(counting, weights, standing)
-            self._learn_newcomers({name: value for name, value in values.items() if name not in standing})
+            self._learn_newcomers({name: value for name, value in values.items() if name not in counting})
         return self._mean if counting else math.nan
 
     def __bool__(self) -> bool:
@@ -92,11 +92,11 @@ class FusedMean:
         total = sum(weights[name] for name in values)
         return sum(weights[name] * (value - self.offset(name)) for name, value in values.items()) / total
 
-    def _learn(self, values: Mapping[str, float], weights: Mapping[str, float], standing: Set[str]) -> None:
+    def _learn(self, values: Mapping[str, float], weights: Mapping[str, float], standing: Sequence[str]) -> None:
         """Compare those who count: with each other, or, when they are polled in turn, once each has spoken."""
         self._round.update(values)
         if len(values) < 2:
-            if not standing <= self._round.keys():
+            if not self._round.keys() >= set(standing):
                 return
             values = {name: self._round[name] for name in standing}
         self._round.clear()

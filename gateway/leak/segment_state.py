@@ -74,7 +74,7 @@ class SegmentVote:
         self._temperature = FusedMean()
         self._warm_k = math.nan
         self._warm_s = -math.inf
-        self._least_pa = _LEAST_PA  # least noise that anybody is believed to have, in this step
+        self._sigmas = {name: record.member.u_pa for name, record in self._records.items()}  # to judge and weigh by
         self._mean_pa = math.nan
         self._mean_s = -math.inf
         self._weights_now: Mapping[str, float] = {}
@@ -92,13 +92,17 @@ class SegmentVote:
         """The transducers."""
         return tuple(self._records)
 
+    def believed(self, now_s: float) -> tuple[str, ...]:
+        """Return who speaks and is believed, even if its offset is still being learned."""
+        return tuple(name for name, record in self._records.items() if not self._why_not(record, now_s))
+
     def verdict(self, name: str) -> Rejection | None:
         """Return why a transducer is not believed for the time being, None when it is."""
         return self._records[name].verdict
 
     def noise_pa(self, name: str) -> float:
         """Return the standard deviation of a transducer's noise, Pa."""
-        return self._sigma(name)
+        return self._sigmas[name]
 
     def coarse(self, name: str) -> bool:
         """Say whether a transducer's resolution hides its noise."""
@@ -122,7 +126,7 @@ class SegmentVote:
         It is 0 for one that makes the pressure alone.
         """
         others = sum(weight for each, weight in self._weights_now.items() if each != name)
-        return self._sigma(name) * math.sqrt(others / (others + self._weights_now.get(name, 0.0) or 1.0))
+        return self._sigmas[name] * math.sqrt(others / (others + self._weights_now.get(name, 0.0) or 1.0))
 
     def reject_drift(self, name: str) -> None:
         """Believe a transducer no longer because it drifts away, until `accept`."""
@@ -147,10 +151,11 @@ class SegmentVote:
         for name, value in values.items():
             self._records[name].learn(value, now_s)
         known = [record.sigma_pa for record in self._records.values() if record.known]
-        self._least_pa = max(_LEAST_SHARE * median(known) if known else 0.0, _LEAST_PA)
+        least_pa = max(_LEAST_SHARE * median(known) if known else 0.0, _LEAST_PA)
+        self._sigmas = {name: max(record.sigma_pa, least_pa) for name, record in self._records.items()}
         self._judge_noise()
         self._judge_values(values, now_s)
-        standing = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
+        standing = self.believed(now_s)
         spoke = {name: values[name] for name in standing if name in values}
         if self._agreed:  # what lies outside the gate for the first time is left out, too
             spoke = {name: value for name, value in spoke.items() if not self._records[name].strikes}
@@ -171,7 +176,7 @@ class SegmentVote:
 
     def _judge_values(self, values: Mapping[str, float], now_s: float) -> None:
         """Compare each value with the middle of those that are believed; a pair only with each other."""
-        standing = [name for name, record in self._records.items() if not self._why_not(record, now_s)]
+        standing = self.believed(now_s)
         believed = [name for name in standing if name in values and (self._pressure.knows(name) or not self._pressure)]
         if len(standing) != 2:
             self._agreed = True  # one alone contradicts nobody, three can be voted on
@@ -185,7 +190,7 @@ class SegmentVote:
     def _pair_agrees(self, one: str, other: str, values: Mapping[str, float]) -> bool:
         pair = (self._records[one], self._records[other])
         apart = abs(self._settled(one, values) - self._settled(other, values))
-        left = apart > GATE * math.hypot(self._sigma(one), self._sigma(other))
+        left = apart > GATE * math.hypot(self._sigmas[one], self._sigmas[other])
         far = abs(values[one] - values[other]) > GATE * math.hypot(*(record.member.u_pa for record in pair))
         strikes = max(record.strikes for record in pair) + 1 if left or far else 0
         inside = 0 if strikes else min(record.inside for record in pair) + 1
@@ -198,7 +203,7 @@ class SegmentVote:
         middle = median(self._settled(name, values) for name in believed)
         plain = median(values[name] for name in believed)
         spread = math.sqrt(math.pi / 2 / len(believed))  # a median's deviation, in those of its members
-        sigma = spread * median(self._sigma(name) for name in believed)
+        sigma = spread * median(self._sigmas[name] for name in believed)
         u_pa = spread * median(self._records[name].member.u_pa for name in believed)
         for name, value in values.items():
             record = self._records[name]
@@ -207,7 +212,7 @@ class SegmentVote:
             if record.verdict in (Rejection.STUCK, Rejection.DRIFTS):
                 continue  # those have ways back of their own
             apart_pa = self._settled(name, values) - middle
-            limit_pa = GATE * math.hypot(self._sigma(name), sigma)
+            limit_pa = GATE * math.hypot(self._sigmas[name], sigma)
             far = abs(value - plain) > GATE * math.hypot(record.member.u_pa, u_pa)
             outside = far or (abs(apart_pa) > limit_pa and self._pressure.knows(name))
             record.strikes = record.strikes + 1 if outside else 0
@@ -222,10 +227,6 @@ class SegmentVote:
     def _settled(self, name: str, values: Mapping[str, float]) -> float:
         return values[name] - self._pressure.offset(name)
 
-    def _sigma(self, name: str) -> float:
-        """Return the noise that a value is judged and weighed by."""
-        return max(self._records[name].sigma_pa, self._least_pa)
-
     def _why_not(self, record: Record, now_s: float) -> str:
         if record.problem:
             return record.problem
@@ -237,7 +238,7 @@ class SegmentVote:
         """Return inverse variances, equal ones while the noise of anybody who counts is unknown."""
         if not all(self._records[name].known for name in names if self._pressure.knows(name) or not self._pressure):
             return dict.fromkeys(names, 1.0)
-        return {name: self._sigma(name) ** -2 for name in names}
+        return {name: self._sigmas[name] ** -2 for name in names}
 
     def _warm(self, said: Mapping[str, float], now_s: float) -> None:
         values = {name: value for name, value in said.items() if not math.isnan(value)}

@@ -12,6 +12,7 @@ from gateway.alarms import Condition, Observation, Priority
 from gateway.leak.bodies import ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
 from gateway.leak.case import ERROR, Case
+from gateway.leak.depress import DepressTrips
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.event import SETTLES_S
 from gateway.leak.finding import LOSSES, BodyFinding, Kind, StationFinding
@@ -62,6 +63,7 @@ class StationWatch:
                 members[words.segment].append(Member.of(name, words))
         self._votes = {name: SegmentVote(name, those) for name, those in members.items() if those}
         self._drifts = {name: DriftWatch(vote, rig.leak.false_alarm_every) for name, vote in self._votes.items()}
+        self._trips = DepressTrips(rig)
         self._watches: tuple[BodyWatch, ...] = ()
         self._closed: dict[str, ClosedHatch] = {}
         self._moved: list[str] = []
@@ -97,6 +99,8 @@ class StationWatch:
             self._look_across(end_s)
             for watch in self._watches:
                 watch.take(self.states, end_s, partial(self._unrest, watch))
+            held = {name for watch in self._watches if end_s < watch.settled_s for name in watch.body.segments}
+            self._trips.take(said, self._votes, end_s, held)
             yield tuple(self.states.values())
 
     def move_hatch(self, hatch: str, state: HatchState, source: Source, now_s: float) -> None:
@@ -314,6 +318,11 @@ class StationWatch:
 
     def _there(self) -> Iterator[Observation]:
         yield from self._losses()
+        for watch in self._watches:
+            if self._now_s < watch.settled_s:
+                continue
+            alarm_id, segment = self._alarm_id(watch.body.segments, None)
+            yield from self._trips.observations(watch.body.segments, alarm_id.removeprefix("leak-"), segment)
         alike = self.case.passing() if self.case is not None else []
         for hatch, closed in self._closed.items():
             if closed.passes_air or hatch in alike:

@@ -23,6 +23,7 @@ RIG = Rig.model_validate(
         "station": {"id": "s", "gateway": "g"},
         "segment": {"lab": {"volume": "12 m3"}, "hall": {"volume": "30 m3"}, "attic": {"volume": "1 m3"}},
         "hatch": [{"between": ["lab", "hall"], "state": "closed"}],
+        "leak": {"depress_rate": "10 mmHg/min"},
         "bus": {"b": {"kind": "serial", "port": "-", "baud": 19200}},
         "transducer": {
             f"p{unit}": {"model": "keller-33x", "bus": "b", "unit": unit, "segment": "lab" if unit < 4 else "hall"}

@@ -37,7 +37,7 @@ class Station:
                     for name in names
                     for number in range(transducers)
                 },
-                "leak": leak,
+                "leak": {"depress_rate": "100 mmHg/min"} | leak,
             }
         )
         self.rng = np.random.default_rng(seed)
@@ -48,6 +48,7 @@ class Station:
         self.kelvin = dict.fromkeys(names, 295.15)
         self.offset = {name: self.rng.normal(0, 20) for name in self.rig.transducers}
         self.noise = NOISE_PA
+        self.silent = set()
         self.findings = []
         self.there = []
 
@@ -60,7 +61,8 @@ class Station:
             for name in body:
                 self.pressure[name] -= lost_pa_m3_per_s / volume
             for name, words in self.rig.transducers.items():
-                self.watch.take(self.poll(name, words.segment))
+                if name not in self.silent:
+                    self.watch.take(self.poll(name, words.segment))
             for _ in self.watch.advance(self.now_s + 0.5):
                 pass
             if (finding := self.watch.news()) is not None:
@@ -379,3 +381,59 @@ def test_a_suspect_that_holds_while_the_rest_loses_is_a_hidden_path_and_never_me
     assert kinds["zvezda", "zarya"] is Kind.HIDDEN_PATH
     assert kinds["prk",] is not Kind.LEAK
     assert station.watch.case is not None
+
+
+def test_a_transducer_that_takes_over_begins_a_new_level_and_is_no_leak():
+    station = Station(transducers=2)
+    station.move("prk--zvezda", "closed")
+    station.offset["prk_0"], station.offset["prk_1"] = 60.0, -60.0
+    station.silent = {"prk_1"}
+    station.run(300)
+    station.silent = set()
+    station.run(5)
+    station.silent = {"prk_0"}
+    station.run(900)
+    assert station.watch.states["prk"].used == ("prk_1",)
+    assert station.alarms() == set()
+    station.run(200, 5.0)
+    assert station.alarms() == {"leak-prk"}, "it is watched as before"
+
+
+@pytest.mark.parametrize("transducers", [1, 3])
+def test_a_fast_fall_trips_one_alarm_of_its_body_beside_the_leak(transducers):
+    station = Station(transducers=transducers, depress_rate="1 mmHg/min").run(120).run(60, 500.0)
+    assert station.alarms() == {"leak-station", "depress-station"}
+    tripped = station.there[-1]["depress-station"]
+    assert tripped.value == pytest.approx(500.0 / 151.0, rel=0.25)
+    assert tripped.condition.limit == pytest.approx(133.322387415 / 60)
+    station.move("prk--zvezda", "closed")
+    station.run(10, 100.0)
+    assert station.there[-1]["depress-prk"].condition.segment == "prk"
+    station.run(60)
+    assert not any(alarm.startswith("depress") for alarm in station.there[-1])
+
+
+def test_what_is_told_and_one_that_lies_trip_nothing():
+    station = Station(depress_rate="1 mmHg/min", low_pressure="70 kPa").run(60)
+    station.watch.disturb("zvezda", 400.0)
+    station.run(120, 2000.0)
+    station.run(300)
+    for _ in range(200):
+        station.offset["zvezda_1"] -= 20.0
+        station.run(1)
+    station.move("prk--zvezda", "closed")
+    station.pressure["prk"] = 90_000.0
+    station.run(60)
+    station.move("prk--zvezda", "open")  # a whole bar less in a second
+    station.run(200)
+    assert {alarm for alarm in station.alarms() if alarm.startswith(("depress", "low"))} == set()
+
+
+def test_a_low_pressure_is_an_alarm_of_its_own():
+    station = Station(low_pressure="95 kPa").run(30)
+    station.pressure = dict.fromkeys(station.pressure, 94_000.0)
+    station.run(10)
+    assert "low-station" in station.there[-1]
+    station.pressure = dict.fromkeys(station.pressure, 95_500.0)
+    station.run(10)
+    assert "low-station" not in station.there[-1]
