@@ -46,11 +46,10 @@ class FusedMean:
         if not values:
             return math.nan
         self._steps += 1
-        for name in values:
+        for name, value in values.items():
             if self._steps - self._heard.get(name, self._steps) > _FORGOTTEN:
                 self.forget(name)
-            self._heard[name] = self._steps
-        self._last.update(values)
+            self._heard[name], self._last[name] = self._steps, value
         standing = [name for name in weights if name in self._joined]
         if not standing or (self._steps <= _BEGINNING and not self._joined.issuperset(values)):
             standing = list(dict.fromkeys([*standing, *values]))
@@ -60,7 +59,8 @@ class FusedMean:
             self._mean = self._settled(counting, weights)
         if learn:
             self._learn(counting, weights, standing)
-            self._learn_newcomers({name: value for name, value in values.items() if name not in counting})
+            if len(counting) < len(values):
+                self._learn_newcomers({name: value for name, value in values.items() if name not in counting})
         return self._mean if counting else math.nan
 
     def __bool__(self) -> bool:
@@ -89,13 +89,16 @@ class FusedMean:
 
     def _settled(self, values: Mapping[str, float], weights: Mapping[str, float]) -> float:
         """Return the mean of values less their offsets."""
-        total = sum(weights[name] for name in values)
-        return sum(weights[name] * (value - self.offset(name)) for name, value in values.items()) / total
+        total = weighed = 0.0
+        for name, value in values.items():
+            total += weights[name]
+            weighed += weights[name] * (value - self._offsets.get(name, 0.0))
+        return weighed / total
 
     def _learn(self, values: Mapping[str, float], weights: Mapping[str, float], standing: Sequence[str]) -> None:
         """Compare those who count: with each other, or, when they are polled in turn, once each has spoken."""
-        self._round.update(values)
         if len(values) < 2:
+            self._round.update(values)
             if not self._round.keys() >= set(standing):
                 return
             values = {name: self._round[name] for name in standing}

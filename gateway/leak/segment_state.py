@@ -94,7 +94,7 @@ class SegmentVote:
 
     def believed(self, now_s: float) -> tuple[str, ...]:
         """Return who speaks and is believed, even if its offset is still being learned."""
-        return tuple(name for name, record in self._records.items() if not self._why_not(record, now_s))
+        return tuple(name for name, record in self._records.items() if not record.why_not(now_s))
 
     def verdict(self, name: str) -> Rejection | None:
         """Return why a transducer is not believed for the time being, None when it is."""
@@ -150,24 +150,27 @@ class SegmentVote:
             self._records[name].problem = sample.problem
         for name, value in values.items():
             self._records[name].learn(value, now_s)
-        known = [record.sigma_pa for record in self._records.values() if record.known]
-        least_pa = max(_LEAST_SHARE * median(known) if known else 0.0, _LEAST_PA)
-        self._sigmas = {name: max(record.sigma_pa, least_pa) for name, record in self._records.items()}
         self._judge_noise()
         self._judge_values(values, now_s)
-        standing = self.believed(now_s)
+        rejected = {name: why for name, record in self._records.items() if (why := record.why_not(now_s))}
+        standing = [name for name in self._records if name not in rejected]
         spoke = {name: values[name] for name in standing if name in values}
         if self._agreed:  # what lies outside the gate for the first time is left out, too
             spoke = {name: value for name, value in spoke.items() if not self._records[name].strikes}
-        mean_pa = self._pressure.take(spoke, self._weights(standing), learn=self._agreed)
+        weights = self._weights(standing)
+        mean_pa = self._pressure.take(spoke, weights, learn=self._agreed)
         fresh = not math.isnan(mean_pa)
         if fresh:
             self._mean_pa, self._mean_s = mean_pa, now_s
-        self._weights_now = self._weights([name for name in standing if self._pressure.knows(name)])
+        self._weights_now = {name: weight for name, weight in weights.items() if self._pressure.knows(name)}
         self._warm({name: sample.temperature_k for name, sample in samples.items()}, now_s)
-        return self._state(now_s, fresh=fresh)
+        return self._state(rejected, now_s, fresh=fresh)
 
     def _judge_noise(self) -> None:
+        sigmas = {name: record.sigma_pa for name, record in self._records.items()}
+        known = [sigma for name, sigma in sigmas.items() if self._records[name].known]
+        least_pa = max(_LEAST_SHARE * median(known) if known else 0.0, _LEAST_PA)
+        self._sigmas = {name: max(sigma, least_pa) for name, sigma in sigmas.items()}
         for name, record in self._records.items():
             if record.verdict is None and record.stuck:
                 record.verdict = Rejection.STUCK
@@ -227,13 +230,6 @@ class SegmentVote:
     def _settled(self, name: str, values: Mapping[str, float]) -> float:
         return values[name] - self._pressure.offset(name)
 
-    def _why_not(self, record: Record, now_s: float) -> str:
-        if record.problem:
-            return record.problem
-        if record.silent(now_s):
-            return Rejection.STALE.value
-        return record.verdict.value if record.verdict is not None else ""
-
     def _weights(self, names: Sequence[str]) -> dict[str, float]:
         """Return inverse variances, equal ones while the noise of anybody who counts is unknown."""
         if not all(self._records[name].known for name in names if self._pressure.knows(name) or not self._pressure):
@@ -242,8 +238,8 @@ class SegmentVote:
 
     def _warm(self, said: Mapping[str, float], now_s: float) -> None:
         values = {name: value for name, value in said.items() if not math.isnan(value)}
-        spoken = (name for name, record in self._records.items() if not record.silent(now_s))
-        mean_k = self._temperature.take(values, dict.fromkeys([*values, *spoken], 1.0))
+        there = [name for name, record in self._records.items() if values and not record.silent(now_s)]
+        mean_k = self._temperature.take(values, dict.fromkeys([*values, *there], 1.0))
         if math.isnan(self._warm_k) or self._temperature.anew:
             self._warm_k = mean_k
         elif not math.isnan(mean_k):
@@ -251,7 +247,7 @@ class SegmentVote:
         if not math.isnan(mean_k):
             self._warm_s = now_s
 
-    def _state(self, now_s: float, *, fresh: bool) -> SegmentState:
+    def _state(self, rejected: Mapping[str, str], now_s: float, *, fresh: bool) -> SegmentState:
         weights = self._weights_now
         used, total = tuple(weights), sum(weights.values())
         records = [self._records[name] for name in used]
@@ -259,7 +255,6 @@ class SegmentVote:
         shares = {name: weight / total for name, weight in weights.items()}
         u_pa = math.sqrt(sum((shares[each.member.name] * each.member.u_pa) ** 2 for each in records))
         white_pa = total**-0.5 if known else math.nan
-        rejected = {name: why for name, record in self._records.items() if (why := self._why_not(record, now_s))}
         return SegmentState(
             segment=self._segment,
             time_s=self._mean_s if math.isfinite(self._mean_s) else now_s,

@@ -145,6 +145,14 @@ class Record:
         """Say whether its last value counts no longer."""
         return now_s - self.seen_s > self.member.silent_after_s
 
+    def why_not(self, now_s: float) -> str:
+        """Say why it is not believed, "" when it is."""
+        if self.problem:
+            return self.problem
+        if self.silent(now_s):
+            return Rejection.STALE.value
+        return self.verdict.value if self.verdict is not None else ""
+
     def settle(self, apart_pa: float, limit_pa: float) -> bool:
         """Take how far it is from the middle after a jump; say whether it has stayed there long enough."""
         if abs(apart_pa - self.landed_pa) <= limit_pa:
