@@ -311,11 +311,15 @@ class Secret(_Words):
     credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
 
 
+BrokerUrl = Annotated[str, Field(pattern=r"^mqtts?://")]
+
+
 class Mqtt(_Words):
     """Where readings go, and as whom.
 
     Attributes:
         url: mqtts:// for TLS, which always verifies the broker: no word turns that off.
+        more_urls: where the same broker is too, when it is a cluster: tried in turn, each under its own name.
         password: where it stands; itself only in a file that nobody else can read.
         batch: s; 0 publishes each poll at once.
         ca_file: PEM of the authorities that may vouch for the broker; those of the system when not given.
@@ -324,13 +328,19 @@ class Mqtt(_Words):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    url: Annotated[str, Field(pattern=r"^mqtts?://")] = "mqtt://127.0.0.1:1883"
+    url: BrokerUrl = "mqtt://127.0.0.1:1883"
+    more_urls: Annotated[tuple[BrokerUrl, ...], Field(max_length=31)] = ()
     username: str | None = None
     password: Secret | SecretStr | None = None
     batch: Duration = 1.0
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses of the broker, the first one first."""
+        return (self.url, *self.more_urls)
 
 
 class Journal(_Words):

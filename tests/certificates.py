@@ -38,9 +38,9 @@ class Authority:
         return str(self.folder / name)
 
     def issue(self, name: str, *, host: str = "", expired: bool = False) -> None:
-        """Make a certificate whose common name is `name`; `host` is the address or name that it is for."""
-        kind = "IP" if host[:1].isdecimal() else "DNS"
-        names = ["-addext", f"subjectAltName={kind}:{host}"] if host else ["-addext", "extendedKeyUsage=clientAuth"]
+        """Make a certificate whose common name is `name`; `host` is the address or name that it is for, or several."""
+        hosts = ",".join(f"{'IP' if each[:1].isdecimal() else 'DNS'}:{each}" for each in host.split())
+        names = ["-addext", f"subjectAltName={hosts}"] if host else ["-addext", "extendedKeyUsage=clientAuth"]
         self._run("req", "-new", *_NEW_KEY, "-keyout", f"{name}.key", "-out", "request", "-subj", f"/CN={name}", *names)
         if expired:
             (self.folder / "ledger").write_text("")

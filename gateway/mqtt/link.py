@@ -33,6 +33,7 @@ _KEEPALIVE_S: Final = 15
 _CONNECT_S: Final = 2.0  # TCP, and again TLS; a stop has to wait for it
 _CONNACK_S: Final = 5.0
 _ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so long is left
+_LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for again
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
 _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
@@ -89,6 +90,7 @@ class _Connection(aiomqtt.Client):
         self._settled = settled
         self._changed = changed
         self._inbox = inbox
+        self._deaf = False
         self.largest_packet = _LARGEST_PACKET
         self.window = _WINDOW
         self.end = "the connection broke"
@@ -113,7 +115,10 @@ class _Connection(aiomqtt.Client):
             five = self._client.protocol == paho.MQTTv5
             self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=five, settled=self._settled)
             self._client._sock = cast("Any", self._corked)  # noqa: SLF001
-        if self._inbox is not None:
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._inbox is not None and not self.lost:
             self._client.subscribe(self._inbox.topic, qos=1)
 
     def send(self, message: Message) -> int | None:
@@ -153,7 +158,13 @@ class _Connection(aiomqtt.Client):
 
     def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
         if self._inbox is not None and any(reason.is_failure for reason in told[3]):
-            _LOG.error("MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
+            level = logging.DEBUG if self._deaf else logging.ERROR
+            _LOG.log(level, "MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
+            self._deaf = True  # a cluster that has just lost a server cannot grant it yet
+            self._loop.call_later(_LISTEN_S, self._listen)
+        elif self._deaf:
+            self._deaf = False
+            _LOG.info("MQTT: the broker lets us listen now")
 
     def _on_message(self, *told: Any) -> None:  # client, user data, message
         if self._inbox is not None:
@@ -182,7 +193,7 @@ class Link:
     message that was in flight alone, after its topic was in flight at five cuts before.
 
     Args:
-        mqtt: where and as whom.
+        mqtt: where and as whom; after each connection the next address has its turn.
         outbox: what to deliver.
         client_id: unique at the broker; a second one of that name would throw the first out.
         will: what the broker publishes when the link is lost; None for a visitor whom nobody misses.
@@ -254,6 +265,7 @@ class Link:
                 delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2 ** min(failures, 10), _BACKOFF_S[1]))
                 self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
+                self._broker.turn()
         finally:
             left = self._outbox.statistics().messages
             if left:
@@ -300,7 +312,7 @@ class Link:
     def _begin(self) -> None:
         self._connected = self._proven = True
         self._connections += 1
-        self._said = {(subject, what) for subject, what in self._said if subject != self._broker.name}
+        self._said = {(subject, what) for subject, what in self._said if "/" in subject}  # topics, not addresses
         self._outbox.renew_state(first=self._will.topic if self._will else "")
         _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])
 
