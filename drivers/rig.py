@@ -5,6 +5,7 @@ is wrong with it, where; nothing here reads files or knows of transducer models.
 """
 
 import datetime as dt
+import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -53,6 +54,13 @@ def _temperature_error(value: float) -> float:
     if not 0 < value <= 20:
         raise ValueError("is a difference of temperatures: write it in K or mK, at most 20 K")
     return value
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all of this machine's") from None
 
 
 def _pressure_unit(symbol: str) -> str:
@@ -360,6 +368,22 @@ class Journal(_Words):
     commit: Duration = 1.0
 
 
+class Http(_Words):
+    """Where the gateway answers by HTTP: metrics and whether it is well.
+
+    Attributes:
+        port: None answers nowhere; 0 takes any that is free.
+        listen: the IP address of this machine to listen at.
+        names: by which it may be asked, besides IP addresses and localhost.
+        token: what a request that changes something must bear.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
+    names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")], ...] = ()
+    token: Secret | None = None
+
+
 class Leak(_Words):
     """How the gateway watches for leaks; the defaults do for a first look.
 
@@ -404,6 +428,7 @@ class Rig(_Words):
     transducers: Mapping[Id, Transducer] = Field(default_factory=dict, alias="transducer")
     mqtt: Mqtt = Mqtt()
     journal: Journal = Journal()
+    http: Http = Http()
     leak: Leak = Leak()
     emulator: Emulator = Emulator()
 

@@ -69,6 +69,7 @@ class Gateway:
         boot: id of this start.
         findings: segment states, hatches, leaks and alarms; takes words on hatches and acknowledgements.
         listeners: called with the readings of each poll.
+        station: as in the rig file.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Gateway:
         self._rig_hash = rig_hash
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync)
+        self.station = rig.station
         self._outbox = Outbox(clock=self._loop.time)
         self._keeper: Keeper | None = None
         if journal is not None:
@@ -123,6 +125,11 @@ class Gateway:
         self.findings.take(readings)
         for listener in self.listeners:
             listener(readings)
+
+    @property
+    def sync(self) -> str:
+        """State of the clock: "ntp", "free" or "unknown"."""
+        return self._stamps.sync
 
     def move_hatch(self, hatch: str, state: HatchState) -> None:
         """Take somebody's word for the state of a hatch; see `Findings.move_hatch`."""

@@ -40,6 +40,7 @@ _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
 _PACKET_OVERHEAD: Final = 10  # fixed header 5, topic length 2, packet id 2, MQTT 5 properties 1
 _UNSUPPORTED_VERSION: Final = 0x84  # MQTT 5, 3.2.2.2; paho makes it of MQTT 3.1.1's return code 1 too
 _KEEPALIVE_END: Final = "Keep alive timeout"  # paho's words
+_TAKEN_OVER_END: Final = "Session taken over"
 _NAMES: Final = {aiomqtt.ProtocolVersion.V5: "5", aiomqtt.ProtocolVersion.V311: "3.1.1"}
 _SUSPECT: Final = 3  # cuts in a row with a topic in flight after which its messages travel alone
 _GUILTY: Final = 6  # cuts in a row after which the message that travelled alone is dropped
@@ -139,15 +140,13 @@ class _Connection(aiomqtt.Client):
             if future.done() and not future.cancelled():
                 future.exception()  # seen, or asyncio complains that nobody looked
 
-    def _on_connect(self, *told: Any) -> None:
-        """Take what paho tells: client, user data, flags, reason, properties."""
+    def _on_connect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
         properties = told[4] if len(told) > 4 else None
         self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
         super()._on_connect(*told)
 
-    def _on_disconnect(self, *told: Any) -> None:
-        """Take what paho tells: client, user data, flags, reason, properties."""
+    def _on_disconnect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
         if not self._connected.done():  # aiomqtt would wait for its timeout
             early = _ClosedEarlyError("the broker closed the connection before it accepted it")
             self._connected.set_exception(aiomqtt.MqttError(alert) if (alert := self._at.take_alert()) else early)
@@ -157,14 +156,12 @@ class _Connection(aiomqtt.Client):
         self._changed()
 
     def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
-        if self._inbox is not None and any(reason.is_failure for reason in told[3]):
-            level = logging.DEBUG if self._deaf else logging.ERROR
-            _LOG.log(level, "MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
-            self._deaf = True  # a cluster that has just lost a server cannot grant it yet
+        deaf, self._deaf = self._deaf, any(reason.is_failure for reason in told[3])
+        if self._deaf:  # as in a cluster that has just lost a server
             self._loop.call_later(_LISTEN_S, self._listen)
-        elif self._deaf:
-            self._deaf = False
-            _LOG.info("MQTT: the broker lets us listen now")
+        if self._inbox is not None and self._deaf != deaf:
+            level, does = (logging.ERROR, "refuses to let") if self._deaf else (logging.INFO, "lets")
+            _LOG.log(level, "MQTT: the broker %s us listen to %s: %s", does, self._inbox.topic, told[3][0])
 
     def _on_message(self, *told: Any) -> None:  # client, user data, message
         if self._inbox is not None:
@@ -232,7 +229,7 @@ class Link:
         self._alone = False
         self._cuts: Counter[str] = Counter()
         self._said: set[tuple[str, str]] = set()
-        self._published = self._acknowledged = self._refused = self._connections = 0
+        self._published = self._acknowledged = self._refused = self._connections = self._taken_over = 0
 
     def statistics(self) -> LinkStatistics:
         """Return a snapshot."""
@@ -244,6 +241,7 @@ class Link:
             refused=self._refused,
             reconnects=max(self._connections - 1, 0),
             in_flight=len(self._flight),
+            taken_over=self._taken_over,
             outbox=self._outbox.statistics(),
         )
 
@@ -286,7 +284,8 @@ class Link:
             await connection.open()
             self._begin()
             await self._pump(connection)
-            if connection.end != _KEEPALIVE_END:
+            self._taken_over += connection.end == _TAKEN_OVER_END
+            if connection.end not in {_KEEPALIVE_END, _TAKEN_OVER_END}:
                 self._blame()
         except asyncio.CancelledError:
             if self._connected:

@@ -37,10 +37,10 @@ def measure(seed: int) -> Table:
                 station.close()
     return Table(
         conditions=(
-            "Three nats-server with the settings of `manovac broker-config`, TLS and access rules included; a gateway with"
-            f" its journal, {_LOAD['units']} units of {_LOAD['values']} channels five times a second, and as many batches;"
-            f" `manovac sub --ack`. One server, drawn at random (seed {seed}), killed with kill -9 every {_EVERY_S:g} s,"
-            f" {_KILLS} times, and started again {_AWAY_S:g} s later."
+            "Three nats-server with the settings of `manovac broker-config`, TLS and access rules included; a gateway"
+            f" with its journal, {_LOAD['units']} units of {_LOAD['values']} channels five times a second, and as many"
+            f" batches; `manovac sub --ack`. Each {_EVERY_S:g} s, {_KILLS} times, one server drawn at random"
+            f" (seed {seed}) was killed with kill -9, and started again {_AWAY_S:g} s later."
         ),
         columns=("numbers given", "stored", "the consumer's verdict", "gateway connections", "longest without news, s"),
         rows=(
