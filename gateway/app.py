@@ -21,6 +21,7 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
+from gateway.broker_watch import BrokerWatch
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.leak.event import Event
@@ -220,10 +221,14 @@ class Gateway:
             await asyncio.sleep(max(again_s - self._loop.time(), 0.05))
 
     async def _report_health(self) -> None:
+        watch = BrokerWatch(self._rig.station.gateway)
         await asyncio.sleep(_FIRST_HEALTH_S)
         while True:
             self._stamps.check()
-            now = self._health.snapshot(self.carrier.statistics(), sync=self._stamps.sync)
+            link = self.carrier.statistics()
+            for seen in watch.look(link):
+                self.findings.observe(seen, self._loop.time())
+            now = self._health.snapshot(link, sync=self._stamps.sync)
             payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
             self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
             await asyncio.sleep(_HEALTH_S)

@@ -136,13 +136,14 @@ class _Display:
 
     def application(self) -> web.Application:
         """Return all paths behind the guard."""
-        application = web.Application(middlewares=[web.middleware(self._guarded)], client_max_size=LARGEST_BODY)
+        application = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._alive)
         application.router.add_get("/readyz", self._ready)
         application.on_response_prepare.append(_complete)
         return application
 
+    @web.middleware
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if self._too_many():
             return _text("more requests than are answered in a second", status=429)
