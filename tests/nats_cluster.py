@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,10 +138,21 @@ class Station:
 
     def wait_stored(self, number: int, within_s: float) -> None:
         """Wait until it has stored so many."""
+        self._wait(lambda: self.stored >= number, f"{number} numbers stored", within_s)
+
+    def wait_complete(self, beyond: int, within_s: float) -> None:
+        """Wait until nothing is missing up to the newest number that it has, and that is beyond this one."""
+        self._wait(lambda: beyond < self.stored == self._asked("max(n)"), f"record up to {beyond}", within_s)
+
+    def wait_connections(self, number: int, within_s: float) -> None:
+        """Wait until the gateway has found a server so often."""
+        self._wait(lambda: self.connections >= number, f"{number} connections", within_s)
+
+    def _wait(self, condition: Callable[[], bool], what: str, within_s: float) -> None:
         end_s = time.monotonic() + within_s
-        while self.stored < number:
+        while not condition():
             if time.monotonic() > end_s:
-                raise TimeoutError(f"{self.stored} of {number} stored within {within_s:g} s:\n{self._log.read_text()}")
+                raise TimeoutError(f"no {what} within {within_s:g} s:\n{self._log.read_text()}")
             time.sleep(0.2)
 
     def _asked(self, what: str) -> int:

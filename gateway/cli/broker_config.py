@@ -42,6 +42,9 @@ def broker_config(
     certificates: Annotated[
         Path | None, typer.Option(help="Folder of ca.crt, broker.crt and broker.key.", metavar="FOLDER")
     ] = None,
+    revocations: Annotated[
+        bool, typer.Option("--revocations", help="mosquitto: that folder has ca.crl too, certificates taken back.")
+    ] = False,
     store: Annotated[Path, typer.Option(help="NATS: where it keeps messages.", metavar="FOLDER")] = Path(
         "/var/lib/nats"
     ),
@@ -53,6 +56,8 @@ def broker_config(
 
     Exit codes: 0 ok; 1 a file cannot be written; 2 usage or rig file.
     """
+    from dataclasses import replace  # noqa: PLC0415
+
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt import access  # noqa: PLC0415
@@ -64,6 +69,9 @@ def broker_config(
         raise CommandError(str(error), USAGE) from error
     hosts = _hosts(words)
     listener = _listener(words, hosts, _printable(certificates or Path(_CERTIFICATES[broker])))
+    listener = replace(listener, revocations=revocations)
+    if revocations and broker is Broker.NATS:
+        raise CommandError("NATS knows no list of revocations: leave the user out, who then may do nothing", USAGE)
     folder = Path(_FOLDER) if to is None else Path(_printable(to.absolute()))
     if broker is Broker.NATS:
         files = _nats_files(folder, users, listener, hosts, store)
@@ -99,7 +107,7 @@ def _hosts(rigs: "Sequence[Rig]") -> list[str]:
     """Return where the rigs look for their broker; several are the servers of a cluster."""
     from urllib.parse import urlsplit  # noqa: PLC0415
 
-    return list(dict.fromkeys(urlsplit(url).hostname or "" for rig in rigs for url in rig.mqtt.urls))
+    return sorted({urlsplit(url).hostname or "" for rig in rigs for url in rig.mqtt.urls})
 
 
 def _nats_files(

@@ -119,11 +119,13 @@ class Listener:
     Attributes:
         address: None for all of the machine's.
         certificates: folder of `ca.crt`, `broker.crt` and `broker.key`.
+        revocations: whether `ca.crl` is there too, the certificates that the authority has taken back.
     """
 
     address: str | None
     port: int
     certificates: str
+    revocations: bool = False
 
     @property
     def place(self) -> str:
@@ -145,6 +147,7 @@ listener {where}
 cafile {listener.certificates}/ca.crt
 certfile {listener.certificates}/broker.crt
 keyfile {listener.certificates}/broker.key
+{f"crlfile {listener.certificates}/ca.crl" if listener.revocations else "# crlfile: with --revocations"}
 # the oldest version that is spoken
 tls_version tlsv1.2
 

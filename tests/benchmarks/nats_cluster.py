@@ -20,8 +20,7 @@ _KILLS: Final = 18
 _EVERY_S: Final = 10.0
 _AWAY_S: Final = 3.0
 _START_S: Final = 60.0
-_END_S: Final = 60.0
-_ASK_S: Final = 3.0  # in which the consumer takes the last batch
+_END_S: Final = 180.0
 _LOAD: Final = {"units": 4, "values": 10, "batch": "0.2 s", "poll": "0.2 s"}
 
 
@@ -66,9 +65,9 @@ def _kill_and_see(servers: Cluster, station: Station, draw: random.Random) -> tu
         watched.sleep(_AWAY_S)
         servers.start(host)
         watched.sleep(_EVERY_S - _AWAY_S)
-    watched.sleep(_END_S)  # the backlog comes beside what is new
+    station.wait_complete(station.stored + 500, _END_S)  # the backlog comes beside what is new
     given = station.end_gateway()
-    time.sleep(_ASK_S)
+    station.wait_stored(given, _END_S)
     return watched.longest_s, station.verdict(given)
 
 
