@@ -16,6 +16,8 @@ from typing import Any, Final, cast
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
@@ -37,6 +39,8 @@ _LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for aga
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
 _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
+_TAKES: Final = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # and MQTT 3.1.1 cannot say it
+_TAKES.MaximumPacketSize = _LARGEST_PACKET
 _PACKET_OVERHEAD: Final = 10  # fixed header 5, topic length 2, packet id 2, MQTT 5 properties 1
 _UNSUPPORTED_VERSION: Final = 0x84  # MQTT 5, 3.2.2.2; paho makes it of MQTT 3.1.1's return code 1 too
 _KEEPALIVE_END: Final = "Keep alive timeout"  # paho's words
@@ -82,6 +86,7 @@ class _Connection(aiomqtt.Client):
             timeout=_CONNACK_S,
             keepalive=_KEEPALIVE_S,
             max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
+            properties=_TAKES if version is aiomqtt.ProtocolVersion.V5 else None,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         self._at = at
