@@ -5,6 +5,7 @@ is wrong with it, where; nothing here reads files or knows of transducer models.
 """
 
 import datetime as dt
+import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -53,6 +54,13 @@ def _temperature_error(value: float) -> float:
     if not 0 < value <= 20:
         raise ValueError("is a difference of temperatures: write it in K or mK, at most 20 K")
     return value
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all of this machine's") from None
 
 
 def _pressure_unit(symbol: str) -> str:
@@ -311,11 +319,15 @@ class Secret(_Words):
     credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
 
 
+BrokerUrl = Annotated[str, Field(pattern=r"^mqtts?://")]
+
+
 class Mqtt(_Words):
     """Where readings go, and as whom.
 
     Attributes:
         url: mqtts:// for TLS, which always verifies the broker: no word turns that off.
+        more_urls: where the same broker is too, when it is a cluster: tried in turn, each under its own name.
         password: where it stands; itself only in a file that nobody else can read.
         batch: s; 0 publishes each poll at once.
         ca_file: PEM of the authorities that may vouch for the broker; those of the system when not given.
@@ -324,13 +336,19 @@ class Mqtt(_Words):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    url: Annotated[str, Field(pattern=r"^mqtts?://")] = "mqtt://127.0.0.1:1883"
+    url: BrokerUrl = "mqtt://127.0.0.1:1883"
+    more_urls: Annotated[tuple[BrokerUrl, ...], Field(max_length=31)] = ()
     username: str | None = None
     password: Secret | SecretStr | None = None
     batch: Duration = 1.0
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses of the broker, the first one first."""
+        return (self.url, *self.more_urls)
 
 
 class Journal(_Words):
@@ -348,6 +366,22 @@ class Journal(_Words):
     size: Size = 256e6
     age: Period = 30 * 86_400.0
     commit: Duration = 1.0
+
+
+class Http(_Words):
+    """Where the gateway answers by HTTP: metrics and whether it is well.
+
+    Attributes:
+        port: None answers nowhere; 0 takes any that is free.
+        listen: the IP address of this machine to listen at.
+        names: by which it may be asked, besides IP addresses and localhost.
+        token: what a request that changes something must bear.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
+    names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")], ...] = ()
+    token: Secret | None = None
 
 
 class Leak(_Words):
@@ -399,6 +433,7 @@ class Rig(_Words):
     transducers: Mapping[Id, Transducer] = Field(default_factory=dict, alias="transducer")
     mqtt: Mqtt = Mqtt()
     journal: Journal = Journal()
+    http: Http = Http()
     leak: Leak = Leak()
     emulator: Emulator = Emulator()
 

@@ -44,7 +44,8 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
             f"chmod 600 {file}; better: {_ELSEWHERE}",
             at="key",
         )
-    if not (wrong or draft.mqtt.unclear) and mqtt.url.startswith("mqtt://") and not is_loopback(mqtt.url):
+    plain = mqtt.url.startswith("mqtt://")
+    if not (wrong or draft.mqtt.unclear) and plain and not all(is_loopback(url) for url in mqtt.urls):
         findings.warning(
             ("mqtt", "url"),
             "the password crosses the network in clear",
@@ -54,27 +55,36 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
 
 def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:
     """Find what cannot be meant; no message holds what could be a secret."""
-    form = f'write "{mqtt.url.partition(":")[0]}://host:port", nothing behind it'
-    try:
-        url = urlsplit(mqtt.url)
-    except ValueError:  # as for "mqtt://[::1"
-        yield Contradiction("url", "is not a url", form)
-        return
-    if "@" in mqtt.url:
-        yield Contradiction("url", "no user in it", "use mqtt.username and mqtt.password")
-    elif not _has_port(url):
-        yield Contradiction("url", "its port must be a number from 1 to 65535", form)
-    elif not url.hostname or url.path.strip("/") or url.query or url.fragment:
-        yield Contradiction("url", "needs a host and nothing else", form)
-    elif not _nameable(url.hostname):
-        yield Contradiction("url", f"'{url.hostname}' cannot be the name of a host", form)
-    if url.scheme == "mqtt":
+    tls = mqtt.url.startswith("mqtts://")
+    for number, url in enumerate(mqtt.urls):
+        key = "more_urls" if number else "url"
+        yield from _misspelt(key, url)
+        if url.startswith("mqtts://") != tls:
+            yield Contradiction(key, "mixes mqtt:// and mqtts://", "it is one broker: write all its urls with mqtts://")
+    if not tls:
         for key in _TLS_WORDS:
             if getattr(mqtt, key) is not None:
                 yield Contradiction(key, "means nothing without TLS", "use a mqtts:// url")
     elif (mqtt.client_cert is None) != (mqtt.client_key is None):
         there, missing = ("client_cert", "client_key") if mqtt.client_key is None else ("client_key", "client_cert")
         yield Contradiction(there, f"needs {missing}", "a certificate and its key go together")
+
+
+def _misspelt(key: str, text: str) -> Iterator[Contradiction]:
+    form = f'write "{text.partition(":")[0]}://host:port", nothing behind it'
+    try:
+        url = urlsplit(text)
+    except ValueError:  # as for "mqtt://[::1"
+        yield Contradiction(key, "is not a url", form)
+        return
+    if "@" in text:
+        yield Contradiction(key, "no user in it", "use mqtt.username and mqtt.password")
+    elif not _has_port(url):
+        yield Contradiction(key, "its port must be a number from 1 to 65535", form)
+    elif not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        yield Contradiction(key, "needs a host and nothing else", form)
+    elif not _nameable(url.hostname):
+        yield Contradiction(key, f"'{url.hostname}' cannot be the name of a host", form)
 
 
 def is_loopback(url: str) -> bool:

@@ -21,6 +21,7 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
+from gateway.broker_watch import BrokerWatch
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.leak.event import Event
@@ -69,6 +70,7 @@ class Gateway:
         boot: id of this start.
         findings: segment states, hatches, leaks and alarms; takes words on hatches and acknowledgements.
         listeners: called with the readings of each poll.
+        station: as in the rig file.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Gateway:
         self._rig_hash = rig_hash
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync)
+        self.station = rig.station
         self._outbox = Outbox(clock=self._loop.time)
         self._keeper: Keeper | None = None
         if journal is not None:
@@ -123,6 +126,11 @@ class Gateway:
         self.findings.take(readings)
         for listener in self.listeners:
             listener(readings)
+
+    @property
+    def sync(self) -> str:
+        """State of the clock: "ntp", "free" or "unknown"."""
+        return self._stamps.sync
 
     def move_hatch(self, hatch: str, state: HatchState) -> None:
         """Take somebody's word for the state of a hatch; see `Findings.move_hatch`."""
@@ -213,10 +221,14 @@ class Gateway:
             await asyncio.sleep(max(again_s - self._loop.time(), 0.05))
 
     async def _report_health(self) -> None:
+        watch = BrokerWatch(self._rig.station.gateway)
         await asyncio.sleep(_FIRST_HEALTH_S)
         while True:
             self._stamps.check()
-            now = self._health.snapshot(self.carrier.statistics(), sync=self._stamps.sync)
+            link = self.carrier.statistics()
+            for seen in watch.look(link):
+                self.findings.observe(seen, self._loop.time())
+            now = self._health.snapshot(link, sync=self._stamps.sync)
             payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
             self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
             await asyncio.sleep(_HEALTH_S)

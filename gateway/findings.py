@@ -11,7 +11,7 @@ from typing import Final
 
 from drivers.reading import Quality, Readings
 from drivers.rig import HatchState, Rig
-from gateway.alarms import Alarm, Alarms, AlarmState
+from gateway.alarms import Alarm, Alarms, AlarmState, Observation
 from gateway.leak.event import Event
 from gateway.leak.segment_state import SegmentState
 from gateway.leak.watch import StationWatch
@@ -72,8 +72,12 @@ class Findings:
             payload = finding_payloads.leak(finding, self._stamps.utc_ms)
             self._outbox.put(Message(topic=self._topics.leak, payload=payload, retain=True))
         for seen in self.watch.observations():
-            for alarm in self._alarms.take(seen, now_s):
-                self._tell_alarm(alarm, now_s)
+            self.observe(seen, now_s)
+
+    def observe(self, seen: Observation, now_s: float) -> None:
+        """Take an observation, the leak watch's or another's, and publish the alarms that it changes."""
+        for alarm in self._alarms.take(seen, now_s):
+            self._tell_alarm(alarm, now_s)
 
     def move_hatch(self, hatch: str, state: HatchState) -> None:
         """Take somebody's word for the state of a hatch.

@@ -32,26 +32,36 @@ class Authority:
         self._openssl = openssl
         folder.mkdir(exist_ok=True)
         files = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority"]
-        self._run("req", "-x509", *_NEW_KEY, "-days", "1", *files, "-addext", "keyUsage=critical,keyCertSign")
+        self._run("req", "-x509", *_NEW_KEY, "-days", "1", *files, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
 
     def issue(self, name: str, *, host: str = "", expired: bool = False) -> None:
-        """Make a certificate whose common name is `name`; `host` is the address or name that it is for."""
-        kind = "IP" if host[:1].isdecimal() else "DNS"
-        names = ["-addext", f"subjectAltName={kind}:{host}"] if host else ["-addext", "extendedKeyUsage=clientAuth"]
+        """Make a certificate whose common name is `name`; `host` is the address or name that it is for, or several."""
+        hosts = ",".join(f"{'IP' if each[:1].isdecimal() else 'DNS'}:{each}" for each in host.split())
+        names = ["-addext", f"subjectAltName={hosts}"] if host else ["-addext", "extendedKeyUsage=clientAuth"]
         self._run("req", "-new", *_NEW_KEY, "-keyout", f"{name}.key", "-out", "request", "-subj", f"/CN={name}", *names)
         if expired:
-            (self.folder / "ledger").write_text("")
-            (self.folder / "serial").write_text("0a\n")
-            (self.folder / "ledger.cnf").write_text(_LEDGER.format(folder=self.folder))
+            self._open_ledger()
             dates = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]
             by = ["-cert", "ca.crt", "-keyfile", "ca.key", "-in", "request", "-out", f"{name}.crt"]
             self._run("ca", "-batch", "-notext", "-config", "ledger.cnf", *dates, *by)
         else:
             by = ["-CA", "ca.crt", "-CAkey", "ca.key", "-in", "request", "-out", f"{name}.crt"]
             self._run("x509", "-req", "-copy_extensions", "copy", "-days", "1", *by)
+
+    def revoke(self, name: str) -> None:
+        """Take a certificate back; `ca.crl` then says so."""
+        self._open_ledger()
+        by = ["-config", "ledger.cnf", "-cert", "ca.crt", "-keyfile", "ca.key"]
+        self._run("ca", *by, "-revoke", f"{name}.crt")
+        self._run("ca", *by, "-gencrl", "-crldays", "1", "-out", "ca.crl")
+
+    def _open_ledger(self) -> None:
+        (self.folder / "ledger").write_text("")
+        (self.folder / "serial").write_text("0a\n")
+        (self.folder / "ledger.cnf").write_text(_LEDGER.format(folder=self.folder))
 
     def words(self, name: str = "") -> dict[str, str]:
         """Return the TLS words of `[mqtt]` that trust this authority, as the owner of that certificate."""

@@ -25,13 +25,13 @@ class Server:
         self._process.wait()
 
 
-def start_server(command: list[str], port: int, log: Path) -> Server:
-    """Start a program and wait until it listens on a port of 127.0.0.1."""
+def start_server(command: list[str], port: int, log: Path, *, host: str = "127.0.0.1") -> Server:
+    """Start a program and wait until it listens on a port of this machine."""
     server = Server(command, log)
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and server.running:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
         except ConnectionRefusedError:
             time.sleep(0.01)
         else:

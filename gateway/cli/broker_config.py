@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from collections.abc import Mapping, Sequence
 
     from drivers.rig import Rig
-    from gateway.mqtt.access import Listener
+    from gateway.mqtt.access import Listener, User
 
 _TLS_PORT: Final = 8883
 
@@ -42,6 +42,9 @@ def broker_config(
     certificates: Annotated[
         Path | None, typer.Option(help="Folder of ca.crt, broker.crt and broker.key.", metavar="FOLDER")
     ] = None,
+    revocations: Annotated[
+        bool, typer.Option("--revocations", help="mosquitto: that folder has ca.crl too, certificates taken back.")
+    ] = False,
     store: Annotated[Path, typer.Option(help="NATS: where it keeps messages.", metavar="FOLDER")] = Path(
         "/var/lib/nats"
     ),
@@ -53,6 +56,8 @@ def broker_config(
 
     Exit codes: 0 ok; 1 a file cannot be written; 2 usage or rig file.
     """
+    from dataclasses import replace  # noqa: PLC0415
+
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt import access  # noqa: PLC0415
@@ -62,10 +67,19 @@ def broker_config(
         users = access.users(words, viewers=viewer or (), consumers=consumer or (), operators=operator or ())
     except access.AccessError as error:
         raise CommandError(str(error), USAGE) from error
-    listener = _listener(words, _printable(certificates or Path(_CERTIFICATES[broker])))
+    hosts = _hosts(words)
+    listener = _listener(words, hosts, _printable(certificates or Path(_CERTIFICATES[broker])))
+    listener = replace(listener, revocations=revocations)
+    if revocations and broker is Broker.NATS:
+        raise CommandError("NATS knows no list of revocations: leave the user out, who then may do nothing", USAGE)
     folder = Path(_FOLDER) if to is None else Path(_printable(to.absolute()))
     if broker is Broker.NATS:
-        files = {folder / "manovac.nats.conf": access.nats_conf(users, listener, _printable(store.absolute()))}
+        files = _nats_files(folder, users, listener, hosts, store)
+    elif len(hosts) > 1:
+        raise CommandError(
+            f"a mosquitto is one server, and the rigs look for it at {', '.join(hosts)}: a cluster needs --broker nats",
+            USAGE,
+        )
     else:
         acl = folder / "manovac.acl"
         files = {
@@ -89,7 +103,32 @@ def _printable(path: Path) -> str:
     return text
 
 
-def _listener(rigs: "Sequence[Rig]", certificates: str) -> "Listener":
+def _hosts(rigs: "Sequence[Rig]") -> list[str]:
+    """Return where the rigs look for their broker; several are the servers of a cluster."""
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    return sorted({urlsplit(url).hostname or "" for rig in rigs for url in rig.mqtt.urls})
+
+
+def _nats_files(
+    folder: Path, users: "Sequence[User]", listener: "Listener", hosts: "Sequence[str]", store: Path
+) -> dict[Path, str]:
+    """Return the settings of one server, or of each server of a cluster."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from gateway.mqtt.access import nats_conf  # noqa: PLC0415
+
+    if len(hosts) == 1:
+        return {folder / "manovac.nats.conf": nats_conf(users, listener, _printable(store.absolute()))}
+    files = {}
+    for host in hosts:
+        own = listener if listener.address is None else replace(listener, address=host)
+        text = nats_conf(users, own, _printable(store.absolute() / host), hosts, host)
+        files[folder / f"manovac.{host}.nats.conf"] = text
+    return files
+
+
+def _listener(rigs: "Sequence[Rig]", hosts: "Sequence[str]", certificates: str) -> "Listener":
     """Return a listener where the rigs look for their broker: on this machine alone when all of them look there."""
     from urllib.parse import urlsplit  # noqa: PLC0415
 
@@ -97,13 +136,12 @@ def _listener(rigs: "Sequence[Rig]", certificates: str) -> "Listener":
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.access import Listener  # noqa: PLC0415
 
-    urls = [urlsplit(rig.mqtt.url) for rig in rigs]
+    urls = [urlsplit(url) for rig in rigs for url in rig.mqtt.urls]
     ports = {url.port or _TLS_PORT for url in urls if url.scheme == "mqtts"} or {_TLS_PORT}
     if len(ports) > 1:
         raise CommandError(f"the rigs' mqtt.url have different ports ({', '.join(map(str, sorted(ports)))})", USAGE)
-    hosts = {url.hostname for url in urls}
-    here = all(is_loopback(rig.mqtt.url) for rig in rigs)
-    address = (hosts.pop() if len(hosts) == 1 else "localhost") if here else None
+    here = all(is_loopback(url) for rig in rigs for url in rig.mqtt.urls)
+    address = (hosts[0] if len(hosts) == 1 else "localhost") if here else None
     return Listener(address=address, port=ports.pop(), certificates=certificates)
 
 

@@ -1,14 +1,18 @@
 """`manovac run`: the gateway of a rig, or what it would do."""
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
+    from collections.abc import AsyncIterator
+
     from drivers.reading import Reading
     from drivers.rig import Rig
     from drivers.transport.transport import MakeTransport
+    from gateway.app import Gateway
     from gateway.mqtt.journal import Journal
 
 
@@ -18,6 +22,9 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Poll each transducer once, print the readings, exit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the load of each bus, exit.")] = False,
     emulated: Annotated[bool, typer.Option("--emulated", help="Start the emulator for the same rig.")] = False,
+    http_port: Annotated[
+        int | None, typer.Option(help="Answer by HTTP on this port of http.listen: /metrics, /healthz, /readyz.")
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Write every byte of every bus to this trace file.", metavar="FILE")
     ] = None,
@@ -42,6 +49,8 @@ def run(
     words = load_rig(rig)
     if not words.transducers:
         raise CommandError(f"{rig} has no transducer: there is nothing to poll", USAGE)
+    if http_port is not None:
+        words = _with_http(words, http_port)
     if dry_run:
         _plan(words, as_json=as_json)
         return
@@ -100,8 +109,43 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
         f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
         err=True,
     )
-    await gateway.run()
+    async with _display(gateway, rig):
+        await gateway.run()
     return True
+
+
+def _with_http(rig: "Rig", port: int) -> "Rig":
+    """Return the same rig with another HTTP port."""
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+
+    if not 0 <= port <= 65535:
+        raise CommandError(f"--http-port {port}: a number from 0 to 65535", USAGE)
+    return rig.model_copy(update={"http": rig.http.model_copy(update={"port": port})})
+
+
+@asynccontextmanager
+async def _display(gateway: "Gateway", rig: "Rig") -> "AsyncIterator[None]":
+    """Answer by HTTP, when the rig file or the command says where."""
+    if rig.http.port is None:
+        yield
+        return
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.mqtt.credentials import MqttSettingsError  # noqa: PLC0415
+
+    try:
+        from gateway.display.server import serving  # noqa: PLC0415
+    except ImportError as error:
+        raise CommandError(f"http.port needs {error.name}: pip install 'manovac[http]'", USAGE) from error
+    async with AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(serving(gateway, rig.http))
+        except MqttSettingsError as error:
+            raise CommandError(str(error), USAGE) from error
+        except OSError as error:
+            where = f"{rig.http.listen}, port {rig.http.port}"
+            raise CommandError(f"http: cannot listen on {where}: {error.strerror}") from error
+        typer.echo(f"{address}/metrics, /healthz, /readyz", err=True)
+        yield
 
 
 def _journal(rig: "Rig") -> "Journal | None":

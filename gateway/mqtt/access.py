@@ -6,13 +6,14 @@ acknowledgements. Everybody is known by the common name of a client certificate.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drivers.rig import Rig
 from gateway.mqtt.topics import Topics
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.@-]+")
+_ROUTES: Final = 6222  # NATS' usual port for its servers among themselves
 LARGEST_MESSAGE: Final = 256 * 2**10
 """Bytes; what the link sends at most when a broker states no limit."""
 WRITTEN_BY: Final = "# Written by `manovac broker-config`: change the rig file or the command, not this file."
@@ -118,17 +119,23 @@ class Listener:
     Attributes:
         address: None for all of the machine's.
         certificates: folder of `ca.crt`, `broker.crt` and `broker.key`.
+        revocations: whether `ca.crl` is there too, the certificates that the authority has taken back.
     """
 
     address: str | None
     port: int
     certificates: str
+    revocations: bool = False
 
     @property
     def place(self) -> str:
         """Address and port as NATS writes them."""
-        host = self.address or "0.0.0.0"
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return f"{_bracketed(self.address or '0.0.0.0')}:{self.port}"
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def mosquitto_conf(listener: Listener, acl_file: str) -> str:
@@ -140,6 +147,7 @@ listener {where}
 cafile {listener.certificates}/ca.crt
 certfile {listener.certificates}/broker.crt
 keyfile {listener.certificates}/broker.key
+{f"crlfile {listener.certificates}/ca.crl" if listener.revocations else "# crlfile: with --revocations"}
 # the oldest version that is spoken
 tls_version tlsv1.2
 
@@ -169,8 +177,16 @@ def mosquitto_acl(found: Iterable[User]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def nats_conf(found: Iterable[User], listener: Listener, store: str) -> str:
-    """Return the settings of one NATS server with its MQTT listener."""
+def nats_conf(found: Iterable[User], listener: Listener, store: str, cluster: Sequence[str] = (), own: str = "") -> str:
+    """Return the settings of one NATS server with its MQTT listener.
+
+    Args:
+        found: who may do what.
+        listener: where gateways come.
+        store: folder of its messages.
+        cluster: names or addresses of all its servers; empty when it is alone.
+        own: which of them this one is.
+    """
     rows = ",\n".join(_nats_user(user) for user in found)
     return f"""\
 {WRITTEN_BY}
@@ -178,26 +194,44 @@ def nats_conf(found: Iterable[User], listener: Listener, store: str) -> str:
 # acknowledged, only this server's log tells; any client can throw out another by connecting under its client id.
 # There are only rules that allow: versions before 2.12.12 deliver retained messages past rules that deny.
 # A certificate's subject must be its common name alone.
-server_name: "manovac"
+server_name: "{own or "manovac"}"
 # NATS' own protocol, which nobody needs here: for this machine alone, on any port
 listen: "127.0.0.1:-1"
 max_payload: {LARGEST_MESSAGE}
 jetstream {{ store_dir: "{store}" }}
-mqtt {{
+{_nats_cluster(listener, cluster) if cluster else ""}mqtt {{
   listen: "{listener.place}"
   ack_wait: "5s"
   max_ack_pending: 1000
-  tls {{
-    ca_file: "{listener.certificates}/ca.crt"
-    cert_file: "{listener.certificates}/broker.crt"
-    key_file: "{listener.certificates}/broker.key"
-    verify_and_map: true
-  }}
+{_nats_tls(listener, "verify_and_map")}
 }}
 authorization {{
   users: [
 {rows}
   ]
+}}
+"""
+
+
+def _nats_tls(listener: Listener, checks: str) -> str:
+    return f"""\
+  tls {{
+    ca_file: "{listener.certificates}/ca.crt"
+    cert_file: "{listener.certificates}/broker.crt"
+    key_file: "{listener.certificates}/broker.key"
+    {checks}: true
+  }}"""
+
+
+def _nats_cluster(listener: Listener, servers: Sequence[str]) -> str:
+    """Return how a server finds the others; each keeps a copy of everything, for that is what three are for."""
+    routes = ", ".join(f'"tls://{_bracketed(server)}:{_ROUTES}"' for server in servers)
+    return f"""\
+cluster {{
+  name: "manovac"
+  listen: "{replace(listener, port=_ROUTES).place}"
+  routes: [{routes}]
+{_nats_tls(listener, "verify")}
 }}
 """
 

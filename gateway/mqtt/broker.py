@@ -9,15 +9,31 @@ from gateway.mqtt.credentials import MqttSettingsError, secret
 from gateway.mqtt.tls import TlsContext, explained
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Broker:
-    """Where the broker is and as whom to go there; `tls` is None for a plain connection."""
+    """Where the broker is and as whom to go there; `tls` is None for a plain connection.
 
-    host: str
-    port: int
+    `host` and `port` are the address whose turn it is: a cluster has several, and must prove the name of each.
+    """
+
+    addresses: tuple[tuple[str, int], ...]
     username: str | None
     password: str | None = field(repr=False)
     tls: TlsContext | None
+
+    @property
+    def host(self) -> str:
+        """A name or an IP address."""
+        return self.addresses[0][0]
+
+    @property
+    def port(self) -> int:
+        """TCP."""
+        return self.addresses[0][1]
+
+    def turn(self) -> None:
+        """Go on to the next address; after the last comes the first."""
+        self.addresses = (*self.addresses[1:], self.addresses[0])
 
     @property
     def name(self) -> str:
@@ -50,16 +66,15 @@ def broker(mqtt: Mqtt) -> Broker:
     """
     for key, message, advice in contradictions(mqtt):
         raise MqttSettingsError(f"mqtt.{key}: {message}; {advice}")
-    url = urlsplit(mqtt.url)
-    tls = TlsContext(mqtt.ca_file, mqtt.client_cert, mqtt.client_key) if url.scheme == "mqtts" else None
+    urls = [urlsplit(url) for url in mqtt.urls]
+    tls = TlsContext(mqtt.ca_file, mqtt.client_cert, mqtt.client_key) if urls[0].scheme == "mqtts" else None
     password = mqtt.password
     if isinstance(password, Secret):
         literal: str | None = secret(password, "mqtt.password")
     else:
         literal = None if password is None else password.get_secret_value()
     return Broker(
-        host=url.hostname or "",
-        port=url.port or (8883 if tls else 1883),
+        addresses=tuple((url.hostname or "", url.port or (8883 if tls else 1883)) for url in urls),
         username=mqtt.username,
         password=literal,
         tls=tls,

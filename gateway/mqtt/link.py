@@ -16,6 +16,8 @@ from typing import Any, Final, cast
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig import Mqtt
@@ -33,12 +35,16 @@ _KEEPALIVE_S: Final = 15
 _CONNECT_S: Final = 2.0  # TCP, and again TLS; a stop has to wait for it
 _CONNACK_S: Final = 5.0
 _ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so long is left
+_LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for again
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
 _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
+_TAKES: Final = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # and MQTT 3.1.1 cannot say it
+_TAKES.MaximumPacketSize = _LARGEST_PACKET
 _PACKET_OVERHEAD: Final = 10  # fixed header 5, topic length 2, packet id 2, MQTT 5 properties 1
 _UNSUPPORTED_VERSION: Final = 0x84  # MQTT 5, 3.2.2.2; paho makes it of MQTT 3.1.1's return code 1 too
 _KEEPALIVE_END: Final = "Keep alive timeout"  # paho's words
+_TAKEN_OVER_END: Final = "Session taken over"
 _NAMES: Final = {aiomqtt.ProtocolVersion.V5: "5", aiomqtt.ProtocolVersion.V311: "3.1.1"}
 _SUSPECT: Final = 3  # cuts in a row with a topic in flight after which its messages travel alone
 _GUILTY: Final = 6  # cuts in a row after which the message that travelled alone is dropped
@@ -80,6 +86,7 @@ class _Connection(aiomqtt.Client):
             timeout=_CONNACK_S,
             keepalive=_KEEPALIVE_S,
             max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
+            properties=_TAKES if version is aiomqtt.ProtocolVersion.V5 else None,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         self._at = at
@@ -89,6 +96,7 @@ class _Connection(aiomqtt.Client):
         self._settled = settled
         self._changed = changed
         self._inbox = inbox
+        self._deaf = False
         self.largest_packet = _LARGEST_PACKET
         self.window = _WINDOW
         self.end = "the connection broke"
@@ -113,7 +121,10 @@ class _Connection(aiomqtt.Client):
             five = self._client.protocol == paho.MQTTv5
             self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=five, settled=self._settled)
             self._client._sock = cast("Any", self._corked)  # noqa: SLF001
-        if self._inbox is not None:
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._inbox is not None and not self.lost:
             self._client.subscribe(self._inbox.topic, qos=1)
 
     def send(self, message: Message) -> int | None:
@@ -134,15 +145,13 @@ class _Connection(aiomqtt.Client):
             if future.done() and not future.cancelled():
                 future.exception()  # seen, or asyncio complains that nobody looked
 
-    def _on_connect(self, *told: Any) -> None:
-        """Take what paho tells: client, user data, flags, reason, properties."""
+    def _on_connect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
         properties = told[4] if len(told) > 4 else None
         self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
         super()._on_connect(*told)
 
-    def _on_disconnect(self, *told: Any) -> None:
-        """Take what paho tells: client, user data, flags, reason, properties."""
+    def _on_disconnect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
         if not self._connected.done():  # aiomqtt would wait for its timeout
             early = _ClosedEarlyError("the broker closed the connection before it accepted it")
             self._connected.set_exception(aiomqtt.MqttError(alert) if (alert := self._at.take_alert()) else early)
@@ -152,8 +161,12 @@ class _Connection(aiomqtt.Client):
         self._changed()
 
     def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
-        if self._inbox is not None and any(reason.is_failure for reason in told[3]):
-            _LOG.error("MQTT: the broker refuses to let us listen to %s: %s", self._inbox.topic, told[3][0])
+        deaf, self._deaf = self._deaf, any(reason.is_failure for reason in told[3])
+        if self._deaf:  # as in a cluster that has just lost a server
+            self._loop.call_later(_LISTEN_S, self._listen)
+        if self._inbox is not None and self._deaf != deaf:
+            level, does = (logging.ERROR, "refuses to let") if self._deaf else (logging.INFO, "lets")
+            _LOG.log(level, "MQTT: the broker %s us listen to %s: %s", does, self._inbox.topic, told[3][0])
 
     def _on_message(self, *told: Any) -> None:  # client, user data, message
         if self._inbox is not None:
@@ -182,7 +195,7 @@ class Link:
     message that was in flight alone, after its topic was in flight at five cuts before.
 
     Args:
-        mqtt: where and as whom.
+        mqtt: where and as whom; after each connection the next address has its turn.
         outbox: what to deliver.
         client_id: unique at the broker; a second one of that name would throw the first out.
         will: what the broker publishes when the link is lost; None for a visitor whom nobody misses.
@@ -221,7 +234,7 @@ class Link:
         self._alone = False
         self._cuts: Counter[str] = Counter()
         self._said: set[tuple[str, str]] = set()
-        self._published = self._acknowledged = self._refused = self._connections = 0
+        self._published = self._acknowledged = self._refused = self._connections = self._taken_over = 0
 
     def statistics(self) -> LinkStatistics:
         """Return a snapshot."""
@@ -233,6 +246,7 @@ class Link:
             refused=self._refused,
             reconnects=max(self._connections - 1, 0),
             in_flight=len(self._flight),
+            taken_over=self._taken_over,
             outbox=self._outbox.statistics(),
         )
 
@@ -254,6 +268,7 @@ class Link:
                 delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2 ** min(failures, 10), _BACKOFF_S[1]))
                 self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
+                self._broker.turn()
         finally:
             left = self._outbox.statistics().messages
             if left:
@@ -274,7 +289,8 @@ class Link:
             await connection.open()
             self._begin()
             await self._pump(connection)
-            if connection.end != _KEEPALIVE_END:
+            self._taken_over += connection.end == _TAKEN_OVER_END
+            if connection.end not in {_KEEPALIVE_END, _TAKEN_OVER_END}:
                 self._blame()
         except asyncio.CancelledError:
             if self._connected:
@@ -300,7 +316,7 @@ class Link:
     def _begin(self) -> None:
         self._connected = self._proven = True
         self._connections += 1
-        self._said = {(subject, what) for subject, what in self._said if subject != self._broker.name}
+        self._said = {(subject, what) for subject, what in self._said if "/" in subject}  # topics, not addresses
         self._outbox.renew_state(first=self._will.topic if self._will else "")
         _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])
 

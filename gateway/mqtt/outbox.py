@@ -119,6 +119,7 @@ class LinkStatistics:
         refused: QoS 1 messages that the broker has turned down.
         reconnects: connections after the first.
         in_flight: handed over, not yet acknowledged (QoS 0: not yet written).
+        taken_over: connections that ended because somebody else took our client id (only MQTT 5 can say so).
     """
 
     connected: bool
@@ -129,6 +130,7 @@ class LinkStatistics:
     reconnects: int
     in_flight: int
     outbox: OutboxStatistics
+    taken_over: int = 0
 
 
 class Keeps(Protocol):

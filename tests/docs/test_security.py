@@ -8,6 +8,7 @@ from pathlib import Path
 from drivers.rig_limits import DEEPEST, LARGEST_FILE
 from drivers.rig_source import check_rig
 from firmware_sim.control.server import CLIENTS, EVENTS_KEPT, LINE_LIMIT
+from gateway.display.server import CONNECTIONS, LARGEST_BODY, LIFE_S, LONGEST_LINE, REQUESTS_PER_S
 from gateway.mqtt.access import LARGEST_MESSAGE
 from gateway.mqtt.tls import TlsContext
 
@@ -40,6 +41,8 @@ def test_its_limits_are_those_of_the_code() -> None:
     assert f"{LARGEST_FILE >> 20} MiB, {DEEPEST} tables" in TEXT
     assert f"{LINE_LIMIT >> 10} KiB a line, {CLIENTS} clients, {EVENTS_KEPT} events" in TEXT
     assert f"or {LARGEST_MESSAGE >> 10} KiB" in TEXT
+    lines = f"{LONGEST_LINE >> 10} KiB a line, {LARGEST_BODY >> 10} KiB a body"
+    assert f"{lines}, {CONNECTIONS} connections of {LIFE_S:g} s each, {REQUESTS_PER_S} requests a second" in TEXT
 
 
 def test_its_words_of_mqtt_pass_the_check() -> None:

@@ -214,6 +214,12 @@ def test_calibration_due_today_is_no_warning():
         ('url = "mqtts://b"\nclient_key = "a.key"', '"a.key": client_key: needs client_cert'),
         ('url = "mqtt://b:0"', '"mqtt://b:0": url: its port must be a number from 1 to 65535'),
         ('url = "mqtt://[::1"', '"mqtt://[::1": url: is not a url'),
+        ('more_urls = ["mqtt://b/x"]', '["mqtt://b/x"]: more_urls: needs a host and nothing else'),
+        (
+            'url = "mqtts://a"\nmore_urls = ["mqtt://b"]',
+            '["mqtt://b"]: more_urls: mixes mqtt:// and mqtts://',
+        ),
+        ('[http]\nlisten = "localhost"', '"localhost": listen: must be an IP address'),
         ('url = "mqtt://b/x"', '"mqtt://b/x": url: needs a host and nothing else'),
         (
             'url = "mqtt://b"\npassword = { env = "A" }',

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,3 +189,28 @@ def test_the_same_seed_brings_the_same_messages() -> None:
     first, second = (Station().run(20.0).messages for _ in range(2))
     steady = [[message for message in run if "health" not in message.topic] for run in (first, second)]
     assert steady[0] == steady[1]
+
+
+def test_what_the_broker_refuses_is_an_alarm_until_it_has_stopped_for_a_minute() -> None:
+    class Refusing(MemoryLink):
+        def statistics(self) -> LinkStatistics:
+            refused = min(int(max(asyncio.get_running_loop().time() - began_s - 25.0, 0.0)), 30)
+            return replace(super().statistics(), refused=refused, taken_over=refused // 30)
+
+    station = Station()
+    began_s = 0.0
+
+    def start(outbox: Outbox, **words: Any) -> MemoryLink:
+        nonlocal began_s
+        began_s = asyncio.get_running_loop().time()
+        return Refusing(outbox, station.messages.append, **words)
+
+    station.run(150.0, make_carrier=start)
+    for cause in ("mqtt-refused", "mqtt-client-id-taken"):
+        alarms = station.payloads(f"alarm/{cause}-g")
+        assert [(alarm["state"], alarm["priority"], alarm["cause"]) for alarm in alarms] == [
+            ("unacknowledged", "warning", cause),
+            ("returned", "warning", cause),
+        ]
+        told = [event for event in station.payloads("event/alarm") if event["alarm"]["id"] == f"{cause}-g"]
+        assert len(told) == 2

@@ -52,6 +52,26 @@ def test_a_broker_that_is_looked_for_elsewhere_listens_to_the_network(capsys, ri
     assert '  listen: "0.0.0.0:' in call(capsys, "broker-config", *rigs, "--broker", "nats").out
 
 
+def test_several_addresses_are_the_servers_of_a_nats_cluster(capsys, rigs, tmp_path):
+    for rig, first in zip(rigs, "123", strict=True):
+        others = [f'"mqtts://127.9.9.{number}:8884"' for number in "123" if number != first]
+        urls = f'"mqtts://127.9.9.{first}:8884"\nmore_urls = [{", ".join(others)}]'
+        rig.write_text(rig.read_text().replace('"mqtts://127.0.0.1:8884"', urls))
+    called = call(capsys, "broker-config", *rigs, "--broker", "nats", "--to", tmp_path)
+    assert called.code == 0, called.err
+    for number in "123":
+        text = (tmp_path / f"manovac.127.9.9.{number}.nats.conf").read_text()
+        assert f'server_name: "127.9.9.{number}"' in text
+        assert f'  listen: "127.9.9.{number}:8884"' in text
+        assert f'  listen: "127.9.9.{number}:6222"' in text
+        assert text.count("tls://127.9.9.") == 3
+        assert f'store_dir: "/var/lib/nats/127.9.9.{number}"' in text
+        assert text.count("verify: true") == 1, "servers prove themselves to each other"
+    called = call(capsys, "broker-config", *rigs)
+    assert called.code == 2
+    assert "a cluster needs --broker nats" in called.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -64,6 +84,7 @@ def test_a_broker_that_is_looked_for_elsewhere_listens_to_the_network(capsys, ri
         (("{rig}", "--viewer", "a\nuser root"), 2, "cannot be the name of a user"),
         (("{rig}", "--consumer", "Store"), 2, "becomes a topic level"),
         (("{rig}", "--certificates", "/a\nb"), 2, "cannot stand in a broker's settings"),
+        (("{rig}", "--broker", "nats", "--revocations"), 2, "NATS knows no list of revocations"),
         (("{rig}", "{other}"), 2, "mqtt.url have different ports"),
     ],
 )

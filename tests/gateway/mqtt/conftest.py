@@ -40,6 +40,8 @@ class FakeBroker:
         cuts: whether to cut the connection upon that message (before acknowledging it); gets its number in the session.
         reads: whether it reads anything after CONNECT.
         properties: of CONNACK in MQTT 5.
+        farewell: sent before it cuts.
+        grants: whether to grant a subscription; gets its number.
     """
 
     refuse_5: str | None = None
@@ -47,6 +49,9 @@ class FakeBroker:
     cuts: Callable[[int, Message], bool] = lambda number, message: False
     reads: bool = True
     properties: bytes = b""
+    farewell: bytes = b""
+    grants: Callable[[int], bool] = lambda number: True
+    subscribed: int = 0
     port: int = 0
     sessions: list[Session] = field(default_factory=list)
 
@@ -80,11 +85,16 @@ class FakeBroker:
                 mid, message = _publish(head, body, five=five)
                 session.published.append(message)
                 if self.cuts(len(session.published), message):
+                    writer.write(self.farewell)
                     return
                 code = self.ack(message.topic) if message.qos else None
                 if code is not None:
                     reason = bytes([code, 0]) if five and code else b""
                     writer.write(bytes([0x40, 2 + len(reason)]) + struct.pack("!H", mid) + reason)
+            elif head >> 4 == 8:
+                self.subscribed += 1
+                code = b"\0\1" if self.grants(self.subscribed) else b"\0\x80"
+                writer.write(b"\x90" + bytes([2 + len(code[not five :])]) + body[:2] + code[not five :])
             elif head >> 4 == 14:
                 session.clean_end = True
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import ssl
@@ -11,6 +12,8 @@ import aiomqtt
 import pytest
 
 from drivers.rig_source import check_rig
+from gateway import app
+from gateway.app import Gateway
 from gateway.health import HealthCheck
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
@@ -28,18 +31,37 @@ WRITERS = {
     f"{ISS}/alarm/leak-prk": {"pi1", "pi2"},
     f"{ISS}/gw/pi1/status": {"pi1"},
     f"{ISS}/gw/pi2/health": {"pi2"},
+    f"{ISS}/gw/pi1/meta": {"pi1"},
     f"{ISS}/rsp/pi1/17": {"pi1"},
+    f"{ISS}/rsp/pi2/17": {"pi2"},
+    f"{ISS}/hatch/prk--node1": {"pi1", "pi2"},
+    f"{ISS}/event/command": {"pi1", "pi2"},
     f"{ISS}/cmd/pi1/hatch": {"anna"},
     f"{ISS}/cmd/pi2/hatch": {"anna"},
+    **{f"{ISS}/cmd/pi1/{name}": {"anna"} for name in ("event", "acknowledge", "anything-new")},
     f"{ISS}/cmd/pi1/replay": {"anna", "store"},
+    f"{ISS}/cmd/pi1/replay/deeper": {"anna"},
+    f"{ISS}/cmd/pi2/replay": {"anna", "store"},
+    f"{MOON}/cmd/pi3/replay": {"anna", "store"},
     f"{ISS}/ack/pi1/store": {"store"},
+    f"{MOON}/ack/pi3/store": {"store"},
     f"{ISS}/ack/pi1/other": set(),
     f"{MOON}/seg/base/batch": {"pi3"},
     f"{MOON}/cmd/pi3/hatch": {"anna"},
 }
 FILTERS = (
-    *("#", "manovac/#", f"{ISS}/#", f"{MOON}/#", f"{ISS}/+/+/+", f"{ISS}/cmd/pi1/#", f"{ISS}/cmd/pi2/#"),
-    *(f"{ISS}/ack/pi1/#", f"{ISS}/gw/pi1/status", f"{MOON}/cmd/pi3/#", "$MQTT/#", "$MQTT/sub/#", "$SYS/#"),
+    *(
+        "#",
+        "manovac/#",
+        f"{ISS}/#",
+        f"{MOON}/#",
+        f"{ISS}/+/+/+",
+        f"{ISS}/gw/pi1/status",
+        "$MQTT/#",
+        "$MQTT/sub/#",
+        "$SYS/#",
+    ),
+    *(f"manovac/v1/{station}/{kind}/{name}/#" for name, (station, _) in GATEWAYS.items() for kind in ("cmd", "ack")),
 )
 
 
@@ -63,13 +85,13 @@ def start_broker(authority, rigs, tmp_path, unused_port, require_program, capsys
     """Makes a broker run with what the command writes; gives its log."""
     running = []
 
-    def start(kind):
+    def start(kind, *options):
         program = require_program({"nats": "nats-server"}.get(kind, kind))
         to = tmp_path / "broker"
         to.mkdir()
         called = call(
             *(capsys, "broker-config", *rigs, *OPTIONS, "--broker", kind, "--to", to),
-            *("--certificates", authority.folder, "--store", tmp_path / "store"),
+            *("--certificates", authority.folder, "--store", tmp_path / "store", *options),
         )
         assert called.code == 0, called.err
         main = to / "manovac.nats.conf"
@@ -92,14 +114,18 @@ def client(authority, port, name, *, five=True, **words):
     return aiomqtt.Client("127.0.0.1", port, tls_context=tls, protocol=version, **{"identifier": name, **words})
 
 
-async def heard_until(client, fence):
-    """Return topic and payload of what comes before the fence."""
-    heard = set()
+async def heard_until(client, fences):
+    """Return topic and payload of what comes before the last of the fences: NATS keeps order within a filter only."""
+    heard, left = set(), set(fences)
     async with asyncio.timeout(8):
         async for message in client.messages:
-            if message.topic.value == fence:
+            topic, payload = message.topic.value, bytes(message.payload).decode()
+            if payload == "fence":
+                left.discard(topic)
+            else:
+                heard.add((topic, payload))
+            if not left:
                 return heard
-            heard.add((message.topic.value, bytes(message.payload).decode()))
     raise AssertionError
 
 
@@ -116,21 +142,21 @@ async def test_each_user_writes_and_reads_what_the_rules_say(authority, start_br
             for each in FILTERS:
                 with contextlib.suppress(aiomqtt.MqttError):
                     await user.subscribe(each, qos=1)
-        fences = dict.fromkeys(("eyes", "store", "anna"), f"{ISS}/event/fence")
-        fences |= {name: f"manovac/v1/{station}/cmd/{name}/fence" for name, (station, _) in GATEWAYS.items()}
-        heard = {name: asyncio.create_task(heard_until(users[name], fence)) for name, fence in fences.items()}
+        everywhere = {f"{ISS}/event/fence": "pi1", f"{MOON}/event/fence": "pi3"}
+        fences = dict.fromkeys(("eyes", "store", "anna"), everywhere)
+        for name, (station, _) in GATEWAYS.items():
+            base = f"manovac/v1/{station}"
+            fences[name] = {f"{base}/cmd/{name}/fence": "anna", f"{base}/ack/{name}/store": "store"}
+        heard = {name: asyncio.create_task(heard_until(users[name], topics)) for name, topics in fences.items()}
         for topic in WRITERS:
             for name, user in users.items():
                 await user.publish(topic, name, qos=1)
-        for name in GATEWAYS:
-            await users["anna"].publish(fences[name], "", qos=1)
-        await users["pi1"].publish(fences["anna"], "", qos=1)
+        for topic, by in {pair for topics in fences.values() for pair in topics.items()}:
+            await users[by].publish(topic, "fence", qos=1)
         got = {name: await task for name, task in heard.items()}
-    fenced = {(topic, "") for topic in fences.values()}
     written = {(topic, name) for topic, names in WRITERS.items() for name in names}
-    assert {name: got[name] - fenced for name in ("anna", "eyes", "store")} == dict.fromkeys(
-        ("anna", "eyes", "store"), written
-    )
+    for name in ("anna", "eyes", "store"):
+        assert got[name] == written, name
     for name, (station, _) in GATEWAYS.items():
         own = (f"manovac/v1/{station}/cmd/{name}/", f"manovac/v1/{station}/ack/{name}/")
         assert got[name] == {each for each in written if each[0].startswith(own)}, name
@@ -170,6 +196,23 @@ async def test_what_a_gateway_may_not_write_is_refused_counted_and_logged(start_
     }
 
 
+async def test_what_a_gateway_may_not_write_becomes_an_alarm_that_a_viewer_sees(
+    start_broker, rigs, authority, unused_port, monkeypatch
+):
+    monkeypatch.setattr(app, "_FIRST_HEALTH_S", 0.2)
+    monkeypatch.setattr(app, "_HEALTH_S", 0.2)
+    start_broker("mosquitto")
+    words = check_rig(rigs[0].read_text().replace("prk", "renamed"), str(rigs[0])).rig
+    made = Gateway(words, rig_hash="0", make_carrier=lambda outbox, **more: Link(words.mqtt, outbox, **more))
+    async with client(authority, unused_port, "eyes") as eyes, running(made):
+        await eyes.subscribe(f"{ISS}/alarm/#", qos=1)
+        async with asyncio.timeout(10):
+            message = await anext(eyes.messages)
+    assert message.topic.value == f"{ISS}/alarm/mqtt-refused-pi1"
+    alarm = json.loads(message.payload)
+    assert (alarm["state"], alarm["cause"], alarm["segment"]) == ("unacknowledged", "mqtt-refused", None)
+
+
 async def test_without_a_certificate_nobody_gets_in_and_the_gateway_says_what_it_needs(
     start_broker, rigs, until, caplog
 ):
@@ -188,16 +231,21 @@ async def test_without_a_certificate_nobody_gets_in_and_the_gateway_says_what_it
     [
         ("another authority's", "it refuses mqtt.client_cert: it does not know the authority that issued it"),
         ("expired", "it refuses mqtt.client_cert: it has expired by the broker's clock"),
+        ("revoked", "it refuses mqtt.client_cert: it is revoked"),
     ],
 )
 async def test_a_certificate_that_does_not_hold_does_not_get_in(
     start_broker, rigs, authority, until, caplog, require_program, tmp_path, fault, says
 ):
-    start_broker("mosquitto")
     issuer = authority
     if fault == "another authority's":
         issuer = Authority(require_program("openssl"), tmp_path / "stranger")
     issuer.issue("bad", expired=fault == "expired")
+    options = []
+    if fault == "revoked":
+        issuer.revoke("bad")
+        options = ["--revocations"]
+    start_broker("mosquitto", *options)
     rigs[0].write_text(rigs[0].read_text().replace(f"{authority.folder}/pi1", f"{issuer.folder}/bad"))
     async with running(link_of(rigs[0], Outbox())) as link:
         await until(lambda: says in caplog.text)

@@ -31,6 +31,8 @@ def test_plain_connections_have_no_tls_and_tls_always_verifies():
     [
         ({"url": "mqtt://"}, "host:port"),
         ({"url": "mqtt://a:99999"}, "mqtt.url"),
+        ({"more_urls": ["mqtt://a", "mqtt://pi1:planted@a"]}, "mqtt.more_urls: no user in it"),
+        ({"more_urls": ["mqtts://a"]}, "mqtt.more_urls: mixes"),
         ({"url": "mqtt://a/path"}, "nothing behind it"),
         ({"url": "mqtt://pi1:planted@a"}, "mqtt.username"),
         ({"url": "mqtt://a..b"}, "name of a host"),

@@ -10,7 +10,9 @@ import sys
 
 import aiomqtt
 
-from gateway.mqtt.outbox import Message, Outbox
+from drivers.rig import Mqtt
+from gateway.mqtt.link import Link
+from gateway.mqtt.outbox import Inbox, Message, Outbox
 
 STATUS = "manovac/v1/iss/gw/pi1/status"
 LATEST = "manovac/v1/iss/seg/prk/pressure/p1"
@@ -62,7 +64,9 @@ _VICTIM = """
 import asyncio
 from drivers.rig import Mqtt
 from gateway.mqtt.link import Link
-from gateway.mqtt.outbox import Message, Outbox
+from drivers.rig import Mqtt
+from gateway.mqtt.link import Link
+from gateway.mqtt.outbox import Inbox, Message, Outbox
 
 async def main():
     outbox = Outbox()
@@ -135,3 +139,21 @@ async def test_what_is_larger_than_mosquitto_takes_is_dropped(make_mosquitto, st
     await until(lambda: link.statistics().acknowledged == 1)
     assert link.statistics().outbox.losses == {"too_large": 1}
     assert link.statistics().reconnects == 0
+
+
+async def test_the_broker_keeps_from_us_what_is_larger_than_we_take(mosquitto, until):
+    heard = []
+    inbox = Inbox(topic="manovac/v1/iss/cmd/pi1/#", take=lambda topic, payload, retained: heard.append(payload))
+    link = Link(Mqtt(url=mosquitto.url), Outbox(), client_id="pi1", will=None, inbox=inbox)
+    task = asyncio.create_task(link.run())
+    async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as anna:
+        while not heard:  # until it listens
+            await anna.publish("manovac/v1/iss/cmd/pi1/hatch", b"first", qos=1)
+            await asyncio.sleep(0.02)
+        await anna.publish("manovac/v1/iss/cmd/pi1/hatch", 2**18 * b"x", qos=1)
+        await anna.publish("manovac/v1/iss/cmd/pi1/hatch", b"last", qos=1)
+        await until(lambda: b"last" in heard)
+    assert set(heard) == {b"first", b"last"}
+    assert link.statistics().reconnects == 0
+    task.cancel()
+    await asyncio.wait([task])

@@ -127,6 +127,16 @@ async def test_a_broker_of_another_authority_gets_no_word_of_us(authority, stran
         assert listener.heard == b""
 
 
+async def test_a_cluster_must_prove_the_name_of_each_address(make_mosquitto, authority, start_link, until, caplog):
+    files = f"cafile {authority.path('ca.crt')}\ncertfile {authority.path('elsewhere.crt')}\n"
+    stranger = make_mosquitto(f"{files}keyfile {authority.path('elsewhere.key')}", authority.folder)
+    urls = [stranger.url.replace("mqtt:", "mqtts:"), "mqtts://127.0.0.1:1"]
+    link, _ = start_link(urls[1], Outbox(), more_urls=[urls[0]], **authority.words())
+    await until(lambda: caplog.text.count("its certificate is for another name") == 1)
+    assert link.statistics().reconnects == 0
+    assert not link.statistics().connected
+
+
 async def test_the_same_listeners_let_in_whom_asks_for_less(authority, stranger, until):
     """Without this the tests above would pass with a listener that nobody can reach."""
     for of, certificate, old in (

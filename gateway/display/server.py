@@ -1,0 +1,205 @@
+"""The gateway's HTTP server: `/metrics`, `/healthz`, `/readyz`; nothing that changes anything yet.
+
+Whoever can reach its port gets answers within limits: of a request's size, of connections, of a connection's life, of
+requests a second. The rest is `gateway.display.guard`'s to judge.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from drivers.rig import Http, Station
+from gateway.display.guard import Guard
+from gateway.display.metrics import CONTENT_TYPE, exposition
+from gateway.health import HealthCheck
+from gateway.mqtt.credentials import secret
+from gateway.mqtt.outbox import LinkStatistics
+from gateway.poller import Poller
+
+CONNECTIONS: Final = 32
+LIFE_S: Final = 10.0  # of a connection: who is slower than that keeps nobody else out
+REQUESTS_PER_S: Final = 20
+LONGEST_LINE: Final = 4096  # of a request's first line, and of each header; bytes
+LARGEST_BODY: Final = 64 * 2**10
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "manovac"}
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Carrying(Protocol):
+    """What delivers to the broker."""
+
+    def statistics(self) -> LinkStatistics:
+        """Return a snapshot."""
+        ...
+
+
+class Shown(Protocol):
+    """What is shown: `gateway.app.Gateway`."""
+
+    @property
+    def boot(self) -> str:
+        """Id of this start."""
+        ...
+
+    @property
+    def station(self) -> Station:
+        """As in the rig file."""
+        ...
+
+    @property
+    def pollers(self) -> Sequence[Poller]:
+        """One for each bus."""
+        ...
+
+    @property
+    def carrier(self) -> Carrying:
+        """The link."""
+        ...
+
+    @property
+    def sync(self) -> str:
+        """State of the clock."""
+        ...
+
+
+@asynccontextmanager
+async def serving(gateway: Shown, words: Http) -> AsyncIterator[str]:
+    """Answer by HTTP for a `with` block.
+
+    Yields:
+        The address, `http://host:port`.
+
+    Raises:
+        MqttSettingsError: the token is not where the rig file says.
+        OSError: it cannot listen there.
+    """
+    token = None if words.token is None else secret(words.token, "http.token")
+    display = _Display(gateway, Guard(words.names, token))
+    runner = web.AppRunner(
+        display.application(),
+        access_log=None,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_LINE,
+        keepalive_timeout=LIFE_S,
+        shutdown_timeout=0.5,
+    )
+    await runner.setup()
+    server = None
+    watching = asyncio.create_task(display.check.watch_loop(), name="http: loop lag")
+    try:
+        server = await asyncio.get_running_loop().create_server(_door(runner), words.listen, words.port)
+        host, port = server.sockets[0].getsockname()[:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        if server is not None:
+            server.close()
+        watching.cancel()
+        await asyncio.wait([watching])
+        await runner.cleanup()
+
+
+def _door(runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
+    """Return what takes connections: so many at a time, each for so long."""
+
+    def enter() -> asyncio.BaseProtocol:
+        server = runner.server
+        if server is None or len(server.connections) >= CONNECTIONS:
+            return _Full()
+        handler = server()
+        asyncio.get_running_loop().call_later(LIFE_S, handler.force_close)
+        return handler
+
+    return enter
+
+
+class _Full(asyncio.Protocol):
+    """Hangs up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+class _Display:
+    """What is answered."""
+
+    def __init__(self, gateway: Shown, guard: Guard) -> None:
+        self._gateway = gateway
+        self._guard = guard
+        self.check = HealthCheck(gateway.pollers)
+        self._second = 0
+        self._requests = 0
+
+    def application(self) -> web.Application:
+        """Return all paths behind the guard."""
+        application = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/healthz", self._alive)
+        application.router.add_get("/readyz", self._ready)
+        application.on_response_prepare.append(_complete)
+        return application
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if self._too_many():
+            return _text("more requests than are answered in a second", status=429)
+        refusal = self._guard.refuses(
+            method=request.method,
+            host=request.headers.get("Host"),
+            origin=request.headers.get("Origin"),
+            authorization=request.headers.get("Authorization"),
+        )
+        if refusal is not None:
+            return _text(refusal.why, status=refusal.status)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:  # no such path, or not this method there
+            return _text(error.reason, status=error.status)
+
+    def _too_many(self) -> bool:
+        second = int(asyncio.get_running_loop().time())
+        if second != self._second:
+            self._second, self._requests = second, 0
+        self._requests += 1
+        return self._requests > REQUESTS_PER_S
+
+    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - as all handlers
+        station = self._gateway.station
+        about = {"station": station.id, "gateway": station.gateway, "boot": self._gateway.boot}
+        about["version"] = version("manovac")
+        link = self._gateway.carrier.statistics()
+        text = exposition(self.check.snapshot(link, sync=self._gateway.sync), link, about)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+    async def _alive(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Answer: who can, is alive."""
+        return _text("alive")
+
+    async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Answer whether readings come in and go out; what hinders that is named."""
+        missing = list(_missing(self._gateway))
+        return _text("\n".join(missing), status=503) if missing else _text("ready")
+
+
+def _missing(gateway: Shown) -> Iterator[str]:
+    link = gateway.carrier.statistics()
+    if not link.connected:
+        yield "no broker"
+    if link.outbox.journal_problem:
+        yield f"no journal: {link.outbox.journal_problem}"
+    for poller in gateway.pollers:
+        bus = poller.bus.statistics()
+        if not bus.up:
+            yield f"bus {poller.bus.name}: {bus.problem or 'not open yet'}"
+
+
+async def _complete(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
+    response.headers.update(_HEADERS)
+
+
+def _text(text: str, *, status: int = 200) -> web.Response:
+    return web.Response(text=f"{text}\n", status=status)
