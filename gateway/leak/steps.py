@@ -2,33 +2,45 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from drivers.reading import Quality, Readings, Reason
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.rig import Rig
 from gateway.leak.transducer_record import Sample
 
 STEP_S: Final = 1.0
 _LATE_S: Final = 0.5  # a reading's time is the middle of its exchange: it is known a little later
+_WORDS: Final = tuple(reason.word or "" for reason in Reason)
 
 
-@dataclass(slots=True)
-class _Said:
-    """What one transducer said in the step that is open."""
+class _Step:
+    """What the transducers of a station said in one step; a poll of many channels costs hardly more than one of two.
 
-    pressure_pa: float = 0.0
-    pressures: int = 0
-    temperature_k: float = 0.0
-    temperatures: int = 0
-    problem: str = ""
+    Attributes, all of shape (2 * transducers,), first the pressures (Pa), then the temperatures (K):
+        sums, counts: of usable readings.
+        reasons: of the latest reading that was not usable, NONE while there was none.
+    """
 
-    def sample(self) -> Sample:
-        return Sample(
-            pressure_pa=self.pressure_pa / self.pressures if self.pressures else math.nan,
-            temperature_k=self.temperature_k / self.temperatures if self.temperatures else math.nan,
-            problem="" if self.pressures else self.problem,
-        )
+    def __init__(self, places: int) -> None:
+        self.sums = np.zeros(places)
+        self.counts = np.zeros(places, dtype=np.intp)
+        self.reasons = np.zeros(places, dtype=np.uint8)
+
+    def take(self, readings: Readings, columns: NDArray[np.intp], places: NDArray[np.intp]) -> None:
+        """Take these columns of one poll to those places."""
+        values = readings.values[columns]
+        if not np.count_nonzero(readings.quality):  # GOOD is 0
+            self.sums[places] += values
+            self.counts[places] += 1
+            return
+        reasons = readings.reasons[columns]
+        usable = (readings.quality[columns] == Quality.GOOD) | (reasons == Reason.CALIBRATION_OVERDUE)
+        self.sums[places[usable]] += values[usable]
+        self.counts[places] += usable
+        self.reasons[places[~usable]] = np.where(reasons == Reason.NONE, Reason.SENSOR_FAILURE, reasons)[~usable]
 
 
 class Steps:
@@ -42,36 +54,57 @@ class Steps:
         self._segments = {
             name: words.segment for name, words in rig.transducers.items() if words.segment in rig.segments
         }
+        self._rows = {name: row for row, name in enumerate(self._segments)}
+        self._units: dict[str, tuple[tuple[Channel, ...], NDArray[np.intp], NDArray[np.intp]]] = {}
         self._open: int | None = None
-        self._steps: dict[int, dict[str, dict[str, _Said]]] = {}
+        self._steps: dict[int, _Step] = {}
 
     def take(self, readings: Readings) -> None:
         """Take one poll; transducers outside segments tell nothing of their air."""
-        if not any(channel.transducer in self._segments for channel in readings.channels):
+        columns, places = self._places(readings.channels)
+        if not places.size:
             return
-        step = math.floor(readings.time_s / STEP_S)
+        number = math.floor(readings.time_s / STEP_S)
         if self._open is None:
-            self._open = step
-        said = self._steps.setdefault(max(step, self._open), {})
-        values, qualities, reasons = readings.values.tolist(), readings.quality.tolist(), readings.reasons.tolist()
-        for channel, value, quality, reason in zip(readings.channels, values, qualities, reasons, strict=True):
-            if channel.transducer not in self._segments:
-                continue
-            here = said.setdefault(self._segments[channel.transducer], {}).setdefault(channel.transducer, _Said())
-            usable = quality == Quality.GOOD or reason == Reason.CALIBRATION_OVERDUE
-            if channel.quantity == "pressure":
-                if usable:
-                    here.pressure_pa += value
-                    here.pressures += 1
-                else:
-                    here.problem = Reason(reason).word or "sensor_failure"
-            elif usable:
-                here.temperature_k += value
-                here.temperatures += 1
+            self._open = number
+        number = max(number, self._open)
+        step = self._steps.get(number)
+        if step is None:
+            step = self._steps[number] = _Step(2 * len(self._rows))
+        step.take(readings, columns, places)
+
+    def _places(self, channels: tuple[Channel, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return which columns of a unit's polls count, and where they go; learned at its first poll."""
+        key = channels[0].transducer
+        known = self._units.get(key)
+        if known is None or (known[0] is not channels and known[0] != channels):
+            columns = [column for column, each in enumerate(channels) if each.transducer in self._rows]
+            places = [
+                self._rows[channels[column].transducer] + len(self._rows) * (channels[column].quantity != "pressure")
+                for column in columns
+            ]
+            known = channels, np.array(columns, dtype=np.intp), np.array(places, dtype=np.intp)
+            self._units[key] = known
+        return known[1:]
 
     def over(self, now_s: float) -> Iterator[tuple[float, Mapping[str, Mapping[str, Sample]]]]:
         """Yield the steps that are over: (end of the step, segment -> transducer -> what it said)."""
         while self._open is not None and (end_s := (self._open + 1) * STEP_S) + _LATE_S <= now_s:
-            said = self._steps.pop(self._open, {})
+            step = self._steps.pop(self._open, None)
             self._open += 1
-            yield end_s, {segment: {name: each.sample() for name, each in by.items()} for segment, by in said.items()}
+            yield end_s, {} if step is None else self._samples(step)
+
+    def _samples(self, step: _Step) -> Mapping[str, Mapping[str, Sample]]:
+        said: dict[str, dict[str, Sample]] = {}
+        with np.errstate(invalid="ignore"):
+            means = (step.sums / step.counts).reshape(2, -1)  # nothing usable: 0 / 0 is NaN
+        pressures, temperatures = means.tolist()
+        heard = (step.counts > 0) | (step.reasons > 0)
+        spoke: list[bool] = (heard[: len(self._rows)] | heard[len(self._rows) :]).tolist()
+        problems = np.where(step.counts == 0, step.reasons, Reason.NONE)[: len(self._rows)]
+        rows = zip(self._segments.items(), spoke, pressures, temperatures, problems.tolist(), strict=True)
+        for (name, segment), has_spoken, pressure_pa, temperature_k, problem in rows:
+            if has_spoken:
+                sample = Sample(pressure_pa=pressure_pa, temperature_k=temperature_k, problem=_WORDS[problem])
+                said.setdefault(segment, {})[name] = sample
+        return said
