@@ -40,13 +40,15 @@ class Steps:
 
     def __init__(self, rig: Rig) -> None:
         self._segments = {
-            name: words.segment for name, words in rig.transducers.items() if words.segment in rig.segments
+            name: words.segment
+            for name, words in rig.transducers.items()
+            if words.segment in rig.segments and words.measures_pressure
         }
         self._open: int | None = None
         self._steps: dict[int, dict[str, dict[str, _Said]]] = {}
 
     def take(self, readings: Readings) -> None:
-        """Take one poll; transducers outside segments tell nothing of their air."""
+        """Take one poll; transducers outside segments, of gases alone and contacts tell nothing of a pressure."""
         if not any(channel.transducer in self._segments for channel in readings.channels):
             return
         step = math.floor(readings.time_s / STEP_S)
@@ -65,7 +67,7 @@ class Steps:
                     here.pressures += 1
                 else:
                     here.problem = Reason(reason).word or "sensor_failure"
-            elif usable:
+            elif usable and channel.quantity == "temperature":
                 here.temperature_k += value
                 here.temperatures += 1
 

@@ -9,12 +9,13 @@ from typing import Final, Literal
 from drivers.reading import Readings
 from drivers.rig import Hatch, HatchState, Rig
 from gateway.alarms import Condition, Observation, Priority
-from gateway.leak.bodies import ClosedHatch, bodies, differ
-from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
+from gateway.leak.bodies import AIR_S, ClosedHatch, bodies, differ
+from gateway.leak.body_watch import BodyWatch, settled_s
 from gateway.leak.case import ERROR, Case
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.event import SETTLES_S
 from gateway.leak.finding import LOSSES, BodyFinding, Kind, StationFinding
+from gateway.leak.gases import Gases
 from gateway.leak.reserve import reserve
 from gateway.leak.segment_state import SegmentState, SegmentVote
 from gateway.leak.steps import Steps
@@ -56,9 +57,10 @@ class StationWatch:
         self.case: Case | None = None
         self._rig = rig
         self._steps = Steps(rig)
+        self._gases = Gases(rig)
         members: dict[str, list[Member]] = {name: [] for name in rig.segments}
         for name, words in rig.transducers.items():
-            if words.segment in members:
+            if words.segment in members and words.measures_pressure:
                 members[words.segment].append(Member.of(name, words))
         self._votes = {name: SegmentVote(name, those) for name, those in members.items() if those}
         self._drifts = {name: DriftWatch(vote, rig.leak.false_alarm_every) for name, vote in self._votes.items()}
@@ -86,6 +88,7 @@ class StationWatch:
     def take(self, readings: Readings) -> None:
         """Take the readings of one poll."""
         self._steps.take(readings)
+        self._gases.take(readings)
 
     def advance(self, now_s: float) -> Iterator[Sequence[SegmentState]]:
         """Work on all steps that are over; yield the segments' states after each."""
@@ -96,7 +99,8 @@ class StationWatch:
                 drift.take(said.get(name, {}))
             self._look_across(end_s)
             for watch in self._watches:
-                watch.take(self.states, end_s, partial(self._unrest, watch))
+                gases = self._gases.of(watch.body.segments, end_s)
+                watch.take(self.states, end_s, partial(self._unrest, watch), gases)
             yield tuple(self.states.values())
 
     def move_hatch(self, hatch: str, state: HatchState, source: Source, now_s: float) -> None:
