@@ -7,6 +7,7 @@ from typing import Final
 
 from drivers.reading import Quality, Readings, Reason
 from drivers.rig import Rig
+from gateway.leak.contacts import delay_s
 from gateway.leak.transducer_record import Sample
 
 STEP_S: Final = 1.0
@@ -32,7 +33,7 @@ class _Said:
 
 
 class Steps:
-    """Readings of one station by step, segment and transducer.
+    """Readings of one station by step, segment and transducer. Where hatches have contacts, it waits for their word.
 
     A reading counts when it is good, or uncertain only because its calibration is overdue: its slope is right. One that
     comes after its step is over counts for the next.
@@ -44,6 +45,7 @@ class Steps:
             for name, words in rig.transducers.items()
             if words.segment in rig.segments and words.measures_pressure
         }
+        self._late_s = _LATE_S + delay_s(rig)
         self._open: int | None = None
         self._steps: dict[int, dict[str, dict[str, _Said]]] = {}
 
@@ -73,7 +75,7 @@ class Steps:
 
     def over(self, now_s: float) -> Iterator[tuple[float, Mapping[str, Mapping[str, Sample]]]]:
         """Yield the steps that are over: (end of the step, segment -> transducer -> what it said)."""
-        while self._open is not None and (end_s := (self._open + 1) * STEP_S) + _LATE_S <= now_s:
+        while self._open is not None and (end_s := (self._open + 1) * STEP_S) + self._late_s <= now_s:
             said = self._steps.pop(self._open, {})
             self._open += 1
             yield end_s, {segment: {name: each.sample() for name, each in by.items()} for segment, by in said.items()}
