@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.rig import Bus, BusKind, Register
-from drivers.wire.modbus import MOST_REGISTERS, PAYLOAD_AT
+from drivers.wire.modbus import BIT_READS, MOST_REGISTERS, PAYLOAD_AT
 
 _CHARACTERS_A_REGISTER: Final = 2
 _FRAME_CHARACTERS: Final = 8 + 5  # a question, and what an answer has beside its registers
@@ -102,6 +102,7 @@ def _cheapest(
     """Part the members, sorted by address, at least cost: the best plan for the first n follows from shorter ones."""
     best = [0.0]
     begins = [0]
+    size = 1 / 8 if members and registers[members[0]].of_bits else _CHARACTERS_A_REGISTER
     for last in range(len(members)):
         end, least, begin = 0, np.inf, last
         for first in range(last, -1, -1):
@@ -109,7 +110,7 @@ def _cheapest(
             count = end - registers[members[first]].address
             if count > MOST_REGISTERS:
                 break
-            total = best[first] + cost + _CHARACTERS_A_REGISTER * count
+            total = best[first] + cost + size * count
             if total < least:
                 least, begin = total, first
             if parted[first]:
@@ -194,8 +195,8 @@ class Gather:
 
     Attributes:
         channels: their places in the unit's list, k of them.
-        places: where in the payload their bytes are, channel after channel, highest byte first.
-        dtype: what those bytes are.
+        places: where in the payload their bytes are, channel after channel, highest byte first; of bits, which bits.
+        dtype: what those bytes are; bool for bits.
     """
 
     channels: Places
@@ -208,9 +209,13 @@ _DTYPES: Final = {"int16": ">i2", "uint16": ">u2", "int32": ">i4", "uint32": ">u
 
 def gathers(block: Block, registers: Sequence[Register]) -> tuple[Gather, ...]:
     """Return how to take a block's channels out of its payload, one array operation for each type."""
+    if block.function in BIT_READS:
+        bits = [registers[member].address - block.address for member in block.members]
+        return (Gather(channels=_indices(block.members), places=_indices(bits), dtype=np.dtype(np.bool_)),)
     by_type: dict[str, list[int]] = {}
     for member in block.members:
-        by_type.setdefault(registers[member].type, []).append(member)
+        kind = "uint16" if registers[member].bit is not None else registers[member].type
+        by_type.setdefault(kind, []).append(member)
     return tuple(
         Gather(
             channels=_indices(members),
@@ -252,4 +257,7 @@ def take(parts: Sequence[Gather], frame: bytes, numbers: NDArray[np.float64]) ->
     """
     payload = np.frombuffer(frame, dtype=np.uint8, offset=PAYLOAD_AT)
     for part in parts:
+        if part.dtype == np.bool_:
+            numbers[part.channels] = np.unpackbits(payload, bitorder="little")[part.places]
+            continue
         numbers[part.channels] = payload[part.places].view(part.dtype)

@@ -93,7 +93,7 @@ class Channel:
 
     Attributes:
         transducer: id in the rig file.
-        quantity: "pressure" or "temperature".
+        quantity: one of `drivers.units.SI_UNITS`.
         unit: unit of the raw value.
     """
 

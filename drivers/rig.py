@@ -153,10 +153,16 @@ class HatchState(StrEnum):
 
 
 class Hatch(_Words):
-    """A passage between two segments; its id is `<a>--<b>` in the order of `between`."""
+    """A passage between two segments; its id is `<a>--<b>` in the order of `between`.
+
+    Attributes:
+        state: at the start.
+        contact: the transducer whose `contact` says whether it is open; while it does, its word stands.
+    """
 
     between: tuple[Id, Id]
     state: HatchState = HatchState.UNKNOWN
+    contact: Id | None = None
 
     @property
     def id(self) -> str:
@@ -239,26 +245,36 @@ class Register(_Words):
     """Where a Modbus device keeps one quantity, and how.
 
     Attributes:
-        function: 3 (holding) or 4 (input registers).
+        function: 3 (holding) or 4 (input registers); for a contact also 1 (coils) or 2 (discrete inputs).
+        bit: of the register, 0 the lowest: for a contact.
         order: order of the bytes of a 32- or 64-bit value; ABCD is high word first, high byte first.
-        scale, offset: value = register * scale + offset, in `unit`.
+        scale, offset: value = register * scale + offset, in `unit`; scale -1 and offset 1 turn a contact round.
+        unit: of the value; a contact has none: it is 1 while its hatch is open, else 0.
         valid: lowest and highest value that counts as a measurement, in `unit`.
         invalid: register values that the device uses for "no value".
     """
 
-    function: Literal[3, 4] = 3
+    function: Literal[1, 2, 3, 4] = 3
     address: Annotated[int, Field(ge=0, le=0xFFFF)]
     type: Literal["int16", "uint16", "int32", "uint32", "float32", "float64"] = "float32"
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
     scale: float = 1.0
     offset: float = 0.0
-    unit: str
+    unit: str = "1"
+    bit: Annotated[int, Field(ge=0, le=15)] | None = None
     valid: tuple[float, float] | None = None
     invalid: tuple[int, ...] = ()
 
     @property
+    def of_bits(self) -> bool:
+        """Whether its function reads single bits."""
+        return self.function in (1, 2)
+
+    @property
     def count(self) -> int:
-        """Registers that the value takes."""
+        """Registers that the value takes; bits for functions 1 and 2."""
+        if self.of_bits or self.bit is not None:
+            return 1
         return {"16": 1, "32": 2, "64": 4}[self.type[-2:]]
 
 
@@ -303,6 +319,11 @@ class Transducer(_Words):
         elif not self.segment:
             raise PydanticCustomError("missing", "Field required")
         return self
+
+    @property
+    def measures_pressure(self) -> bool:
+        """Whether it takes part in the vote on its segment's pressure: a gas sensor and a contact do not."""
+        return self.map is None or "pressure" in self.map
 
 
 class Secret(_Words):

@@ -23,6 +23,7 @@ def check_words(draft: Draft, findings: Findings, today: dt.date) -> None:
     """Report what does not fit, except what only a transducer's model knows."""
     _check_names(draft, findings)
     _check_hatches(draft, findings)
+    _check_contacts(draft, findings)
     for bus in draft.buses.values():
         _check_port(bus, findings)
     _check_ports_apart(draft, findings)
@@ -75,6 +76,29 @@ def _check_hatches(draft: Draft, findings: Findings) -> None:
             findings.error(path, f"this hatch is in line {line} already", "take one of the two out")
         else:
             seen[ends] = path
+
+
+def _check_contacts(draft: Draft, findings: Findings) -> None:
+    """Report hatches whose contact is no contact, or that of another one; and contacts that no hatch names."""
+    seen: dict[str, Path] = {}
+    for hatch in draft.hatches:
+        name, path = hatch.words.contact, (*hatch.path, "contact")
+        if name is None or not hatch.clear("contact"):
+            continue
+        _check_name("transducer", name, path, draft, findings)
+        each = draft.transducers.get(name)
+        if each is not None and each.clear("map") and "contact" not in (each.words.map or {}):
+            advice = f"write map.contact = {{ function = 2, address = 0 }} in [transducer.{name}]"
+            findings.error(path, f"transducer '{name}' has no contact", advice)
+        if name in seen:
+            findings.error(
+                path, f"transducer '{name}' is the contact of the hatch in line {findings.line_of(seen[name])}"
+            )
+        seen[name] = path
+    for name, each in draft.transducers.items():
+        if each.clear("map") and "contact" in (each.words.map or {}) and name not in seen:
+            advice = f'write contact = "{name}" in its [[hatch]]'
+            findings.warning((*each.path, "map", "contact"), "this contact is at no hatch", advice, at="key")
 
 
 def _check_port(bus: Entry[Bus], findings: Findings) -> None:

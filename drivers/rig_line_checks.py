@@ -119,11 +119,14 @@ def _check_input(each: Entry[Transducer], other: Transducer, who: str, findings:
     if each.clear("channel") and words.channel is not None and words.channel == other.channel:
         findings.error((*each.path, "channel"), f"channel {words.channel} of unit {words.unit} is {who} already")
         return True
-    mine, its = ((transducer.map or {}).get("pressure") for transducer in (words, other))
-    if each.clear("map") and mine and its and (mine.function, mine.address) == (its.function, its.address):
-        path = (*each.path, "map", "pressure", "address")
-        findings.error(path, f"register {mine.address} of unit {words.unit} is {who} already")
-        return True
+    if not each.clear("map"):
+        return False
+    taken = {(its.function, its.address, its.bit) for its in (other.map or {}).values()}
+    for quantity, mine in (words.map or {}).items():
+        if (mine.function, mine.address, mine.bit) in taken:
+            path = (*each.path, "map", quantity, "address")
+            findings.error(path, f"register {mine.address} of unit {words.unit} is {who} already")
+            return True
     return False
 
 

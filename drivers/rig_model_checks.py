@@ -11,7 +11,7 @@ from drivers.rig import Register, Transducer
 from drivers.rig_draft import Draft, Entry
 from drivers.rig_problems import Findings, did_you_mean
 from drivers.toml_places import Path
-from drivers.units import UnitError, unit
+from drivers.units import UnitError, unit_for
 
 _OWN_WORDS: Final = ("channel", "current", "map", "serial_number")
 _WORD_EXAMPLES: Final = {
@@ -82,14 +82,37 @@ def _check_register(path: Path, quantity: str, register: Register, model: Model,
         advice = "" if hint else f"it measures {' and '.join(model.quantities)}"
         findings.error(path, f"{model.name} has no quantity '{quantity}'{hint}", advice, at="key")
         return
-    try:
-        unit(register.unit, quantity)
-    except UnitError as error:
-        findings.error((*path, "unit"), f"unit: {error}")
+    if quantity == "contact":
+        _check_contact(path, register, findings)
+    elif "unit" not in register.model_fields_set:
+        findings.error(
+            (*path, "unit"), "missing key 'unit'", 'write what its value is in, such as unit = "kPa"', at="key"
+        )
+    elif register.of_bits or register.bit is not None:
+        findings.error(path, f"a single bit is no {quantity}: functions 1 and 2 and 'bit' are for a contact", at="key")
+    else:
+        try:
+            unit_for(register.unit, quantity)
+        except UnitError as error:
+            findings.error((*path, "unit"), f"unit: {error}")
     if register.valid is not None and register.valid[0] >= register.valid[1]:
         findings.error((*path, "valid"), "valid: the first number must be below the second")
     if register.address + register.count > 0x10000:
         findings.error((*path, "address"), f"a {register.type} does not fit there: registers end at 65535")
+
+
+def _check_contact(path: Path, register: Register, findings: Findings) -> None:
+    given = register.model_fields_set
+    if "unit" in given:
+        findings.error((*path, "unit"), "a contact has no unit: it is 1 while the hatch is open, else 0", at="key")
+    if not register.of_bits and register.bit is None:
+        advice = "write bit = 0 for the lowest one, or function = 2 for a discrete input"
+        findings.error(path, "a contact is one bit, and a register has sixteen", advice, at="key")
+    elif register.of_bits and (also := sorted(given & {"bit", "type", "order"})):
+        message = f"function {register.function} reads single bits: '{also[0]}' says nothing"
+        findings.error((*path, also[0]), message, "take it out", at="key")
+    if (register.scale, register.offset) not in ((1.0, 0.0), (-1.0, 1.0)):
+        findings.error(path, "a contact is 0 or 1: scale -1 with offset 1 turns it round, nothing else", at="key")
 
 
 def _check_options(path: Path, options: Mapping[str, object], model: Model, findings: Findings) -> None:

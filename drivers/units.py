@@ -7,6 +7,7 @@ the rig file, on a transducer's wire and on a screen.
 import difflib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,6 +85,7 @@ def _table() -> dict[str, Unit]:
         "density": {"kg/m3": 1.0, "kg/L": 1e3, "g/cm3": 1e3},
         "expansion": {"1/K": 1.0, "%/K": 0.01, "ppm/K": 1e-6},
         "volume rate": {"m3/s": 1.0, "L/s": 1e-3, "L/min": 1e-3 / 60.0},
+        "contact": {"1": 1.0},
     }
     units = {
         symbol: Unit(symbol=symbol, dimension=dimension, scale=scale)
@@ -97,6 +99,16 @@ def _table() -> dict[str, Unit]:
 
 
 UNITS: Final = _table()
+
+GASES: Final = ("o2", "co2", "h2o")
+"""Gases whose partial pressures a transducer can measure; what is left of the pressure is nitrogen."""
+SI_UNITS: Final[Mapping[str, str]] = {
+    "pressure": "Pa",
+    "temperature": "K",
+    **{f"partial_{gas}": "Pa" for gas in GASES},
+    "contact": "1",
+}
+"""What transducers measure, each with its SI unit; a contact at a hatch is 1 while the hatch is open, else 0."""
 
 _EXAMPLES: Final = {
     "pressure": "12 Pa",
@@ -137,6 +149,15 @@ def unit(symbol: str, dimension: str) -> Unit:
     close = difflib.get_close_matches(symbol.lower(), by_folded, n=1, cutoff=0.5)
     hint = f", did you mean '{by_folded[close[0]]}'?" if close else ""
     raise UnitError(f"unknown unit '{symbol}'{hint} (known: {', '.join(known)})")
+
+
+def unit_for(symbol: str, quantity: str) -> Unit:
+    """Return the unit of that symbol, in which one of the quantities of `SI_UNITS` comes.
+
+    Raises:
+        UnitError: no such unit of that quantity.
+    """
+    return unit(symbol, UNITS[SI_UNITS[quantity]].dimension)
 
 
 def parse_quantity(text: object, dimension: str) -> float:

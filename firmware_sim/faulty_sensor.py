@@ -1,12 +1,12 @@
 """A sensor with faults between it and its device."""
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, cast
 
 from firmware_sim.device_clock import DeviceClock
 from firmware_sim.fault_kinds import kinds_of
 from firmware_sim.faults import ArmedFault, Faults
-from firmware_sim.firmware.firmware import Sensor
+from firmware_sim.firmware.firmware import Sensor, WideSensor
 
 _KINDS: Final = kinds_of("sensor")
 _NS: Final = 1_000_000_000
@@ -40,6 +40,12 @@ class FaultySensor:
         lasting = [armed for armed in self._faults.on(self._names, _KINDS) if armed.lasts(at_ns)]
         pressure_pa, temperature_k = self._felt(at_ns, lasting)
         return pressure_pa + sum(_error_pa(armed, at_ns) for armed in lasting), temperature_k
+
+    def feel(self, quantity: str, at_ns: int) -> float:
+        """Return another quantity as the sensing element feels it, at a time on the device's clock."""
+        if self._clock.skewed:
+            at_ns = self._clock.true_ns(at_ns)
+        return cast("WideSensor", self._sensor).feel(quantity, at_ns)
 
     def _felt(self, at_ns: int, lasting: list[ArmedFault]) -> tuple[float, float]:
         for armed in lasting:

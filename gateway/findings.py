@@ -83,7 +83,7 @@ class Findings:
         """Take somebody's word for the state of a hatch.
 
         Raises:
-            LookupError: the rig has no such hatch; the message names those that it has.
+            LookupError: the rig has no such hatch, or its contact says something else; see `StationWatch.move_hatch`.
         """
         self.watch.move_hatch(hatch, state, "command", self._loop.time())
         self.look(self._loop.time())
@@ -123,7 +123,10 @@ class Findings:
     def _tell_hatch(self, hatch: str) -> None:
         now = self.watch.hatches[hatch]
         payload = finding_payloads.hatch(
-            passage=now.state.value, source=now.source, t_ms=self._stamps.utc_ms(now.since_s)
+            passage=now.state.value,
+            source=now.source,
+            quality=now.quality.word,
+            t_ms=self._stamps.utc_ms(now.since_s),
         )
         self._outbox.put(Message(topic=self._topics.hatch(hatch), payload=payload, retain=True))
 

@@ -15,7 +15,10 @@ from drivers.reading import ALL_GOOD, QUALITY_OF, Channel, Quality, RawPoll, Rea
 from drivers.rig import Transducer
 
 _OVERRANGE: Final = 0.1  # of the span: transducers measure a little beyond their range, and say so
-_TEMPERATURE_K: Final = (173.15, 423.15)  # what a pressure transducer can survive
+_LIMITS: Final = {
+    "temperature": (173.15, 423.15),  # K, what a pressure transducer can survive
+    "contact": (0.0, 1.0),
+}
 _NEVER_MS: Final = np.iinfo(np.int64).max
 
 
@@ -32,9 +35,7 @@ class Normaliser:
             word.calibration if is_pressure else None for word, is_pressure in zip(words, pressure, strict=True)
         ]
         self._curve = Curve.of(calibrations) if any(calibrations) else None
-        limits = [
-            _limits(word, is_pressure=bool(is_pressure)) for word, is_pressure in zip(words, pressure, strict=True)
-        ]
+        limits = [_limits(word, channel.quantity) for word, channel in zip(words, channels, strict=True)]
         self._low, self._high = np.array(limits).T
         self._max_rate = np.array(
             [
@@ -42,7 +43,12 @@ class Normaliser:
                 for word, is_pressure in zip(words, pressure, strict=True)
             ]
         )
-        self._frozen_after_s = np.array([word.frozen_after or np.inf for word in words])
+        self._frozen_after_s = np.array(
+            [
+                np.inf if channel.quantity == "contact" else word.frozen_after or np.inf
+                for word, channel in zip(words, channels, strict=True)
+            ]
+        )
         self._due_ms = np.array([_due_ms(word) for word in words])
         self._limits_rate = bool(np.isfinite(self._max_rate).any())
         self._limits_frozen = bool(np.isfinite(self._frozen_after_s).any())
@@ -116,10 +122,10 @@ class Normaliser:
         return frozen
 
 
-def _limits(words: Transducer, *, is_pressure: bool) -> tuple[float, float]:
-    if not is_pressure:
-        return _TEMPERATURE_K
-    if words.range is None:
+def _limits(words: Transducer, quantity: str) -> tuple[float, float]:
+    if quantity in _LIMITS:
+        return _LIMITS[quantity]
+    if quantity != "pressure" or words.range is None:
         return -np.inf, np.inf
     low, high = words.range
     margin = _OVERRANGE * (high - low)

@@ -1,7 +1,8 @@
 """Recorded readings: CSV, Parquet, batches from `mosquitto_sub`, a gateway's journal, what `manovac sub` has kept.
 
 CSV and Parquet have a column `time` (s, or ISO 8601) and one for each channel, `<transducer>.pressure` in Pa and
-`<transducer>.temperature` in K; an empty cell is a reading that is missing. They come in order of time, as `Readings`.
+`<transducer>.temperature` in K, or another quantity of `drivers.units.SI_UNITS`; an empty cell is a reading that is
+missing. They come in order of time, as `Readings`.
 """
 
 import csv
@@ -18,10 +19,9 @@ import numpy as np
 import orjson
 
 from drivers.reading import Channel, Quality, Readings, Reason
-from drivers.units import UNITS
+from drivers.units import SI_UNITS, UNITS
 from gateway.received import readings_of
 
-_UNITS: Final = {"pressure": "Pa", "temperature": "K"}
 _QUALITIES: Final = {quality.word: quality for quality in Quality}
 _REASONS: Final = {reason.word: reason for reason in Reason}
 
@@ -98,7 +98,7 @@ def readings(found: Iterable[Row]) -> Iterator[Readings]:
 
 
 def _channel(transducer: str, quantity: str) -> Channel:
-    return Channel(transducer=transducer, quantity=quantity, unit=UNITS[_UNITS[quantity]])
+    return Channel(transducer=transducer, quantity=quantity, unit=UNITS[SI_UNITS[quantity]])
 
 
 def _csv(text: str, path: Path) -> list[Row]:
@@ -121,7 +121,8 @@ def _check_header(header: Sequence[str], path: Path) -> None:
     strange = [name for name in header if name != "time" and not _is_channel(name)]
     if strange:
         raise RecordError(
-            f"{path}:1: column '{strange[0]}' is neither time nor <transducer>.pressure nor <transducer>.temperature"
+            f"{path}:1: column '{strange[0]}' is neither time nor <transducer>.pressure nor <transducer>.temperature,"
+            f" nor one of {', '.join(name for name in SI_UNITS if name not in ('pressure', 'temperature'))}"
         )
     if not any(name.endswith(".pressure") for name in header):
         raise RecordError(f"{path}:1: no column <transducer>.pressure")
@@ -129,7 +130,7 @@ def _check_header(header: Sequence[str], path: Path) -> None:
 
 def _is_channel(name: str) -> bool:
     transducer, _, quantity = name.rpartition(".")
-    return bool(transducer) and quantity in _UNITS
+    return bool(transducer) and quantity in SI_UNITS
 
 
 def _row(cells: Mapping[str, Any], where: str) -> Row:

@@ -16,7 +16,7 @@ from drivers.models.answers import MODBUS_KINDS, USUAL_BAUDS, strike_non_finite
 from drivers.models.register_reads import RegisterReads
 from drivers.reading import ALL_GOOD, Channel, RawPoll, Reason
 from drivers.rig import Bus, Register, Transducer
-from drivers.units import unit as unit_of
+from drivers.units import SI_UNITS, unit_for
 
 _FINITE: Final = (-np.finfo(np.float64).max, np.finfo(np.float64).max)
 
@@ -26,7 +26,7 @@ class ModbusMap:
 
     def __init__(self, unit: int, transducers: Mapping[str, Transducer], bus: Bus) -> None:
         mapped = [
-            (Channel(transducer=name, quantity=quantity, unit=unit_of(register.unit, quantity)), register)
+            (Channel(transducer=name, quantity=quantity, unit=unit_for(register.unit, quantity)), register)
             for name, words in transducers.items()
             for quantity, register in (words.map or {}).items()
         ]
@@ -74,11 +74,16 @@ class _Scaling:
         codes = [
             (place, _as_read(code, register)) for place, register in enumerate(registers) for code in register.invalid
         ]
+        bits = [(place, 2.0**each.bit) for place, each in enumerate(registers) if each.bit is not None]
+        self._bits_at = np.array([place for place, _ in bits], dtype=np.intp)
+        self._bits = np.array([weight for _, weight in bits])
         self._coded = np.array([place for place, _ in codes], dtype=np.intp)
         self._codes = np.array([code for _, code in codes], dtype=np.float64)
 
     def grade(self, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Return values (NaN where there is none) and reasons of register values, all of shape (channels,)."""
+        if self._bits.size:
+            numbers[self._bits_at] = numbers[self._bits_at] // self._bits % 2
         with np.errstate(over="ignore", invalid="ignore"):
             values = numbers * self._scale + self._offset
         valid = (values >= self._low) & (values <= self._high)
@@ -115,7 +120,7 @@ MODEL: Final = Model(
     bauds=USUAL_BAUDS,
     formats=frozenset({"8N1", "8E1", "8O1", "8N2"}),
     units=range(1, 256),
-    quantities=("pressure", "temperature"),
+    quantities=tuple(SI_UNITS),
     span=None,
     protocol="Modbus RTU and TCP",
     faults="NaN and infinities; numbers outside `valid` or in `invalid` of the rig file",

@@ -22,7 +22,14 @@ from drivers.blocks import (
 from drivers.exchange import Ask, Attempt, Outcome, Request
 from drivers.reading import Reason
 from drivers.rig import Bus, Register
-from drivers.wire.modbus import READ_HOLDING, READ_INPUT, ModbusRequest, read_registers
+from drivers.wire.modbus import (
+    BIT_READS,
+    MOST_REGISTERS,
+    READ_HOLDING,
+    READ_INPUT,
+    ModbusRequest,
+    read_registers,
+)
 
 _NOT_READABLE: Final = (2, 3)  # illegal data address; illegal data value, for a count that a device does not take
 _POLLS_UNTIL_NEXT_SEARCH: Final = 30
@@ -97,8 +104,16 @@ class RegisterReads:
         One only of that function: if the device has it not, all its refusals are equal. Where every count of registers
         is in use, a longer read of our own function goes with it: readable or not, it is answered.
         """
-        block = self._parts[0].block
-        counts = spare_counts(self._registers, block, [part.block for part in self._parts])
+        blocks = [part.block for part in self._parts]
+        block = next((each for each in blocks if each.function not in BIT_READS), blocks[0])
+        if block.function in BIT_READS:  # bits only: what no bits can be, and more bytes of them than any block has
+            end = max(each.end for each in blocks if each.function == block.function)
+            longer = min(end - block.address + 8, MOST_REGISTERS, 0x10000 - block.address)
+            return (
+                read_registers(self._unit, READ_HOLDING, 0, 1),
+                read_registers(self._unit, block.function, block.address, longer),
+            )
+        counts = spare_counts(self._registers, block, blocks)
         other = READ_INPUT if block.function == READ_HOLDING else READ_HOLDING
         reads = [(block.function, count) for count in counts]
         reads += [(other, count) for count in unused_counts(self._registers, other)][:1]

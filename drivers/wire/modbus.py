@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.diag_message import ReturnQueryDataRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
 from drivers.exchange import Request
 
+READ_COILS: Final = 1
+READ_DISCRETE: Final = 2
 READ_HOLDING: Final = 3
 READ_INPUT: Final = 4
 MOST_REGISTERS: Final = 125
@@ -32,7 +35,14 @@ _TRANSACTION_SIZE: Final = 2
 _LONGEST_FRAME: Final = 256  # Modbus over serial line V1.02, 2.3
 _LONGEST_TCP_LENGTH: Final = 254  # unit and a PDU of 253 bytes
 _MBAP: Final = struct.Struct(">HHH")
-_READS: Final = {READ_HOLDING: ReadHoldingRegistersRequest, READ_INPUT: ReadInputRegistersRequest}
+_READS: Final = {
+    READ_COILS: ReadCoilsRequest,
+    READ_DISCRETE: ReadDiscreteInputsRequest,
+    READ_HOLDING: ReadHoldingRegistersRequest,
+    READ_INPUT: ReadInputRegistersRequest,
+}
+BIT_READS: Final = frozenset({READ_COILS, READ_DISCRETE})
+"""Functions that read single bits; the answer has eight in a byte, the first one lowest."""
 _ANSWERS: Final = DecodePDU(is_server=False)
 _QUESTIONS: Final = DecodePDU(is_server=True)
 _SERIAL: Final = FramerRTU(_ANSWERS)
@@ -140,26 +150,27 @@ class ModbusRequest:
 
 
 def read_registers(unit: int, function: int, address: int, count: int) -> ModbusRequest:
-    """Return the question for registers.
+    """Return the question for registers, or for bits.
 
     Args:
         unit: address on the bus.
-        function: 3 (holding registers) or 4 (input registers).
-        address: first register, from 0.
-        count: registers, 1 to 125.
+        function: 3 (holding registers), 4 (input registers), 1 (coils) or 2 (discrete inputs).
+        address: first register or bit, from 0.
+        count: of them, 1 to 125.
 
     Raises:
         ValueError: no such read.
     """
     if function not in _READS:
-        raise ValueError(f"unit {unit}: function {function} does not read registers, 3 and 4 do")
+        raise ValueError(f"unit {unit}: function {function} does not read, 1 to 4 do")
     if not (1 <= count <= MOST_REGISTERS and address >= 0 and address + count <= 0x10000):
         raise ValueError(
             f"unit {unit}: cannot read {count} registers at {address:#06x}: one read takes 1 to {MOST_REGISTERS}, and"
             " addresses end at 0xffff"
         )
     pdu = _READS[function](address=address, count=count, dev_id=unit)
-    return _request(unit, pdu, value_head=bytes((unit, function, 2 * count)), answer_size=5 + 2 * count)
+    size = (count + 7) // 8 if function in BIT_READS else 2 * count
+    return _request(unit, pdu, value_head=bytes((unit, function, size)), answer_size=5 + size)
 
 
 def echo_test(unit: int, nonce: int) -> ModbusRequest:

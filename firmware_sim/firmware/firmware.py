@@ -27,6 +27,14 @@ class Sensor(Protocol):
         ...
 
 
+class WideSensor(Sensor, Protocol):
+    """What also feels gases and a hatch."""
+
+    def feel(self, quantity: str, at_ns: int) -> float:
+        """Return another quantity: a partial pressure in Pa; of a contact 1 while its hatch is open, else 0."""
+        ...
+
+
 class Firmware(Protocol):
     """One device as a pure state machine: no clock, no I/O. Times are ns of the emulator's clock and never fall.
 

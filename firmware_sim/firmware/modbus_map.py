@@ -4,11 +4,11 @@ Registers hold what the map says and nothing else: a read that touches another a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from drivers.rig import Bus, Register, Transducer
-from drivers.units import unit as unit_of
-from firmware_sim.firmware.firmware import Reply, Sensor
+from drivers.units import unit_for
+from firmware_sim.firmware.firmware import Reply, Sensor, WideSensor
 from firmware_sim.wire import modbus
 from firmware_sim.wire.numbers import registers
 
@@ -22,32 +22,44 @@ class _Cell:
     """One quantity of one transducer as the registers from its address on."""
 
     def __init__(self, name: str, quantity: str, register: Register, words: Transducer, sensor: Sensor) -> None:
-        if quantity not in _QUANTITIES:
-            raise ValueError(
-                f"transducer {name}: the emulator has no quantity '{quantity}', only {', '.join(_QUANTITIES)}"
-            )
+        if quantity not in _QUANTITIES and not hasattr(sensor, "feel"):
+            raise ValueError(f"transducer {name}: its sensor feels no '{quantity}', only {' and '.join(_QUANTITIES)}")
         self.register = register
-        self._quantity = _QUANTITIES.index(quantity)
-        self._unit = unit_of(register.unit, quantity)
+        self._quantity = quantity
+        self._unit = unit_for(register.unit, quantity)
         self._range_pa = words.range
         self._sensor = sensor
 
     def read(self, at_ns: int) -> bytes:
-        """Return the registers; a pressure beyond the transducer's range stays at its end."""
-        value = self._sensor.read(at_ns)[self._quantity]
-        if self._quantity == 0 and self._range_pa is not None:
+        """Return the registers; a pressure beyond the transducer's range stays at its end. Of a bit, its register."""
+        number = (self._unit.from_si(self._value(at_ns)) - self.register.offset) / self.register.scale
+        if self.register.of_bits or self.register.bit is not None:
+            return (round(number) << (self.register.bit or 0)).to_bytes(2, "big")
+        return registers(number, self.register.type, self.register.order)
+
+    def _value(self, at_ns: int) -> float:
+        if self._quantity not in _QUANTITIES:
+            return cast("WideSensor", self._sensor).feel(self._quantity, at_ns)
+        value = self._sensor.read(at_ns)[_QUANTITIES.index(self._quantity)]
+        if self._quantity == "pressure" and self._range_pa is not None:
             low, high = self._range_pa
             value = min(max(value, low), high)
-        number = (self._unit.from_si(value) - self.register.offset) / self.register.scale
-        return registers(number, self.register.type, self.register.order)
+        return value
 
 
 class ModbusMap:
-    """One unit with the registers of all its transducers; functions 3 and 4 have separate registers."""
+    """One unit with the registers and bits of all its transducers; each function has its own."""
 
     silence_framed = True
     wakes_at_ns: int | None = None
-    functions = frozenset({modbus.Function.READ_HOLDING, modbus.Function.READ_INPUT})
+    functions = frozenset(
+        {
+            modbus.Function.READ_COILS,
+            modbus.Function.READ_DISCRETE,
+            modbus.Function.READ_HOLDING,
+            modbus.Function.READ_INPUT,
+        }
+    )
 
     def __init__(
         self,
@@ -58,7 +70,7 @@ class ModbusMap:
         sensors: Mapping[str, Sensor],
     ) -> None:
         self.readdress(unit)
-        self._cells: dict[tuple[int, int], tuple[_Cell, int]] = {}
+        self._cells: dict[tuple[int, int], list[tuple[_Cell, int]]] = {}
         self._held: dict[tuple[int, int], int] = {}
         self._unreadable: set[tuple[int, int]] = set()
         self._refusal: int | None = None
@@ -80,11 +92,13 @@ class ModbusMap:
     def _place(self, name: str, cell: _Cell) -> None:
         for word in range(cell.register.count):
             at = (cell.register.function, cell.register.address + word)
-            if at in self._cells:
+            there = self._cells.setdefault(at, [])
+            bits = [each.register.bit for each, _ in there]
+            if there and (cell.register.bit is None or None in bits or cell.register.bit in bits):
                 raise ValueError(
                     f"transducer {name}: register {at[1]} (function {at[0]}) is in use on unit {self._unit}"
                 )
-            self._cells[at] = (cell, word)
+            there.append((cell, word))
 
     def hold(self, function: int, address: int, *values: int) -> None:
         """Put constants beside the measured values: a unit code, a number of decimals."""
@@ -124,7 +138,8 @@ class ModbusMap:
         def do(request: modbus.Request) -> bytes | None:
             match request:
                 case modbus.Read():
-                    return request.answer(self._registers(at_ns, request))
+                    registers = self._registers(at_ns, request)
+                    return request.answer(_packed(registers) if request.of_bits else registers)
                 case modbus.Write():
                     self.store(request)
                     return request.answer()
@@ -148,8 +163,16 @@ class ModbusMap:
                 continue
             if at not in self._cells:
                 raise modbus.Refusal(modbus.Code.ILLEGAL_ADDRESS)
-            cell, word = self._cells[at]
-            if cell not in values:
-                values[cell] = cell.read(at_ns)
-            data += values[cell][2 * word : 2 * word + 2]
+            there = self._cells[at]
+            for cell, _ in there:
+                if cell not in values:
+                    values[cell] = cell.read(at_ns)
+            words = [int.from_bytes(values[cell][2 * word : 2 * word + 2], "big") for cell, word in there]
+            data += sum(words).to_bytes(2, "big")  # several only where each has a bit of its own
         return data
+
+
+def _packed(registers: bytes) -> bytes:
+    """Return bits, one from each register: eight in a byte, the first one lowest."""
+    bits = registers[1::2]
+    return bytes(sum(bit << place for place, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8))

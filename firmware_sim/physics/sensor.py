@@ -2,8 +2,9 @@
 
 import math
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -76,6 +77,7 @@ class SensingElement:
 
     Args:
         truth: at_ns -> (pressure in Pa, temperature in K).
+        others: quantity -> what it feels of that, by at_ns.
     """
 
     __slots__ = (
@@ -85,14 +87,24 @@ class SensingElement:
         "_generator",
         "_grade",
         "_last_ns",
+        "_others",
         "_truth",
         "_upsets",
         "_walk_pa",
     )
 
-    def __init__(self, *, grade: Grade, seed: int, name: str, truth: Callable[[int], tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        *,
+        grade: Grade,
+        seed: int,
+        name: str,
+        truth: Callable[[int], tuple[float, float]],
+        others: Mapping[str, Callable[[int], float]] = MappingProxyType({}),
+    ) -> None:
         self._grade = grade
         self._truth = truth
+        self._others = others
         self._generator = np.random.default_rng([seed, *name.encode()])
         self._draws: list[float] = []
         self._walk_pa = 0.0
@@ -126,6 +138,14 @@ class SensingElement:
         if self._upsets:
             pressure_pa = self._upset(at_ns, pressure_pa)
         return round(pressure_pa / grade.step_pa) * grade.step_pa, temperature_k + grade.noise_k * noise_of_temperature
+
+    def feel(self, quantity: str, at_ns: int) -> float:
+        """Return another quantity: a partial pressure in Pa, or 1 while a contact's hatch is open, else 0.
+
+        Raises:
+            KeyError: it feels no such quantity.
+        """
+        return self._others[quantity](at_ns)
 
     def _followed(self, at_ns: int, true_pa: float, step: float) -> float:
         """Let time pass for whatever is slow in it; return what it feels before noise and drift."""

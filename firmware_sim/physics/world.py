@@ -282,6 +282,7 @@ class World:
                 seed=self._rig.emulator.seed,
                 name=transducer_id,
                 truth=self._truth(transducer_id),
+                others=self._others(transducer_id),
             )
         return self._sensors[transducer_id]
 
@@ -291,6 +292,37 @@ class World:
             return self.loop(words.coolant).feel
         place, feel = self._place(words.segment), self._air.feel
         return lambda at_ns: feel(place, at_ns)
+
+    def _others(self, transducer_id: str) -> dict[str, Callable[[int], float]]:
+        """Return what a transducer feels beside pressure and temperature, by the quantities of its map."""
+        words = self._rig.transducers[transducer_id]
+        others: dict[str, Callable[[int], float]] = {}
+        for gas, name in zip(("o2", "co2", "h2o"), GASES[1:], strict=True):
+            quantity = f"partial_{gas}"
+            if words.coolant is None and quantity in (words.map or {}):
+                others[quantity] = self._gas_element(transducer_id, quantity, name)
+        hatch = next((each.id for each in self._rig.hatches if each.contact == transducer_id), None)
+        others["contact"] = lambda at_ns: float(hatch is not None and self._is_open(hatch, at_ns))
+        return others
+
+    def _gas_element(self, transducer_id: str, quantity: str, gas: str) -> Callable[[int], float]:
+        """Return what feels one gas: an element of its own, as noisy and slow to settle as one for pressure."""
+        segment = self._rig.transducers[transducer_id].segment
+        place = self._place(segment)
+
+        def truth(at_ns: int) -> tuple[float, float]:
+            return self.partial_pa(segment, at_ns)[gas], self._air.feel(place, at_ns)[1]
+
+        element = SensingElement(
+            grade=GRADES[self._rig.emulator.grade],
+            seed=self._rig.emulator.seed,
+            name=f"{transducer_id}.{quantity}",
+            truth=truth,
+        )
+        return lambda at_ns: element.read(at_ns)[0]
+
+    def _is_open(self, hatch: str, at_ns: int) -> bool:
+        return self._air.setting(at_ns).passages.get(hatch) is Passage.OPEN
 
     def _hatch_happens(self, hatch: str, at_ns: int, change: Change) -> None:
         _known("hatch", hatch, self._hatches)

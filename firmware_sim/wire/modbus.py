@@ -1,6 +1,6 @@
 """Modbus as a device sees it: RTU frames taken apart, questions parsed, answers and exceptions built.
 
-Source: MODBUS Application Protocol V1.1b3 (functions 3, 4, 6, 8, 16) and MODBUS over serial line V1.02 (RTU frames).
+Source: MODBUS Application Protocol V1.1b3 (functions 1, 2, 3, 4, 6, 8, 16), MODBUS over serial line V1.02 (RTU frames).
 """
 
 import struct
@@ -18,6 +18,8 @@ BROADCAST: Final = 0
 class Function(IntEnum):
     """Functions that any of our devices knows."""
 
+    READ_COILS = 1
+    READ_DISCRETE = 2
     READ_HOLDING = 3
     READ_INPUT = 4
     WRITE_ONE = 6
@@ -43,15 +45,20 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """Functions 3 and 4: `count` registers from `address` on."""
+    """Functions 3 and 4: `count` registers from `address` on; functions 1 and 2: so many bits."""
 
     function: Function
     address: int
     count: int
 
-    def answer(self, registers: bytes) -> bytes:
-        """Return the PDU that brings those registers (2 bytes each, high byte first)."""
-        return bytes((self.function, len(registers))) + registers
+    @property
+    def of_bits(self) -> bool:
+        """Whether it asks for bits."""
+        return self.function in (Function.READ_COILS, Function.READ_DISCRETE)
+
+    def answer(self, data: bytes) -> bytes:
+        """Return the PDU that brings registers (2 bytes each, high byte first) or bits (8 in a byte, first one low)."""
+        return bytes((self.function, len(data))) + data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +120,7 @@ def parse(pdu: bytes, functions: frozenset[Function]) -> Request:
         raise Refusal(Code.ILLEGAL_FUNCTION)
     function = Function(pdu[0])
     match function:
-        case Function.READ_HOLDING | Function.READ_INPUT:
+        case Function.READ_COILS | Function.READ_DISCRETE | Function.READ_HOLDING | Function.READ_INPUT:
             return _read(function, pdu)
         case Function.WRITE_ONE | Function.WRITE_MANY:
             return _write(function, pdu)
@@ -127,10 +134,11 @@ def _read(function: Function, pdu: bytes) -> Read:
     if len(pdu) != 5:
         raise Refusal(Code.ILLEGAL_VALUE)
     address, count = struct.unpack(">HH", pdu[1:])
-    if not 1 <= count <= 125:
+    read = Read(function=function, address=address, count=count)
+    if not 1 <= count <= (2000 if read.of_bits else 125):
         raise Refusal(Code.ILLEGAL_VALUE)
     _inside(address, count)
-    return Read(function=function, address=address, count=count)
+    return read
 
 
 def _write(function: Function, pdu: bytes) -> Write:

@@ -4,16 +4,17 @@ from typing import Any
 
 from drivers.reading import Reading
 from drivers.rig import Rig
-from drivers.units import UNITS
-from gateway.mqtt.payloads import SI_UNITS
+from drivers.units import SI_UNITS, UNITS
 
 
 def value_text(rig: Rig, reading: Reading, digits: int) -> str:
-    """Return a value with its unit, dashes when there is none: pressure as its segment or loop has it."""
+    """Return a value with its unit, dashes when there is none: pressures as its segment or loop has them."""
     if reading.value is None:
         return "----"
     place = rig.place(reading.channel.transducer)
-    unit = UNITS[place.display_unit if reading.channel.quantity == "pressure" else "C"]
+    if reading.channel.quantity == "contact":
+        return "open" if reading.value else "closed"
+    unit = UNITS["C" if reading.channel.quantity == "temperature" else place.display_unit]
     return f"{unit.from_si(reading.value):.{digits}f} {unit.symbol}"
 
 

@@ -2,25 +2,32 @@
 
 Segments of one body have one pressure: through an open hatch of 0.5 m2 a difference of 1 kPa is gone in 0.12 s. So all
 transducers of a body measure the same thing, and its air is known from pressure, mean temperature and volume.
-Transducers measure total pressure; until partial pressures come in, nitrogen is taken as all of it, and what crew and
-machines do to oxygen and carbon dioxide is an error that the rig file states (`[leak] gas_error`).
+Most transducers measure total pressure. Where partial pressures are measured, too, they are taken off, and the level is
+that of nitrogen, which nobody breathes. Where they are not, total pressure stands for it, and what crew and machines do
+to oxygen and carbon dioxide is an error that the rig file states (`[leak] gas_error`).
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Final
 
-from drivers.rig import HatchState, Segment
+from drivers.rig import HatchState, Leak, Segment
+from drivers.units import GASES
 from gateway.leak.fused import FusedMean
-from gateway.leak.segment_state import SegmentState
+from gateway.leak.gases import NO_GASES, GasesNow, GasNow
+from gateway.leak.noise import Noise
+from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
 
 T_REF_K: Final = 295.15
+AIR_S: Final = 2700.0  # how long an error of the bulk temperature lasts
 GAS_CONSTANT: Final = 8.31446  # J/(mol K)
 AIR_KG_PER_MOL: Final = 0.0289652
 _MINUTE: Final = 60  # steps
 _NO_TEMPERATURE_K: Final = 0.3
+_GAS_PART: Final = 3.0  # what gas sensors err by comes and goes nine times as fast as the air's temperature
+_LEAST_NITROGEN: Final = 0.2  # of the pressure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +44,13 @@ class AirBody:
     volume_m3: float
     volume_relative_sigma: float
 
-    def rate_kg_per_s(self, slope_pa_per_s: float, nitrogen_share: float = 1.0) -> float:
+    def rate_kg_per_s(self, slope_pa_per_s: float) -> float:
         """Return the air lost with a slope of the level, NaN when the volume is unknown."""
-        return slope_pa_per_s * self.volume_m3 * AIR_KG_PER_MOL / (GAS_CONSTANT * T_REF_K * nitrogen_share)
+        return slope_pa_per_s * self.volume_m3 * AIR_KG_PER_MOL / (GAS_CONSTANT * T_REF_K)
 
-    def slope_pa_per_s(self, rate_kg_per_s: float, nitrogen_share: float = 1.0) -> float:
+    def slope_pa_per_s(self, rate_kg_per_s: float) -> float:
         """Return the slope of the level that a loss of air makes."""
-        return rate_kg_per_s * nitrogen_share * GAS_CONSTANT * T_REF_K / (self.volume_m3 * AIR_KG_PER_MOL)
+        return rate_kg_per_s * GAS_CONSTANT * T_REF_K / (self.volume_m3 * AIR_KG_PER_MOL)
 
 
 def bodies(
@@ -81,17 +88,37 @@ def _body(names: list[str], segments: Mapping[str, Segment]) -> AirBody:
     return AirBody(segments=tuple(names), volume_m3=volume_m3, volume_relative_sigma=math.hypot(*sigmas) / volume_m3)
 
 
+Basis = Mapping[str, bool]
+"""Gases that are taken off a level, and whether all that measure one are silent, so that it is only taken to go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GasNoise:
+    """What taking gases off adds to the noise of a level.
+
+    Attributes:
+        white_pa: noise of single readings; drift goes with it.
+        sd_pa: standard deviation of what is taken off, for some minutes.
+    """
+
+    white_pa: float = 0.0
+    sd_pa: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """How much air a body holds after one step.
 
     Attributes:
-        x_pa: its pressure referred to 295.15 K, NaN when nobody says anything.
+        x_pa: its pressure referred to 295.15 K, NaN when nobody says anything. Where gases are taken off, it is that of
+            nitrogen over nitrogen's share when they began to be: air that is lost moves it as it moves the pressure.
         pressure_pa: as measured, offsets between transducers taken off.
         white_pa: standard deviation of `x_pa` from step to step, NaN until the transducers' noise is learned.
         coarse_pa: the part of that which cannot be averaged away, as it is resolution.
         temperature_k: mean by volume, NaN when none is measured; then `x_pa` follows the pressure alone.
         anew: whether `x_pa` does not go on from the one before: it is of other transducers.
+        basis: gases that are taken off; a level on another basis is not comparable.
+        gas: what they add to its noise.
     """
 
     x_pa: float
@@ -100,6 +127,8 @@ class Level:
     coarse_pa: float
     temperature_k: float
     anew: bool = False
+    basis: Basis = field(default_factory=dict)
+    gas: GasNoise = GasNoise()
 
 
 class BodyLevel:
@@ -110,9 +139,17 @@ class BodyLevel:
         self._volumes = {name: segments[name].volume or 1.0 for name in body.segments}
         self._pressure = FusedMean()
         self._coldness = FusedMean()
+        self._gases: dict[str, FusedMean] = {}
+        self._basis: Basis = {}
+        self._share = 1.0
 
-    def take(self, states: Mapping[str, SegmentState]) -> Level:
-        """Take the states of this step; of segments whose transducers contradict each other nothing is taken."""
+    def take(self, states: Mapping[str, SegmentState], gases: GasesNow = NO_GASES) -> Level:
+        """Take the states of this step; of segments whose transducers contradict each other nothing is taken.
+
+        Args:
+            states: by segment.
+            gases: what is known of the body's partial pressures.
+        """
         here = [states[name] for name in self.body.segments if name in states]
         for state in here:
             if state.anew:
@@ -129,7 +166,7 @@ class BodyLevel:
         total = sum(weights[state.segment] for state in counted) or math.nan
         warm = {state.segment: 1 / state.temperature_k for state in here if not math.isnan(state.temperature_k)}
         coldness = self._coldness.take(warm, {name: self._volumes[name] for name in warm})
-        return Level(
+        level = Level(
             x_pa=pressure_pa * (1.0 if math.isnan(coldness) else T_REF_K * coldness),
             pressure_pa=pressure_pa,
             white_pa=total**-0.5 if learned else math.nan,
@@ -137,6 +174,42 @@ class BodyLevel:
             temperature_k=1 / coldness,
             anew=self._pressure.anew or self._coldness.anew,
         )
+        return self._without(level, gases) if gases or self._basis else level
+
+    def _without(self, level: Level, gases: GasesNow) -> Level:
+        """Take the gases off; those that would leave hardly any nitrogen are no measurement of it."""
+        if math.isnan(level.pressure_pa):
+            return level if math.isnan(self._share) else replace(level, basis=self._basis)
+        heard = {gas: _heard(says) for gas, says in gases.items()}
+        partials_pa = {
+            gas: self._gases.setdefault(gas, FusedMean()).take(
+                {name: each.partial_pa for name, each in says.items()}, dict.fromkeys(says, 1.0)
+            )
+            for gas, says in heard.items()
+        }
+        left = 1 - sum(partials_pa.values()) / level.pressure_pa
+        basis = {gas: all(each.held for each in says.values()) for gas, says in heard.items()}
+        if basis != self._basis:
+            self._basis, self._share = basis, left if left >= _LEAST_NITROGEN else math.nan
+        if not self._basis or math.isnan(self._share):
+            return level
+        each_pa = [(says.white_pa, says.sd_pa, len(heard[gas])) for gas in heard for says in heard[gas].values()]
+        return replace(
+            level,
+            x_pa=level.x_pa * left / self._share,
+            white_pa=level.white_pa / self._share,
+            coarse_pa=level.coarse_pa / self._share,
+            basis=self._basis,
+            gas=GasNoise(
+                white_pa=math.hypot(*(white_pa / count for white_pa, _, count in each_pa)) / self._share,
+                sd_pa=math.hypot(*(sd_pa / count for _, sd_pa, count in each_pa)) / self._share,
+            ),
+        )
+
+
+def _heard(says: Mapping[str, GasNow]) -> Mapping[str, GasNow]:
+    """Return the transducers that speak of a gas; when none does, those that are taken to go on."""
+    return {name: each for name, each in says.items() if not each.held} or says
 
 
 def air_error_k(body: AirBody, segments: Mapping[str, Segment], measured: Collection[str], error_k: float) -> float:
@@ -153,6 +226,41 @@ def air_error_k(body: AirBody, segments: Mapping[str, Segment], measured: Collec
         volume * (error_k if name in measured else max(error_k, _NO_TEMPERATURE_K)) for name, volume in volumes.items()
     )
     return math.hypot(*errors) / sum(volumes.values())
+
+
+def level_noise(
+    level: Level, body: AirBody, segments: Mapping[str, Segment], measured: Collection[str], settings: Leak
+) -> Noise:
+    """Return what a level does from second to second without a leak.
+
+    Args:
+        level: of the body; its transducers' noise is learned.
+        body: the body.
+        segments: of the rig file.
+        measured: segments whose temperature is.
+        settings: how well that and the gases are known.
+    """
+    error_k = air_error_k(body, segments, measured, settings.temperature_error)
+    gas_pa = _GAS_PART * level.gas.sd_pa
+    return Noise(
+        white_pa=level.white_pa,
+        drift_pa=DRIFT_SHARE * math.hypot(level.white_pa, level.gas.white_pa),
+        air_pa=math.hypot(error_k * level.pressure_pa / T_REF_K, settings.gas_error, level.coarse_pa, gas_pa),
+        air_s=AIR_S,
+        step_s=1.0,
+    )
+
+
+def basis_in_words(basis: Basis) -> Iterator[str]:
+    """Say which gases are taken off a level, nothing when none is."""
+    heard = [gas for gas, held in basis.items() if not held]
+    if heard:
+        missing = [gas for gas in GASES if gas not in basis]
+        text = f"nitrogen is watched: {', '.join(heard)} taken off"
+        yield f"{text}, {', '.join(missing)} not measured" if missing else text
+    if silent := [gas for gas, held in basis.items() if held]:
+        names = ", ".join(silent)
+        yield f"what measures {names} is silent: {names} is taken to go on as in the hours before, for a day"
 
 
 class ClosedHatch:

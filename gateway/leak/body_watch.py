@@ -14,15 +14,15 @@ from typing import Final, Literal
 import numpy as np
 
 from drivers.rig import Leak, Segment
-from gateway.leak.bodies import T_REF_K, AirBody, BodyLevel, Level, air_error_k
+from gateway.leak.bodies import AirBody, Basis, BodyLevel, Level, basis_in_words, level_noise
 from gateway.leak.detector import Detector, fast_detector, slow_detector
 from gateway.leak.estimator import Estimate, estimate
 from gateway.leak.event import METERED, SETTLES_S
 from gateway.leak.finding import Kind
+from gateway.leak.gases import NO_GASES, GasesNow
 from gateway.leak.noise import Array, Noise
-from gateway.leak.segment_state import DRIFT_SHARE, SegmentState
+from gateway.leak.segment_state import SegmentState
 
-AIR_S: Final = 2700.0  # how long an error of the bulk temperature lasts
 _SETTLING: Final = 15  # steps until offsets between transducers count as known
 _LEARNED: Final = 120  # steps until the transducers' noise is known to 7 %
 _CAREFUL: Final = 1.2  # factor on a noise known from a few steps: too small a one costs false alarms
@@ -104,6 +104,7 @@ class BodyWatch:
         self.noise: Noise | None = None
         self._first_white_pa = math.nan
         self._level = BodyLevel(body, segments)
+        self._basis: Basis = {}
         self._segments = segments
         self._measured: frozenset[str] = frozenset()
         self._settings = settings
@@ -156,17 +157,26 @@ class BodyWatch:
         samples = max(_MINUTE * self._share, 1.0)
         return replace(noise, white_pa=noise.white_pa / math.sqrt(samples), step_s=float(_MINUTE))
 
-    def take(self, states: Mapping[str, SegmentState], now_s: float, unrest: Callable[[], float] | None = None) -> None:
+    def take(
+        self,
+        states: Mapping[str, SegmentState],
+        now_s: float,
+        unrest: Callable[[], float] | None = None,
+        gases: GasesNow = NO_GASES,
+    ) -> None:
         """Take the states of all segments after one step.
 
         Args:
             states: of at least the body's segments.
             now_s: end of the step.
             unrest: asked when something is found: by which factor its transducers are noisier of late than they were.
+            gases: what is known of the body's partial pressures.
         """
         self._unrest = unrest
         self._now_s = now_s
-        level = self.level = self._level.take(states)
+        level = self.level = self._level.take(states, gases)
+        if level.basis != self._basis:
+            self._rebase(level)
         self._all_steps += 1
         if level.anew:  # where it is now says nothing of how it got there
             self.disturb(now_s, 0.0)
@@ -217,6 +227,17 @@ class BodyWatch:
                     (moved_pa * math.hypot(METERED, self.body.volume_relative_sigma)) ** 2, moved_pa=moved_pa
                 )
 
+    def _rebase(self, level: Level) -> None:
+        """Take up a level that means something else from now on: other gases are taken off it than before."""
+        self._basis = level.basis
+        self.disturb(self._now_s, 0.0)
+        if self.noise is not None and not math.isnan(level.white_pa):
+            self.noise = self._noise_of(level, 1.0)
+            self._first_white_pa = self.noise.white_pa
+            self._detectors = {}
+            if self.found is None:  # else they begin when its rate is known well again
+                self._begin_detectors()
+
     def seen(self, now_s: float) -> tuple[Kind, float | None, tuple[float, float] | None]:
         """Return what its own detectors say: kind, slope and the interval of that, Pa/s."""
         found = self.found
@@ -254,7 +275,9 @@ class BodyWatch:
             )
         if self.inflated > _INFLATED:
             notes.append(f"noise is {self.inflated:.1f} times what was expected: intervals and thresholds have grown")
-        if self.found is not None and self.found.channel == "slow" and not self._settings.gas_error:
+        notes += basis_in_words(self._basis)
+        slow = self.found is not None and self.found.channel == "slow"
+        if slow and not self._settings.gas_error and {"o2", "co2"} - self._basis.keys():
             notes.append("people who breathe would look like this, too: [leak] gas_error is 0 Pa")
         if self.known_kg_per_s:
             notes.append(f"a known leak of {self.known_kg_per_s * 86_400:.3g} kg/day is not news")
@@ -262,10 +285,8 @@ class BodyWatch:
 
     def _noise_of(self, level: Level, careful: float) -> Noise:
         """Return what the level does without a leak."""
-        error_k = air_error_k(self.body, self._segments, self._measured, self._settings.temperature_error)
-        air_pa = math.hypot(error_k * level.pressure_pa / T_REF_K, self._settings.gas_error, level.coarse_pa)
-        white_pa = level.white_pa * careful
-        return Noise(white_pa=white_pa, drift_pa=DRIFT_SHARE * white_pa, air_pa=air_pa, air_s=AIR_S, step_s=1.0)
+        level = replace(level, white_pa=level.white_pa * careful)
+        return level_noise(level, self.body, self._segments, self._measured, self._settings)
 
     def _begin_detectors(self) -> None:
         assert self.noise is not None  # noqa: S101 - it comes first

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.rig import Rig
+from gateway.leak.contacts import delay_s
 from gateway.leak.transducer_record import Sample
 
 STEP_S: Final = 1.0
+_QUANTITIES: Final = ("pressure", "temperature")
 _LATE_S: Final = 0.5  # a reading's time is the middle of its exchange: it is known a little later
 _WORDS: Final = tuple(reason.word or "" for reason in Reason)
 
@@ -44,7 +46,7 @@ class _Step:
 
 
 class Steps:
-    """Readings of one station by step, segment and transducer.
+    """Readings of one station by step, segment and transducer. Where hatches have contacts, it waits for their word.
 
     A reading counts when it is good, or uncertain only because its calibration is overdue: its slope is right. One that
     comes after its step is over counts for the next.
@@ -52,15 +54,18 @@ class Steps:
 
     def __init__(self, rig: Rig) -> None:
         self._segments = {
-            name: words.segment for name, words in rig.transducers.items() if words.segment in rig.segments
+            name: words.segment
+            for name, words in rig.transducers.items()
+            if words.segment in rig.segments and words.measures_pressure
         }
         self._rows = {name: row for row, name in enumerate(self._segments)}
         self._units: dict[str, tuple[tuple[Channel, ...], NDArray[np.intp], NDArray[np.intp]]] = {}
+        self._late_s = _LATE_S + delay_s(rig)
         self._open: int | None = None
         self._steps: dict[int, _Step] = {}
 
     def take(self, readings: Readings) -> None:
-        """Take one poll; transducers outside segments tell nothing of their air."""
+        """Take one poll; transducers outside segments, of gases alone and contacts tell nothing of a pressure."""
         columns, places = self._places(readings.channels)
         if not places.size:
             return
@@ -78,9 +83,13 @@ class Steps:
         key = channels[0].transducer
         known = self._units.get(key)
         if known is None or (known[0] is not channels and known[0] != channels):
-            columns = [column for column, each in enumerate(channels) if each.transducer in self._rows]
+            columns = [
+                column
+                for column, each in enumerate(channels)
+                if each.transducer in self._rows and each.quantity in _QUANTITIES
+            ]
             places = [
-                self._rows[channels[column].transducer] + len(self._rows) * (channels[column].quantity != "pressure")
+                self._rows[channels[column].transducer] + len(self._rows) * _QUANTITIES.index(channels[column].quantity)
                 for column in columns
             ]
             known = channels, np.array(columns, dtype=np.intp), np.array(places, dtype=np.intp)
@@ -89,7 +98,7 @@ class Steps:
 
     def over(self, now_s: float) -> Iterator[tuple[float, Mapping[str, Mapping[str, Sample]]]]:
         """Yield the steps that are over: (end of the step, segment -> transducer -> what it said)."""
-        while self._open is not None and (end_s := (self._open + 1) * STEP_S) + _LATE_S <= now_s:
+        while self._open is not None and (end_s := (self._open + 1) * STEP_S) + self._late_s <= now_s:
             step = self._steps.pop(self._open, None)
             self._open += 1
             yield end_s, {} if step is None else self._samples(step)

@@ -2,26 +2,26 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 from drivers.reading import Readings
-from drivers.rig import Hatch, HatchState, Rig
+from drivers.rig import HatchState, Rig
 from gateway.alarms import Condition, Observation, Priority
-from gateway.leak.bodies import ClosedHatch, bodies, differ
-from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
+from gateway.leak.bodies import AIR_S, ClosedHatch, bodies
+from gateway.leak.body_watch import BodyWatch, settled_s
 from gateway.leak.case import ERROR, Case
 from gateway.leak.depress import DepressTrips
 from gateway.leak.drift_watch import DriftWatch
 from gateway.leak.event import SETTLES_S
 from gateway.leak.finding import LOSSES, BodyFinding, Kind, StationFinding
+from gateway.leak.gases import Gases
+from gateway.leak.hatches import Hatches, HatchNow, Source
 from gateway.leak.reserve import reserve
 from gateway.leak.segment_state import SegmentState, SegmentVote
 from gateway.leak.steps import Steps
 from gateway.leak.transducer_record import Member, Rejection
-
-Source = Literal["rig", "command", "transducer", "pressure"]
 
 _NEWS_S: Final = 60.0
 _SOON_S: Final = 5.0
@@ -34,39 +34,29 @@ _FEW: Final = 3
 _NAMED: Final = frozenset(each.value for each in Rejection if each is not Rejection.STALE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HatchNow:
-    """State of a hatch, who says so, and since when (s on the event loop's clock)."""
-
-    state: HatchState
-    source: Source
-    since_s: float
-
-
 class StationWatch:
     """Watches one station for leaks; pure, all times are handed in.
 
     Attributes:
-        hatches: hatch -> its state now.
         states: segment -> its state after the last step.
     """
 
     def __init__(self, rig: Rig, now_s: float) -> None:
-        self.hatches = {hatch.id: HatchNow(state=hatch.state, source="rig", since_s=now_s) for hatch in rig.hatches}
         self.states: dict[str, SegmentState] = {}
         self.case: Case | None = None
         self._rig = rig
         self._steps = Steps(rig)
+        self._gases = Gases(rig)
+        self._hatches = Hatches(rig, now_s)
         members: dict[str, list[Member]] = {name: [] for name in rig.segments}
         for name, words in rig.transducers.items():
-            if words.segment in members:
+            if words.segment in members and words.measures_pressure:
                 members[words.segment].append(Member.of(name, words))
         self._votes = {name: SegmentVote(name, those) for name, those in members.items() if those}
         self._drifts = {name: DriftWatch(vote, rig.leak.false_alarm_every) for name, vote in self._votes.items()}
         self._trips = DepressTrips(rig)
         self._watches: tuple[BodyWatch, ...] = ()
         self._closed: dict[str, ClosedHatch] = {}
-        self._moved: list[str] = []
         self._now_s = now_s
         self._next_news_s = now_s
         self._said: tuple[object, ...] = ()
@@ -74,6 +64,11 @@ class StationWatch:
         self._case_alarm: str | None = None
         self._finding: StationFinding | None = None
         self._partition(now_s)
+
+    @property
+    def hatches(self) -> Mapping[str, HatchNow]:
+        """Each hatch's state now."""
+        return self._hatches.now
 
     @property
     def watches(self) -> Sequence[BodyWatch]:
@@ -88,6 +83,9 @@ class StationWatch:
     def take(self, readings: Readings) -> None:
         """Take the readings of one poll."""
         self._steps.take(readings)
+        self._gases.take(readings)
+        for hatch, state, time_s in self._hatches.hear(readings):
+            self.move_hatch(hatch, state, "transducer", time_s)
 
     def advance(self, now_s: float) -> Iterator[Sequence[SegmentState]]:
         """Work on all steps that are over; yield the segments' states after each."""
@@ -98,7 +96,8 @@ class StationWatch:
                 drift.take(said.get(name, {}))
             self._look_across(end_s)
             for watch in self._watches:
-                watch.take(self.states, end_s, partial(self._unrest, watch))
+                gases = self._gases.of(watch.body.segments, end_s)
+                watch.take(self.states, end_s, partial(self._unrest, watch), gases)
             held = {name for watch in self._watches if end_s < watch.settled_s for name in watch.body.segments}
             self._trips.take(said, self._votes, end_s, held)
             yield tuple(self.states.values())
@@ -107,23 +106,14 @@ class StationWatch:
         """Note that a hatch moves.
 
         Raises:
-            LookupError: the rig has no such hatch; the message names those that it has.
+            LookupError: as `Hatches.tell`.
         """
-        if hatch not in self.hatches:
-            known = ", ".join(self.hatches) or "none"
-            raise LookupError(f"no hatch '{hatch}' in the rig (there are: {known})")
-        before = self.hatches[hatch]
-        self.hatches[hatch] = HatchNow(
-            state=state, source=source, since_s=before.since_s if before.state is state else now_s
-        )
-        self._moved.append(hatch)
-        if before.state is not state:
+        if self._hatches.tell(hatch, state, source, now_s):
             self._partition(now_s)
 
     def moved(self) -> Sequence[str]:
         """Return the hatches of which there is news since the last call."""
-        moved, self._moved = tuple(dict.fromkeys(self._moved)), []
-        return moved
+        return self._hatches.news()
 
     def disturb(self, segment: str, lasts_s: float = SETTLES_S, mass_kg: float | None = None) -> None:
         """Expect the air of a segment to be disturbed from now on: a repress, an airlock cycle, a docking.
@@ -190,22 +180,14 @@ class StationWatch:
 
     def _look_across(self, now_s: float) -> None:
         """Compare the two sides of each hatch."""
-        for hatch in self._rig.hatches:
-            if self.hatches[hatch.id].state is not HatchState.UNKNOWN:
-                continue
-            if self._differ(hatch):
-                self.move_hatch(hatch.id, HatchState.CLOSED, "pressure", now_s)
+        for shut in self._hatches.look(self.states, now_s):
+            self.move_hatch(shut, HatchState.CLOSED, "pressure", now_s)
         levels = {name: watch.level for watch in self._watches for name in watch.body.segments}
         for hatch in self._rig.hatches:
             closed = self._closed.get(hatch.id)
             one, other = (levels.get(end) for end in hatch.between)
             if closed is not None and one is not None and other is not None:
                 closed.take(one, other, now_s)
-
-    def _differ(self, hatch: Hatch) -> bool:
-        """Say whether the pressures on both sides of a hatch certainly differ."""
-        one, other = (self.states.get(end) for end in hatch.between)
-        return one is not None and other is not None and differ(one, other)
 
     def news(self) -> StationFinding | None:
         """Return what is found by now, when it is time to say it: at once when it changes, else each minute."""
@@ -289,13 +271,7 @@ class StationWatch:
             if set(hatch.between).isdisjoint(watch.body.segments):
                 continue
             passes = hatch.id in alike or (hatch.id in self._closed and self._closed[hatch.id].passes_air)
-            state = self.hatches[hatch.id].state
-            if passes and state is HatchState.UNKNOWN:
-                yield f"nobody knows whether {hatch.id} is open, and both sides fall alike: look, and tell"
-            elif passes:
-                yield f"{hatch.id} is said to be closed, yet both sides stay equal: does air pass it?"
-            elif state is HatchState.OPEN and self._differ(hatch):
-                yield f"{hatch.id} is said to be open, yet its two sides differ: is it closed, or do transducers lie?"
+            yield from self._hatches.doubts(hatch, passes=passes, now_s=self._now_s)
         alone = [name for name in watch.body.segments if name in self.states and self.states[name].alone]
         if alone:
             yield f"one transducer to go by, nothing to compare it with, in {', '.join(alone)}"
@@ -328,6 +304,9 @@ class StationWatch:
             if closed.passes_air or hatch in alike:
                 condition = Condition(id=f"hatch-{hatch}", priority=Priority.WARNING, cause="closed-hatch-passes-air")
                 yield Observation(condition=condition, there=True)
+        for hatch in self._hatches.contradicted():
+            condition = Condition(id=f"hatch-{hatch}", priority=Priority.WARNING, cause="open-hatch-sides-differ")
+            yield Observation(condition=condition, there=True)
         for name, state in self.states.items():
             named = [why for why in state.rejected.values() if why in _NAMED]
             if named or not state.agreed:

@@ -45,9 +45,16 @@ def state(now: SegmentState, *, gateway: str, n: int, t_ms: int) -> bytes:
     )
 
 
-def hatch(*, passage: str, source: str, t_ms: int) -> bytes:
-    """Build a hatch's state ("open", "closed", "moving", "unknown"), who says so, and since when (ms UTC)."""
-    return orjson.dumps({"v": VERSION, "state": passage, "source": source, "t": t_ms})
+def hatch(*, passage: str, source: str, quality: str, t_ms: int) -> bytes:
+    """Build a hatch's state.
+
+    Args:
+        passage: "open", "closed", "moving" or "unknown".
+        source: who says so.
+        quality: "stale" when that is a contact which is silent, else "good".
+        t_ms: since when, ms UTC.
+    """
+    return orjson.dumps({"v": VERSION, "state": passage, "source": source, "quality": quality, "t": t_ms})
 
 
 def leak(finding: StationFinding, utc_ms: UtcMs) -> bytes:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from drivers.reading import Quality, Reason
 from drivers.rig import Rig, Transducer
+from drivers.units import SI_UNITS
 
 VERSION: Final = 1
-SI_UNITS: Final[Mapping[str, str]] = {"pressure": "Pa", "temperature": "K"}
 
 _QUALITY_WORDS: Final = np.array([quality.word for quality in Quality], dtype=object)
 _REASON_WORDS: Final = np.array([reason.word for reason in Reason], dtype=object)

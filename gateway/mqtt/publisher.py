@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.rig import Rig
+from drivers.units import SI_UNITS
 from gateway.mqtt import payloads
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.topics import Topics
@@ -189,7 +190,7 @@ class Publisher:
                 t_ms=t_ms,
                 uncertainty_s=readings.uncertainty_s,
                 value=values[column],
-                unit=payloads.SI_UNITS[unit.channels[column].quantity],
+                unit=SI_UNITS[unit.channels[column].quantity],
                 quality=quality,
                 reason=_REASONS[reasons[column]],
                 raw=raw[column],

@@ -259,7 +259,9 @@ def test_pressures_that_differ_prove_an_unknown_hatch_closed():
     station = Station()
     station.watch.move_hatch("prk--zvezda", HatchState.UNKNOWN, "command", 0.0)
     station.pressure["prk"] = 95_000.0
-    station.run(3)
+    station.run(15)
+    assert station.watch.hatches["prk--zvezda"].state is HatchState.UNKNOWN
+    station.run(10)
     now = station.watch.hatches["prk--zvezda"]
     assert (now.state, now.source) == (HatchState.CLOSED, "pressure")
     assert "prk--zvezda" in station.watch.moved()

@@ -61,7 +61,7 @@ ALARM: Final = Alarm(
 )
 EXAMPLES: Final = {
     "state": finding_payloads.state(STATE, gateway="pi1", n=918275, t_ms=T_MS),
-    "hatch": finding_payloads.hatch(passage="closed", source="command", t_ms=T_MS),
+    "hatch": finding_payloads.hatch(passage="closed", source="command", quality="good", t_ms=T_MS),
     "leak": finding_payloads.leak(LEAK, utc_ms),
     "alarm": finding_payloads.alarm(ALARM, t_ms=T_MS + 60_000, utc_ms=utc_ms),
     "event": finding_payloads.event(
