@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from drivers.reading import Reading
     from drivers.rig import Rig
     from drivers.transport.transport import MakeTransport
+    from gateway.app import Gateway
     from gateway.mqtt.journal import Journal
 
 
@@ -56,6 +57,9 @@ def run(
         raise CommandError(str(error), error.code) from error
     except RecordError as error:
         raise CommandError(str(error)) from error
+    except ExceptionGroup as group:
+        logging.getLogger(__name__).critical("a bug ends the gateway", exc_info=group)
+        raise CommandError("cannot go on; the lines above say why") from group
     if once and not complete:
         raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
@@ -100,8 +104,19 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
         f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
         err=True,
     )
-    await gateway.run()
+    await _serve(gateway)
     return True
+
+
+async def _serve(gateway: "Gateway") -> None:
+    """Run the gateway, and tell systemd how it does where that wants to know."""
+    import asyncio  # noqa: PLC0415
+
+    from gateway.service import Notifier, report  # noqa: PLC0415
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(report(Notifier(), ready=lambda: gateway.polled, stuck=gateway.stuck), name="systemd")
+        tasks.create_task(gateway.run(), name="gateway")
 
 
 def _journal(rig: "Rig") -> "Journal | None":
