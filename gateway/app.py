@@ -6,6 +6,7 @@ process. Everything waits on the running loop's clock, so the same gateway runs 
 
 import asyncio
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -35,9 +36,11 @@ from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
 from gateway.poller import Poller, periods
 from gateway.stamps import Stamps, kernel_sync
+from gateway.supervision import Again, Supervision
 
 _HEALTH_S: Final = 10.0
 _FIRST_HEALTH_S: Final = 2.0
+_EXPIRE_EACH_S: Final = 0.05
 
 
 class Carrier(Protocol):
@@ -101,7 +104,9 @@ class Gateway:
         self.findings = Findings(rig, self._outbox, self._stamps)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
-        self._health = HealthCheck(self.pollers)
+        self._supervision = Supervision()
+        self._health = HealthCheck(self.pollers, self._supervision)
+        self._broker_watch = BrokerWatch(rig.station.gateway)
         self.carrier = make_carrier(
             self._outbox,
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
@@ -123,9 +128,11 @@ class Gateway:
         """Carry one poll from the wire to everybody who wants it."""
         readings = self._normalisers[bus, unit](raw, now_ms=self._stamps.utc_ms(raw.time_s))
         self._publisher.publish(readings)
-        self.findings.take(readings)
-        for listener in self.listeners:
-            listener(readings)
+        for listener in (self.findings.take, *self.listeners):
+            try:
+                listener(readings)
+            except Exception as error:  # noqa: BLE001 - what is published is published, whoever cannot bear it
+                self._supervision.failed(f"listener {getattr(listener, '__qualname__', listener)}", error)
 
     @property
     def sync(self) -> str:
@@ -164,15 +171,28 @@ class Gateway:
     async def run(self) -> None:
         """Run until cancelled; what is collected is published before it ends."""
         self._announce()
+        parts = (
+            Again("stale readings", self._expire),
+            Again("findings", self.findings.act),
+            Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
+            Again("loop lag", self._health.watch_loop),
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
-                tasks.create_task(self._expire(), name="stale")
-                tasks.create_task(self.findings.run(), name="findings")
-                tasks.create_task(self._report_health(), name="health")
-                tasks.create_task(self._health.watch_loop(), name="loop lag")
+                for part in parts:
+                    tasks.create_task(self._supervision.keep(part), name=f"{part.name}, kept")
         finally:
             self._publisher.flush()
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll has ended yet."""
+        return any(poller.heartbeat_s > -math.inf for poller in self.pollers)
+
+    def stuck(self) -> list[str]:
+        """Return the names of parts that stand still for good; see `Supervision.stuck`."""
+        return self._supervision.stuck()
 
     async def _until_all_is_kept(self) -> None:
         """Keep what is said until the link has ended; what it could not deliver is then in the journal."""
@@ -191,7 +211,7 @@ class Gateway:
             try:
                 async with asyncio.TaskGroup() as polls:
                     for poller in self.pollers:
-                        polls.create_task(poller.run(), name=f"bus {poller.bus.name}")
+                        polls.create_task(self._supervision.keep(poller), name=f"{poller.name}, kept")
             finally:
                 self._publisher.flush()
                 if self._keeper is not None:
@@ -215,23 +235,19 @@ class Gateway:
     def _now_ms(self) -> int:
         return self._stamps.utc_ms(self._loop.time())
 
-    async def _expire(self) -> None:
-        while True:
-            again_s = self._publisher.expire(self._loop.time())
-            await asyncio.sleep(max(again_s - self._loop.time(), 0.05))
+    def _expire(self) -> float:
+        again_s = self._publisher.expire(self._loop.time())
+        return max(again_s - self._loop.time(), _EXPIRE_EACH_S)
 
-    async def _report_health(self) -> None:
-        watch = BrokerWatch(self._rig.station.gateway)
-        await asyncio.sleep(_FIRST_HEALTH_S)
-        while True:
-            self._stamps.check()
-            link = self.carrier.statistics()
-            for seen in watch.look(link):
-                self.findings.observe(seen, self._loop.time())
-            now = self._health.snapshot(link, sync=self._stamps.sync)
-            payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
-            self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
-            await asyncio.sleep(_HEALTH_S)
+    def _report_health(self) -> float:
+        self._stamps.check()
+        link = self.carrier.statistics()
+        for seen in self._broker_watch.look(link):
+            self.findings.observe(seen, self._loop.time())
+        now = self._health.snapshot(link, sync=self._stamps.sync)
+        payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
+        self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
+        return _HEALTH_S
 
 
 def rig_hash(path: Path) -> str:

@@ -41,6 +41,7 @@ class Findings:
         self._stamps = stamps
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._alarms = Alarms()
+        self._told_hatches = False
         self._said: dict[str, tuple[tuple[str, ...], dict[str, str], Quality]] = {}
 
     @property
@@ -52,13 +53,15 @@ class Findings:
         """Take the readings of one poll."""
         self.watch.take(readings)
 
-    async def run(self) -> None:
-        """Look each second, until cancelled."""
-        for hatch in self.watch.hatches:
-            self._tell_hatch(hatch)
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            self.look(self._loop.time())
+    def act(self) -> float:
+        """Look; return when to be called again, in s."""
+        if not self._told_hatches:
+            self._told_hatches = True
+            for hatch in self.watch.hatches:
+                self._tell_hatch(hatch)
+            return _LOOK_S
+        self.look(self._loop.time())
+        return _LOOK_S
 
     def look(self, now_s: float) -> None:
         """Publish what has been found by now."""

@@ -1,35 +1,41 @@
 """How the gateway does, gathered for `gw/<gateway>/health`: buses and units, event loop, memory, queue, losses."""
 
 import asyncio
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from drivers.bus import UnitStatistics
 from gateway.mqtt.outbox import LinkStatistics
 from gateway.mqtt.payloads import BusHealth, Health, UnitHealth
 from gateway.poller import Poller
+from gateway.supervision import Supervision
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_LAG_EACH_S: Final = 1.0
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class HealthCheck:
     """Takes a snapshot each time it is asked; line use is that since the time before."""
 
-    def __init__(self, pollers: Iterable[Poller]) -> None:
+    def __init__(self, pollers: Iterable[Poller], supervision: Supervision) -> None:
         self._pollers = list(pollers)
+        self._supervision = supervision
         self._line_s: defaultdict[str, float] = defaultdict(float)
         self._loop = asyncio.get_running_loop()
         self._asked_s = self._loop.time()
         self._lag_s = 0.0
+        self._due_s = math.inf
 
-    async def watch_loop(self) -> None:
-        """Measure how late the event loop is, until cancelled."""
-        while True:
-            due_s = self._loop.time() + 1.0
-            await asyncio.sleep(1.0)
-            self._lag_s = max(self._lag_s, self._loop.time() - due_s)
+    def watch_loop(self) -> float:
+        """Measure how late the event loop is; return when to be called again, in s."""
+        now_s = self._loop.time()
+        self._lag_s = max(self._lag_s, now_s - self._due_s)
+        self._due_s = now_s + _LAG_EACH_S
+        return _LAG_EACH_S
 
     def snapshot(self, link: LinkStatistics, *, sync: str) -> Health:
         """Return how everything does now."""
@@ -41,6 +47,7 @@ class HealthCheck:
         for poller in self._pollers:
             if poller.schedule is not None:
                 losses["missed_polls"] += sum(poller.schedule.missed.values())
+            losses["undelivered_polls"] += poller.undelivered
         return Health(
             sync=sync,
             buses={poller.bus.name: self._bus(poller, elapsed_s) for poller in self._pollers},
@@ -52,6 +59,7 @@ class HealthCheck:
             journal_rows=link.outbox.journal_rows,
             journal_problem=link.outbox.journal_problem,
             losses={cause: number for cause, number in losses.items() if number},
+            failures=self._supervision.health(),
         )
 
     def _bus(self, poller: Poller, elapsed_s: float) -> BusHealth:

@@ -1,8 +1,12 @@
-"""Runs the schedule of one bus and hands each poll on; nothing that a device or driver does ends it."""
+"""Runs the schedule of one bus and hands each poll on; nothing that a device or driver does ends it.
+
+What a bug of ours ends, `gateway.supervision` begins again.
+"""
 
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,6 +18,7 @@ from gateway.schedule import Schedule
 
 _log = logging.getLogger(__name__)
 _TELL_PAUSE_S: Final = 5.0
+_QUESTIONS: Final = 20  # that a poll may leave unanswered, fences included
 _EARLY_S: Final = 1e-6  # a timer may fire a rounding error too soon
 
 Deliver = Callable[[int, RawPoll], None]
@@ -23,19 +28,24 @@ class Poller:
     """The polls of one bus.
 
     Attributes:
-        schedule: made when it starts; None before.
+        name: for logs and health.
+        schedule: made when it first starts; None before.
         crashes: polls that ended in an exception of a driver (a bug, logged once per unit and kind).
-        heartbeat_s: loop time of the last poll that ended.
+        undelivered: polls whose readings nobody could take (a bug, logged likewise).
+        heartbeat_s: loop time of the last poll that ended, -inf before the first.
     """
 
     def __init__(
         self, bus: Bus, readers: Mapping[int, UnitReader], periods: Mapping[int, float], deliver: Deliver
     ) -> None:
+        self.name = f"bus {bus.name}"
         self.bus = bus
         self.readers = readers
         self.schedule: Schedule | None = None
         self.crashes = 0
-        self.heartbeat_s = 0.0
+        self.undelivered = 0
+        self.heartbeat_s = -math.inf
+        self._began_s = math.inf
         self._periods = periods
         self._deliver = deliver
         self._crash_kinds: set[tuple[int, type[Exception]]] = set()
@@ -43,20 +53,39 @@ class Poller:
         self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Hold the bus open and poll until cancelled."""
+        """Hold the bus open and poll until cancelled; a second time it goes on with its schedule."""
+        self._began_s = min(self._began_s, self.bus.now_s())
+        try:
+            await self._run()
+        finally:
+            self._idle.clear()
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
+            if self.schedule is not None:
+                self.schedule.give_back()
+
+    def overdue_s(self) -> float:
+        """Return for how long a poll has been due and none has ended, beyond what one may take."""
+        due_s = self._began_s if self.schedule is None else self.schedule.oldest_due_s()
+        return max(self.bus.now_s() - max(due_s, self.heartbeat_s) - _QUESTIONS * self.bus.words.timeout, 0.0)
+
+    async def _run(self) -> None:
         workers = min(self.bus.words.window if self.bus.pipelined else 1, len(self.readers))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.bus.run(), name=f"bus {self.bus.name}")
             tasks.create_task(self._tell(), name=f"tell of {self.bus.name}")
             await self._first_connection()
-            schedule = self.schedule = Schedule(self._periods, start_s=self.bus.now_s())
+            if self.schedule is None:
+                self.schedule = Schedule(self._periods, start_s=self.bus.now_s())
+            schedule = self.schedule
             for worker in range(workers):
                 tasks.create_task(self._work(schedule), name=f"poll {self.bus.name} {worker}")
 
     async def _work(self, schedule: Schedule) -> None:
         while True:
             unit = await self._next(schedule)
-            self._deliver(unit, await self._poll(unit))
+            self._hand_on(unit, await self._poll(unit))
             self.heartbeat_s = self.bus.now_s()
             schedule.done(unit, now_s=self.heartbeat_s)
             if self.bus.resting(unit) is not None:
@@ -118,13 +147,21 @@ class Poller:
             return await reader.poll()
         except Exception as error:  # noqa: BLE001 - anybody's driver, and whatever it raises is that unit's trouble alone
             self.crashes += 1
-            kind = unit, type(error)
-            if kind not in self._crash_kinds:
-                self._crash_kinds.add(kind)
-                _log.exception(
-                    "bus %s, unit %d: the driver failed; its readings are bad until it works", self.bus.name, unit
-                )
+            self._tell_crash(unit, error, "the driver failed; its readings are bad until it works")
             return RawPoll.nothing(reader.driver.channels, Reason.CONFIG, self.bus.now_s())
+
+    def _hand_on(self, unit: int, raw: RawPoll) -> None:
+        try:
+            self._deliver(unit, raw)
+        except Exception as error:  # noqa: BLE001 - whatever one unit's readings do to us is no other's trouble
+            self.undelivered += 1
+            self._tell_crash(unit, error, "its readings could not be taken; they are counted as lost")
+
+    def _tell_crash(self, unit: int, error: Exception, what: str) -> None:
+        kind = unit, type(error)
+        if kind not in self._crash_kinds:
+            self._crash_kinds.add(kind)
+            _log.error("bus %s, unit %d: %s", self.bus.name, unit, what, exc_info=error)
 
 
 def periods(units: Mapping[int, Mapping[str, Transducer]]) -> dict[int, float]:

@@ -61,6 +61,16 @@ class Schedule:
         self._polling[due.unit] = due
         return due.unit
 
+    def give_back(self) -> None:
+        """Put all units that are being polled back: nothing has come of it, and they are as due as before."""
+        for due in self._polling.values():
+            heappush(self._waiting, due)
+        self._polling.clear()
+
+    def oldest_due_s(self) -> float:
+        """Return when the poll was due that has waited longest, one that is being made included."""
+        return min(due.due_s for due in (*self._waiting[:1], *self._polling.values()))
+
     def done(self, unit: int, *, now_s: float) -> None:
         """Put a unit back for its next moment on the grid, and count those that have passed."""
         due = self._polling.pop(unit)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,11 @@ class Mosquitto:
         if self._server is not None:
             self._server.kill()
             self._server = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stop it (SIGSTOP), let it go on (SIGCONT), ask it to end (SIGTERM; then `kill` waits for it)."""
+        if self._server is not None:
+            self._server.signal(number)
 
 
 @pytest.fixture(scope="session")

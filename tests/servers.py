@@ -19,9 +19,12 @@ class Server:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def kill(self) -> None:
+    def signal(self, number: signal.Signals) -> None:
         if self.running:
-            os.kill(self._process.pid, signal.SIGKILL)
+            os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
         self._process.wait()
 
 

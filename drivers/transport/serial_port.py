@@ -6,13 +6,16 @@ import os
 import termios
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import serial
 import serial_asyncio_fast
 
+from drivers.transport.own_thread import in_own_thread
 from drivers.transport.stream import Stream, abandon
 from drivers.transport.transport import Receiver
+
+_OPEN_S: Final = 5.0
 
 
 class _Port(serial.Serial):  # type: ignore[misc] # pyserial has no types
@@ -45,22 +48,13 @@ class SerialTransport:
         self._baud = baud
         self._format = data_format
         self._stream: asyncio.Transport | None = None
+        self._opening: asyncio.Future[_Port] | None = None
 
     async def connect(self, receiver: Receiver) -> None:
         """Open the port; see `Transport`."""
         loop = asyncio.get_running_loop()
-        bytesize, parity, stopbits = self._frame()
         try:
-            opened = partial(
-                _Port,
-                self._path,
-                baudrate=self._baud,
-                bytesize=bytesize,
-                parity=parity,
-                stopbits=stopbits,
-                exclusive=True,
-            )
-            port = await loop.run_in_executor(None, opened)
+            port = await self._open()
             stream, _ = await serial_asyncio_fast.connection_for_serial(loop, lambda: Stream(receiver), port)
         except serial.SerialException as error:
             raise OSError(_explain(self._path, error)) from error
@@ -70,6 +64,26 @@ class SerialTransport:
         with contextlib.suppress(OSError, ValueError, NotImplementedError, AttributeError):
             port.set_low_latency_mode(True)
         self._stream = cast("asyncio.Transport", stream)
+
+    async def _open(self) -> _Port:
+        """Open the port; while the driver of an adapter hangs, there is one such try, and it is waited for again."""
+        if self._opening is None:
+            bytesize, parity, stopbits = self._frame()
+            words = {"baudrate": self._baud, "bytesize": bytesize, "parity": parity, "stopbits": stopbits}
+            self._opening = in_own_thread(
+                partial(_Port, self._path, exclusive=True, **words), name=f"open {self._path}"
+            )
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                return await asyncio.shield(self._opening)
+        except TimeoutError:
+            raise OSError(
+                f"{self._path}: does not open within {_OPEN_S:g} s: its driver hangs; unplug the adapter and plug it "
+                "in again"
+            ) from None
+        finally:
+            if self._opening.done():
+                self._opening = None
 
     def _frame(self) -> tuple[int, str, int]:
         """Return data bits, parity and stop bits; a pseudo-terminal carries bytes and refuses everything but 8N1."""

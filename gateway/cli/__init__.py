@@ -38,6 +38,7 @@ _BUILT_IN: Final = {
     "event": ("gateway.cli.event:event", "Tell of a repress, an airlock cycle or a docking."),
     "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; write a report."),
     "sub": ("gateway.cli.sub:sub", "Receive a station's record; tell what is missing."),
+    "service": ("gateway.cli.service:service", "Print the systemd unit that runs the gateway of a rig."),
     "broker-config": (
         "gateway.cli.broker_config:broker_config",
         "Write a broker's access rules for a rig.",
@@ -53,7 +54,7 @@ _OTHERS: Final = {
 }
 _ORDER: Final = (
     *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
-    *("event", "analyse", "sub", "record", "replay", "trace", "broker-config"),
+    *("event", "analyse", "sub", "record", "replay", "trace", "service", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

@@ -65,6 +65,9 @@ def run(
         raise CommandError(str(error), error.code) from error
     except RecordError as error:
         raise CommandError(str(error)) from error
+    except ExceptionGroup as group:
+        logging.getLogger(__name__).critical("a bug ends the gateway", exc_info=group)
+        raise CommandError("cannot go on; the lines above say why") from group
     if once and not complete:
         raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
@@ -110,7 +113,7 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
         err=True,
     )
     async with _display(gateway, rig):
-        await gateway.run()
+        await _serve(gateway)
     return True
 
 
@@ -146,6 +149,17 @@ async def _display(gateway: "Gateway", rig: "Rig") -> "AsyncIterator[None]":
             raise CommandError(f"http: cannot listen on {where}: {error.strerror}") from error
         typer.echo(f"{address}/metrics, /healthz, /readyz", err=True)
         yield
+
+
+async def _serve(gateway: "Gateway") -> None:
+    """Run the gateway, and tell systemd how it does where that wants to know."""
+    import asyncio  # noqa: PLC0415
+
+    from gateway.service import Notifier, report  # noqa: PLC0415
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(report(Notifier(), ready=lambda: gateway.polled, stuck=gateway.stuck), name="systemd")
+        tasks.create_task(gateway.run(), name="gateway")
 
 
 def _journal(rig: "Rig") -> "Journal | None":

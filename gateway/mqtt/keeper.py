@@ -6,6 +6,7 @@ when it is back, what is new goes first, and what has waited follows on the segm
 """
 
 import asyncio
+import itertools
 import logging
 import math
 from collections import deque
@@ -23,6 +24,7 @@ _GROUP: Final = 100  # rows that are not kept waiting for more
 _EARLY: Final = 0.9  # of the commit interval: batches do not come to the millisecond
 _AGAIN_S: Final = 10.0  # after a disk that could not be written
 _IDLE_S: Final = 10.0  # what was delivered is written with the next rows, or after that time
+_MARKS: Final = 1000  # of times since which numbers wait
 _HELD: Final = 20_000  # rows kept in memory while the disk cannot be written
 
 
@@ -133,6 +135,8 @@ class Keeper:
             self._since.clear()
         while first is not None and len(self._since) > 1 and self._since[1][0] <= first:
             self._since.popleft()
+        if len(self._since) > _MARKS:  # an outage of days: every other one tells as much
+            self._since = deque(itertools.islice(self._since, 0, None, 2))
         return KeeperStatistics(
             messages=len(self._undelivered),
             oldest_s=self._loop.time() - self._since[0][1] if self._since else 0.0,

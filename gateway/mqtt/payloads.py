@@ -226,6 +226,14 @@ class BusHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartHealth:
+    """How often a part of the gateway has failed since the start, and what is wrong with it; empty when nothing is."""
+
+    failures: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How the gateway does.
 
@@ -237,6 +245,7 @@ class Health:
         queue_messages, queue_bytes, queue_oldest_s: what waits for the broker, and how long the oldest has.
         journal_rows, journal_problem: what the journal holds, and why it cannot be written now, if so.
         losses: messages lost since the gateway started, by cause.
+        failures: parts of the gateway that have failed and were begun again, by name.
     """
 
     sync: str
@@ -249,6 +258,7 @@ class Health:
     journal_rows: int
     journal_problem: str
     losses: Mapping[str, int]
+    failures: Mapping[str, PartHealth]
 
 
 def health(now: Health, *, gateway: str, boot: str, t_ms: int) -> bytes:

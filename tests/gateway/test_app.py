@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -61,6 +62,9 @@ class Station:
             for reading in readings
             if (reading.channel.transducer, reading.channel.quantity) == (transducer, "pressure")
         ]
+
+    def times(self, transducer: str) -> list[float]:
+        return [each.time_s for each in self.readings if each.channels[0].transducer == transducer]
 
     def gateway(self, fleet: Fleet, **words: Any) -> Gateway:
         names = {id(bus): name for name, bus in RIG.buses.items()}
@@ -160,6 +164,60 @@ def test_a_driver_that_fails_harms_no_other() -> None:
     station = Station().run(20.0, sabotage)
     assert station.reasons("p1")[-1] is Reason.CONFIG
     assert set(station.reasons("p2")) == set(station.reasons("p3")) == {Reason.NONE}
+
+
+def test_a_bus_task_that_dies_is_begun_again_and_named_and_others_never_notice() -> None:
+    def sabotage(fleet: Fleet, gateway: Gateway) -> None:
+        (near,) = (poller for poller in gateway.pollers if poller.bus.name == "near")
+        assert near.schedule is not None
+        near.schedule.done = None  # type: ignore[method-assign,assignment]
+        asyncio.get_running_loop().call_later(20.0, delattr, near.schedule, "done")
+
+    station = Station().run(120.0, sabotage)
+    p1, p3 = station.times("p1"), station.times("p3")
+    assert max(later - sooner for sooner, later in pairwise(p3)) < 1.1
+    assert max(later - sooner for sooner, later in pairwise(p1)) > 10.0
+    assert p1[-1] > 118.0
+    healths = station.payloads("gw/g/health")
+    told = [health["failures"].get("bus near", {"failures": 0, "problem": ""}) for health in healths]
+    assert told[0]["failures"] == 0
+    assert "not callable" in told[-2]["problem"]
+    assert told[-1]["failures"] == 5, "after 1, 2, 4, 8 and 16 s"
+    assert healths[-1]["losses"]["missed_polls"] > 10
+
+
+def test_a_poll_that_never_ends_is_given_up_and_others_never_notice() -> None:
+    def sabotage(fleet: Fleet, gateway: Gateway) -> None:
+        async def poll(ask: object) -> object:
+            await asyncio.Event().wait()
+
+        (near,) = (poller for poller in gateway.pollers if poller.bus.name == "near")
+        driver = near.readers[1].driver
+        driver.poll = poll  # type: ignore[method-assign,assignment]
+        asyncio.get_running_loop().call_later(20.0, delattr, driver, "poll")
+
+    station = Station().run(120.0, sabotage)
+    assert max(later - sooner for sooner, later in pairwise(station.times("p3"))) < 1.1
+    assert 30.0 < max(later - sooner for sooner, later in pairwise(station.times("p2"))) < 45.0
+    assert station.times("p1")[-1] > 118.0
+    assert station.payloads("gw/g/health")[-1]["failures"]["bus near"]["failures"] == 1
+
+
+def test_a_bug_in_the_leak_watch_or_a_listener_stops_no_reading_and_is_told() -> None:
+    def sabotage(fleet: Fleet, gateway: Gateway) -> None:
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        gateway.listeners.append(broken)
+        gateway.findings.look = broken  # type: ignore[method-assign]
+
+    station = Station().run(20.0, sabotage)
+    assert len(station.reasons("p1")) >= 19
+    published = sum(len(batch["channels"]["p1.pressure"]["dt"]) for batch in station.payloads("seg/lab/batch"))
+    assert published == len(station.reasons("p1"))
+    failures = station.payloads("gw/g/health")[-1]["failures"]
+    assert failures["findings"]["problem"] == "ZeroDivisionError"
+    assert any(name.startswith("listener") for name in failures)
 
 
 def test_a_link_that_fails_ends_the_gateway_instead_of_polling_for_nobody() -> None:

@@ -11,6 +11,7 @@ from gateway.health import HealthCheck, memory_bytes
 from gateway.mqtt.outbox import LinkStatistics, Outbox
 from gateway.mqtt.payloads import Health
 from gateway.poller import Poller
+from gateway.supervision import Again, Supervision
 from tests.drivers.scripted_line import LINE, TCP, ScriptedLine, healthy, silent
 from tests.gateway.test_poller import Gauge, over_tcp
 
@@ -35,9 +36,9 @@ def healths(line: ScriptedLine, words: BusWords, periods: dict[int, float], *tim
         bus = line.bus(words)
         readers = {unit: UnitReader(bus, unit, Gauge(unit)) for unit in periods}
         poller = Poller(bus, readers, periods, lambda unit, raw: None)
-        check = HealthCheck([poller])
+        check = HealthCheck([poller], Supervision())
         taken = []
-        tasks = [asyncio.create_task(poller.run()), asyncio.create_task(check.watch_loop())]
+        tasks = [asyncio.create_task(poller.run()), asyncio.create_task(Again("loop lag", check.watch_loop).run())]
         for time_s in times_s:
             await asyncio.sleep(time_s - bus.now_s())
             taken.append(check.snapshot(link(), sync="ntp"))

@@ -69,14 +69,15 @@ class Run:
     def reasons(self, unit: int) -> list[Reason]:
         return [reason for _, each, reason in self.polls if each == unit]
 
+    def take(self, bus: Bus, unit: int, raw: RawPoll) -> None:
+        """Note a poll."""
+        self.polls.append((bus.now_s(), unit, Reason(int(raw.reasons[0]))))
+
     async def of(self, bus: Bus, gauges: list[Gauge], periods: dict[int, float], seconds: float) -> "Run":
         """Poll for that long."""
         readers = {gauge.unit: UnitReader(bus, gauge.unit, gauge) for gauge in gauges}
 
-        def deliver(unit: int, raw: RawPoll) -> None:
-            self.polls.append((bus.now_s(), unit, Reason(int(raw.reasons[0]))))
-
-        self.poller = Poller(bus, readers, periods, deliver)
+        self.poller = Poller(bus, readers, periods, lambda unit, raw: self.take(bus, unit, raw))
         try:
             async with asyncio.timeout(seconds):
                 await self.poller.run()
@@ -208,6 +209,53 @@ def test_a_driver_that_fails_is_its_own_trouble_and_logged_once(caplog: pytest.L
     assert len([record for record in caplog.records if "the driver failed" in record.message]) == 1
 
 
+def test_readings_that_nobody_can_take_are_counted_and_no_trouble_of_other_units(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Choosy(Run):
+        def take(self, bus: Bus, unit: int, raw: RawPoll) -> None:
+            if unit == 1:
+                raise ValueError
+            super().take(bus, unit, raw)
+
+    async def main() -> Run:
+        return await Choosy().of(ScriptedLine(healthy).bus(LINE), [Gauge(1), Gauge(2)], {1: 1.0, 2: 1.0}, 20.0)
+
+    run = run_virtual(main(), limit_s=200)
+    assert len(run.times(2)) >= 19
+    assert run.poller is not None
+    assert run.poller.undelivered in {19, 20}
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_a_bus_that_was_ended_by_a_bug_goes_on_with_its_schedule_and_each_poll_is_accounted_for() -> None:
+    class Fragile(Bus):
+        async def run(self) -> None:
+            async with asyncio.timeout(20.3):
+                await super().run()
+
+    async def main() -> tuple[Run, Poller]:
+        run, bus = Run(), Fragile("test", LINE, make_transport=lambda _: MemoryTransport(ScriptedLine(healthy).connect))
+        readers = {unit: UnitReader(bus, unit, Gauge(unit)) for unit in (1, 2)}
+        poller = Poller(bus, readers, {1: 1.0, 2: 0.5}, lambda unit, raw: run.take(bus, unit, raw))
+        for _ in range(3):
+            with pytest.raises(ExceptionGroup) as ended:
+                await poller.run()
+            assert ended.group_contains(TimeoutError)
+            await asyncio.sleep(3.5)
+            assert poller.overdue_s() == 0.0, "that a poll may take"
+            await asyncio.sleep(6.5)
+            assert 0.0 < poller.overdue_s() < 10.0
+        return run, poller
+
+    run, poller = run_virtual(main(), limit_s=1000)
+    assert poller.schedule is not None
+    for unit, period_s in ((1, 1.0), (2, 0.5)):
+        due = run.times(unit)[-1] / period_s
+        assert len(run.times(unit)) + poller.schedule.missed[unit] == pytest.approx(due, abs=2)
+        assert poller.schedule.missed[unit] == pytest.approx(20.0 / period_s, abs=4)
+
+
 def test_a_bus_that_goes_down_and_comes_back_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     line = ScriptedLine(healthy)
 
@@ -245,7 +293,7 @@ async def test_a_unit_that_rests_lets_others_run_however_late_everything_is() ->
         nonlocal polls
         polls += 1
         if polls > 1000:
-            raise AssertionError("nobody else had a turn")
+            pytest.fail("nobody else had a turn")
 
     poller = Poller(bus, {1: UnitReader(bus, 1, Gauge(1))}, {1: 0.01}, deliver)
     running = asyncio.create_task(poller.run())

@@ -43,6 +43,18 @@ def test_a_unit_being_polled_is_not_due_again() -> None:
     assert schedule.next_due_s() is None
 
 
+def test_units_that_are_given_back_are_as_due_as_before() -> None:
+    schedule = Schedule({1: 1.0, 2: 1.0}, start_s=0.0)
+    schedule.take()
+    schedule.take()
+    assert schedule.oldest_due_s() == 0.0
+    schedule.give_back()
+    assert schedule.next_due_s() == 0.0
+    assert schedule.take() == 1
+    schedule.done(1, now_s=3.2)
+    assert (schedule.missed, schedule.oldest_due_s()) == ({1: 2, 2: 0}, 0.5)
+
+
 @given(
     periods=st.dictionaries(st.integers(1, 247), st.sampled_from([0.1, 0.25, 1.0, 3.0]), min_size=1, max_size=12),
     poll_s=st.floats(0.001, 0.2),

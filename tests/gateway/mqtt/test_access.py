@@ -17,6 +17,7 @@ from gateway.app import Gateway
 from gateway.health import HealthCheck
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
+from gateway.supervision import Supervision
 from tests.certificates import Authority
 from tests.commands import call
 from tests.gateway.three_gateways import GATEWAYS, OPTIONS, USERS, rig_files
@@ -188,7 +189,7 @@ async def test_what_a_gateway_may_not_write_is_refused_counted_and_logged(start_
         outbox.put(Message(topic=f"{MOON}/seg/base/batch", payload=b"of another station"))
         await until(lambda: link.statistics().acknowledged + link.statistics().refused == 3)
         assert (link.statistics().acknowledged, link.statistics().refused) == (1, 2)
-        assert HealthCheck([]).snapshot(link.statistics(), sync="free").losses == {"refused": 2}
+        assert HealthCheck([], Supervision()).snapshot(link.statistics(), sync="free").losses == {"refused": 2}
     errors = {record.getMessage() for record in caplog.records if record.levelno == logging.ERROR}
     assert errors == {
         f"MQTT: {topic}: the broker refuses it: Not authorized (counted and dropped)"

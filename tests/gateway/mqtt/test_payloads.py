@@ -96,6 +96,7 @@ def health():
         journal_rows=7,
         journal_problem="",
         losses={"queue_full": 2},
+        failures={"bus aft": payloads.PartHealth(failures=1, problem="KeyError: 3")},
     )
 
 
@@ -235,7 +236,7 @@ def parent(document, path):
 @pytest.mark.parametrize("kind", schemas.KINDS)
 def test_no_property_can_be_missing_renamed_added_or_of_another_kind(kind):
     original = checked(kind, EXAMPLES[kind])
-    keyed_by_ids = {"transducers", "buses", "channels", "attempts", "unused", "losses", "rejected", "where"}
+    keyed_by_ids = {"transducers", "buses", "channels", "attempts", "unused", "losses", "failures", "rejected", "where"}
     if kind == "health":
         keyed_by_ids.add("units")
     for path in paths(original):

@@ -1,0 +1,138 @@
+"""The systemd unit of a gateway, pure: what it may reach is what its rig file names."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from drivers.rig import BusKind, Rig, Secret
+
+NAME: Final = "manovac.service"
+_SECRETS: Final = "/etc/manovac"
+_CREDENTIALS: Final = re.compile(rf"/run/credentials/{re.escape(NAME)}/([A-Za-z0-9_.-]+)")
+_CLASSES: Final = ("ttyUSB", "ttyACM", "ttyAMA", "ttyS")
+_ALWAYS: Final = """\
+# A bus that stands still for good, or an event loop that does, gets no sign of life; after this time all is begun anew.
+WatchdogSec=30
+Restart=on-failure
+RestartSec=2
+# 2: the rig file is wrong, and trying again does not mend it
+RestartPreventExitStatus=2
+TimeoutStopSec=15
+StateDirectory=manovac
+UMask=0077
+
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+ProtectSystem=strict
+PrivateTmp=yes
+ProtectProc=invisible
+ProtectHostname=yes
+ProtectControlGroups=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+KeyringMode=private
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+# Not ProtectClock: the gateway asks the kernel whether its clock is synchronised; to set it takes a capability.
+SystemCallFilter=@system-service adjtimex clock_adjtime
+SystemCallErrorNumber=EPERM"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Who runs what.
+
+    Attributes:
+        program: the command `manovac`, absolute.
+        rig_file: absolute.
+        user: None for one that systemd makes for it.
+    """
+
+    program: str
+    rig_file: str
+    user: str | None = None
+
+    @property
+    def at_home(self) -> bool:
+        """Whether program or rig file stand where services have no business."""
+        return any(path.startswith(("/home/", "/root/")) for path in (self.program, self.rig_file))
+
+
+def unit_file(rig: Rig, service: Service) -> str:
+    """Return the unit's text.
+
+    Raises:
+        ValueError: a path cannot stand in a unit.
+    """
+    program, rig_file = _quoted(service.program), _quoted(service.rig_file)
+    lines = [
+        f"# Written by `manovac service {service.rig_file}`; its place is /etc/systemd/system/{NAME}",
+        "[Unit]",
+        f"Description=Manovac, gateway {rig.station.gateway} of station {rig.station.id}",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        "# However often it fails, it is started again.",
+        "StartLimitIntervalSec=0",
+        "",
+        "[Service]",
+        "Type=notify",
+        f"ExecStart={program} run {rig_file}",
+        _ALWAYS,
+        f"ProtectHome={'read-only' if service.at_home else 'yes'}",
+        *([f"User={service.user}"] if service.user else ["DynamicUser=yes"]),
+        *_devices(rig),
+        *_secrets(rig),
+        *_writable(rig),
+        "",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(path: str) -> str:
+    if not path.isprintable() or any(letter in path for letter in "\"'\\"):
+        raise ValueError(f"{path!r} cannot stand in a unit: choose a plain path")
+    text = path.replace("%", "%%").replace("$", "$$")
+    return f'"{text}"' if " " in text else text
+
+
+def _devices(rig: Rig) -> Iterator[str]:
+    """Open the classes of serial ports that the rig names: an adapter may come and go, and its number change."""
+    ports = [bus.port for bus in rig.buses.values() if bus.kind is BusKind.SERIAL]
+    if not ports:
+        yield "PrivateDevices=yes"
+        return
+    yield "DevicePolicy=closed"
+    found: dict[str, None] = {}
+    for port in ports:
+        name = PurePosixPath(port).name
+        known = [each for each in _CLASSES if re.fullmatch(rf"{each}\d+", name)]
+        found |= dict.fromkeys(f"char-{each}" for each in known or _CLASSES)
+    for each in found:
+        yield f"DeviceAllow={each} rw"
+    yield "SupplementaryGroups=dialout"
+
+
+def _secrets(rig: Rig) -> Iterator[str]:
+    """Hand over the secrets that the rig file takes from systemd."""
+    password, mqtt = rig.mqtt.password, rig.mqtt
+    names = [password.credential] if isinstance(password, Secret) and password.credential else []
+    for path in (mqtt.ca_file, mqtt.client_cert, mqtt.client_key):
+        match = _CREDENTIALS.fullmatch(path or "")
+        names += [match[1]] if match else []
+    for name in names:
+        yield f"LoadCredential={name}:{_SECRETS}/{name}"
+
+
+def _writable(rig: Rig) -> Iterator[str]:
+    """Let it write to its journal where that is not in the service's own folder."""
+    if rig.journal.keep != "memory" and rig.journal.path is not None:
+        yield f"ReadWritePaths={_quoted(str(PurePosixPath(rig.journal.path).parent))}"
