@@ -56,7 +56,7 @@ def sub(
     typer.echo(received.verdict())
     if received.strange:
         typer.echo(f"{received.strange} messages on topics of record were none of ours", err=True)
-    if received.gaps() or received.anew:
+    if received.gaps() or received.lost_at_a_kill() or received.anew:
         raise typer.Exit(CHECK_FAILED)
 
 

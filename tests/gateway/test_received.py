@@ -18,6 +18,9 @@ class Memory:
     def known(self):
         return iter(())
 
+    def events(self):
+        return iter(())
+
     def add(self, document, readings):
         self.readings += readings
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.rig import Rig
-from gateway.mqtt.journal import Journal, JournalError, Row, Spans, journal_of
+from gateway.mqtt.journal import Journal, JournalError, Row, journal_of
+from gateway.mqtt.spans import Spans
 
 MIB = 2**20
 DAY_MS = 86_400_000
