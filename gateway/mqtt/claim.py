@@ -1,7 +1,7 @@
 """The small file beside a journal: which gateway owns it, and how far its numbers may have got.
 
 A number that somebody has seen must never mean another message, whatever becomes of the journal. So numbers are
-reserved here in blocks before they are given out, by writing over the same 80 bytes: that works on a full disk too.
+reserved here in blocks before they are given out, by writing over the same 128 bytes: that works on a full disk too.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-_BYTES: Final = 80
+_BYTES: Final = 128
 
 
 class ClaimedError(OSError):
@@ -28,11 +28,27 @@ class Reserved:
         upto: none above it has been given out; after an orderly end the last that was.
         loose: numbers up to it may have been seen although the journal does not have them.
         closed_ms: when the gateway ended in an orderly way, ms UTC; None while it runs, and after a kill.
+        machine: id of the machine's start. Rows that a process had written survive its kill, but not always a power
+            cut: many a card says that it has written what it has not.
     """
 
     upto: int = 0
     loose: bool = False
     closed_ms: int | None = None
+    machine: str = ""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether numbers up to `upto` may have been seen, though the journal does not have them."""
+        return self.loose or (self.closed_ms is None and self.machine != machine())
+
+
+def machine() -> str:
+    """Return the id of the machine's start, empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except OSError:
+        return ""
 
 
 def identity(found: os.stat_result) -> tuple[int, int]:
@@ -73,7 +89,7 @@ class Claim:
         self._file = file
         try:
             words = orjson.loads(os.pread(file, _BYTES, 0))
-            self.reserved = Reserved(upto=int(words["upto"]), loose=bool(words["loose"]), closed_ms=words["closed_ms"])
+            self.reserved = Reserved(**{name: words[name] for name in Reserved.__slots__})
         except (KeyError, TypeError, ValueError):
             self.reserved = Reserved()
 
@@ -99,8 +115,7 @@ class Claim:
         """
         if self._file is None:
             raise OSError(f"{self._path}: not ours")
-        words = {"upto": reserved.upto, "loose": reserved.loose, "closed_ms": reserved.closed_ms}
-        os.pwrite(self._file, orjson.dumps(words).ljust(_BYTES - 1) + b"\n", 0)
+        os.pwrite(self._file, orjson.dumps(reserved).ljust(_BYTES - 1) + b"\n", 0)
         os.fdatasync(self._file)
         self.reserved = reserved
 

@@ -177,7 +177,7 @@ class Journal:
         """Go on above every number that may have been seen, and learn how the gateway before us ended."""
         reserved = self._claim.reserved
         if reserved.upto > self.last_n:
-            if reserved.loose or self.last_n == 0:
+            if reserved.unsure or self.last_n == 0:
                 self.skipped = (self.last_n + 1, reserved.upto)
             if self.skipped is not None or reserved.closed_ms is not None:
                 self.last_n = reserved.upto

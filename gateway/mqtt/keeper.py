@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from gateway.mqtt.claim import Reserved
+from gateway.mqtt.claim import Reserved, machine
 from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError, Row, Trimmed
 from gateway.mqtt.outbox import KeeperStatistics, Loss, Message, Outbox
 from gateway.mqtt.ring import Ring
@@ -180,7 +180,7 @@ class Keeper:
     def _close(self) -> None:
         with contextlib.suppress(JournalError):
             newest_n, loose = self._outbox.newest_n, bool(self.problem)
-            self._journal.reserve(Reserved(upto=newest_n, loose=loose, closed_ms=self._utc_ms()))
+            self._journal.reserve(Reserved(upto=newest_n, loose=loose, closed_ms=self._utc_ms(), machine=machine()))
         self._journal.close()
 
     async def flush(self) -> None:
@@ -248,7 +248,7 @@ class Keeper:
         if self._loop.time() < self._reserve_again_s:
             return False
         try:
-            wanted = Reserved(upto=max(newest_n + _BLOCK, reserved.upto), loose=loose)
+            wanted = Reserved(upto=max(newest_n + _BLOCK, reserved.upto), loose=loose, machine=machine())
             await self._in_thread(lambda: self._journal.reserve(wanted))
         except JournalError as error:
             self._reserve_again_s = self._loop.time() + _AGAIN_S
