@@ -313,15 +313,13 @@ class Received:
         again = f", {self.repeated} messages came again" if self.repeated else ""
         gaps = "1 gap" if len(missing) == 1 else f"{len(missing)} gaps"
         names = f": {'; '.join(missing)}" if missing else ""
-        lost = "".join(
-            f"; {span} were in the memory of a gateway that was killed, or never used"
-            for span in _in_words(self.lost_at_a_kill())
-        )
+        lost = _in_words(self.lost_at_a_kill())
+        dead = f"; lost in the memory of a gateway that was killed, or never used: {'; '.join(lost)}" if lost else ""
         anew = "".join(
             f"; {gateway} has begun its numbers anew (no journal?): what is missing of it cannot be told"
             for gateway in sorted(self.anew)
         )
-        return f"{self.readings} readings, {gaps}{names}{again}{lost}{anew}"
+        return f"{self.readings} readings, {gaps}{names}{again}{dead}{anew}"
 
 
 def _in_words(missing: Mapping[str, list[tuple[int, int]]]) -> list[str]:

@@ -22,6 +22,7 @@ _SCHEMA: Final = 1
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS row (
     n INTEGER PRIMARY KEY, t INTEGER NOT NULL, record INTEGER NOT NULL, topic INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS record ON row (n) WHERE record = 1;
 CREATE TABLE IF NOT EXISTS topic (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words BLOB NOT NULL);
 """
@@ -303,15 +304,16 @@ class Journal:
         with self._spoken():
             return self._bytes(self._opened())
 
-    def read(self, first: int, last: int, *, limit: int) -> list[Row]:
-        """Return the rows from number first to number last, in order, at most `limit` of them.
+    def read(self, first: int, last: int, *, limit: int, records: bool = False) -> list[Row]:
+        """Return the rows, or only the records, from number first to number last, in order, at most `limit` of them.
 
         Raises:
             JournalError: it cannot be read.
         """
+        only = "row.record = 1 AND " if records else ""
         question = (
-            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
-            " WHERE row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
+            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"  # noqa: S608
+            f" WHERE {only}row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
         )
         with self._spoken():
             found = self._opened().execute(question, (first, last, limit)).fetchall()

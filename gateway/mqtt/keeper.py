@@ -2,7 +2,8 @@
 
 A message that is put is written with others of its time, and is handed to the link only when it is on disk: so a
 number that anybody has seen belongs to that message for ever. While there is no broker, messages stay on disk alone;
-when it is back, what is new goes first, and what has waited follows on the segment's `late` topic, in order.
+when it is back, records go first, in order; then what is new; and batches that have waited follow on their segment's
+`late` topic, in order too.
 """
 
 import asyncio
@@ -73,6 +74,9 @@ class Keeper:
         self._since: deque[tuple[int, float]] = deque()  # when some of the numbers were put, for the oldest wait
         self._up = False
         self._late_from = 0
+        self._records_from: int | None = None  # while records have waited longer than those that come; None: no more
+        self._records_out: set[int] = set()  # of them, handed to the link, not settled
+        self._withheld: list[Row] = []  # records that came meanwhile
         self._acknowledged = False  # of what is on disk
         self._record = False  # waits to be written
         self._replayed = Spans()  # what was asked for again: if it is gone, nothing is lost
@@ -113,18 +117,23 @@ class Keeper:
     def up(self) -> None:
         """Learn that there is a broker; what has not been delivered until now is late."""
         self._up = True
-        self._late_from = 0
+        self._late_from = self._records_from = 0
         self._late_work.set()
 
     def down(self) -> None:
         """Learn that there is none."""
         self._up = False
         self._live.clear()
+        self._records_out.clear()
+        self._withheld.clear()
 
     def settled(self, n: int, cause: Loss | None) -> None:  # noqa: ARG002 - the outbox has counted it
         """Learn that a message was delivered, or never will be."""
         self._undelivered.discard(n)
         self._live.pop(n, None)
+        if n in self._records_out:
+            self._records_out.discard(n)
+            self._late_work.set()
         in_memory = self._spares and self._ring.get(n) is not None
         self._ring.safe(n)
         if not in_memory and not self._acknowledged:
@@ -235,9 +244,16 @@ class Keeper:
             self._writing = []
             if self._up:
                 for row in new:
-                    if row.n in self._undelivered:  # else it had to make room meanwhile
-                        self._live[row.n] = None
-                        self._outbox.send(_message(row, late=False))
+                    if row.n not in self._undelivered:
+                        continue  # it had to make room meanwhile
+                    if row.record and self._records_from is not None:
+                        self._withheld.append(row)
+                    else:
+                        self._hand_over(row)
+
+    def _hand_over(self, row: Row) -> None:
+        self._live[row.n] = None
+        self._outbox.send(_message(row, late=False))
 
     async def _reserve(self) -> bool:
         """Have numbers reserved before anybody sees them; return whether they are."""
@@ -311,11 +327,41 @@ class Keeper:
         while True:
             await self._late_work.wait()
             self._late_work.clear()
+            await self._send_records()
             while self._up and self._outbox.room_for_late > 0:
                 rows = await self._next_late(self._outbox.room_for_late)
                 if not rows or not self._up:
                     break
                 self._outbox.send_late(_message(row, late=True) for row in rows)
+
+    async def _send_records(self) -> None:
+        """Hand over records that have waited, before any newer one, some at a time."""
+        while self._up and (begin := self._records_from) is not None and len(self._records_out) < _GROUP:
+            rows = await self._read(begin, self._outbox.newest_n, limit=_GROUP, records=True)
+            if not self._up or self._records_from != begin:
+                continue  # the connection is another one
+            for row in rows:
+                if row.n in self._undelivered and row.n not in self._live:
+                    self._records_out.add(row.n)
+                    self._hand_over(row)
+                self._records_from = row.n + 1
+            if not rows:
+                self._records_from = None
+                for row in self._withheld:
+                    if row.n not in self._live and row.n in self._undelivered:
+                        self._hand_over(row)
+                self._withheld.clear()
+
+    async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> list[Row]:
+        """Return rows, or only records, from memory and disk, in order; what cannot be read is not among them."""
+        found = {row.n: row for row in self._ring.between(first, last, limit=limit, records=records)}
+        try:
+            on_disk = await self._in_thread(lambda: self._journal.read(first, last, limit=limit, records=records))
+        except JournalError as error:
+            await self._failed(error)
+            on_disk = []
+        found |= {row.n: row for row in on_disk}
+        return [found[n] for n in sorted(found)[:limit]]
 
     async def _next_late(self, limit: int) -> list[Row]:
         """Return the next rows that the broker has not got and that are not on their way to it."""
@@ -325,18 +371,12 @@ class Keeper:
             if span is None or span[0] >= new_from:
                 return []
             first, last = span[0], int(min(span[1], new_from - 1))
-            found = {row.n: row for row in self._ring.between(first, last, limit=limit)}
-            try:
-                read = lambda: self._journal.read(first, last, limit=limit)  # noqa: B023, E731 - awaited in this round
-                found |= {row.n: row for row in await self._in_thread(read)}
-            except JournalError as error:
-                await self._failed(error)
-            rows = [found[n] for n in sorted(found)[:limit]]
+            rows = await self._read(first, last, limit=limit)
             upto = rows[-1].n if len(rows) == limit else last
             self._miss(first, upto, rows)
             self._late_from = upto + 1
-            if rows:
-                return rows
+            if waiting := [row for row in rows if row.n not in self._live]:
+                return waiting
 
     def _miss(self, first: int, last: int, rows: list[Row]) -> None:
         """Count numbers that should have been there."""

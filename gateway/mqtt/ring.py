@@ -1,6 +1,7 @@
 """Messages that are in memory alone for now; bounded."""
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from gateway.mqtt.journal import Row
 
@@ -68,10 +69,10 @@ class Ring:
         """Since when the oldest row at risk has been here, None when there is none."""
         return next(iter(self._at_risk.values()), None)
 
-    def between(self, first: int, last: int, *, limit: int) -> list[Row]:
-        """Return the rows from number first to number last, at most `limit` of them."""
+    def between(self, first: int, last: int, *, limit: int, records: bool) -> list[Row]:
+        """Return the rows, or only the records, from number first to number last, at most `limit` of them."""
         if last - first < len(self._rows):
             found = (self._rows[n] for n in range(first, last + 1) if n in self._rows)
         else:
             found = (row for row in self._rows.values() if first <= row.n <= last)
-        return [row for row, _ in zip(found, range(limit), strict=False)]
+        return list(islice((row for row in found if row.record or not records), limit))

@@ -142,3 +142,36 @@ def test_a_full_disk_and_a_file_of_others_are_told(tmp_path: Path):
     sqlite3.connect(other).execute("CREATE TABLE row (n)").connection.close()
     with pytest.raises(ReceiveError, match="holds something else"):
         store(other)
+
+
+def start(n, skipped, gateway="pi1"):
+    words = {"boot": "b", "end": "killed", "ended": None, "polls": None, "skipped": skipped}
+    return orjson.dumps({"v": 1, "gw": gateway, "n": n, "t": n, "kind": "start", "start": words})
+
+
+def test_numbers_that_died_in_memory_are_named_apart_and_not_waited_for(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    received = Received(store(path))
+    for n in (10, 11, 14):
+        received.take("m/seg/a/batch", batch(n))
+    received.take("m/event/start", start(1001, [13, 1000]))
+    received.take("m/seg/a/batch", batch(1002))
+    received.store.close()
+    again = Received(store(path))
+    for consumer in (received, again):
+        assert consumer.gaps() == {"pi1": [(12, 12)]}
+        assert consumer.lost_at_a_kill() == {"pi1": [(13, 13), (15, 1000)]}
+        assert consumer.complete_upto() == {"pi1": 11}
+    assert received.verdict() == (
+        "8 readings, 1 gap: pi1: 12; lost in the memory of a gateway that was killed, or never used:"
+        " pi1: 13; pi1: 15 to 1000"
+    )
+    again.take("m/seg/a/late", batch(12))
+    again.store.close()
+    assert (again.gaps(), again.complete_upto()) == ({}, {"pi1": 1002})
+
+
+def test_numbers_before_the_first_that_came_are_nobodys_loss():
+    received = Received(Memory())
+    received.take("m/event/start", start(1001, [13, 1000]))
+    assert (received.gaps(), received.lost_at_a_kill(), received.complete_upto()) == ({}, {}, {"pi1": 1001})

@@ -1,6 +1,5 @@
 """The journal: what was written is there, whatever is cut off, full, or torn."""
 
-import os
 import random
 import signal
 import sqlite3

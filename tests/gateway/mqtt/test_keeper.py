@@ -184,6 +184,28 @@ def test_after_an_outage_what_is_new_goes_first_and_the_rest_follows_late_and_in
     on(tmp_path, body)
 
 
+def test_after_an_outage_events_come_first_and_in_order_whatever_is_new(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        for _ in range(150):
+            rig.say(EVENT)
+            rig.say()
+        await asyncio.sleep(2)
+        rig.broker.connect()
+        for _ in range(20):
+            rig.say(EVENT)
+            rig.say()
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(10)
+        events = rig.broker.numbers(EVENT)
+        assert len(events) == 170
+        assert events == sorted(events)
+        came = [message.topic for _, message in rig.broker.got]
+        assert came.index(LATE) > 150
+        assert rig.outbox.statistics().messages == 0
+
+    on(tmp_path, body)
+
+
 def test_what_was_in_flight_when_the_line_broke_comes_again_under_its_number(tmp_path: Path) -> None:
     async def body(rig: Rig) -> None:
         rig.broker.connect()
