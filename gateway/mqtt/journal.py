@@ -234,7 +234,7 @@ class Journal:
         """Write rows and what is undelivered in one transaction, and drop what the caps do not allow.
 
         Args:
-            rows: with rising numbers above `last_n`.
+            rows: with rising numbers; those that are there already stay as they are.
             last_n: the highest number given out, if these rows do not have it: all others are with the broker.
             undelivered: spans [first, last] of numbers that the broker has not taken; these rows included.
             now_ms: UTC, for the age of rows.
@@ -247,14 +247,15 @@ class Journal:
         with self._transaction() as database:
             if identity(self.path.stat()) != self._identity:
                 raise JournalError(f"{self.path}: another file has taken its place")
-            database.executemany(
-                "INSERT INTO row VALUES (?, ?, ?, ?, ?)",
+            # a commit that failed may have reached the disk all the same, so the same rows may come again
+            added = database.executemany(
+                "INSERT OR IGNORE INTO row VALUES (?, ?, ?, ?, ?)",
                 [(row.n, row.t_ms, row.record, self._topic(database, row.topic), row.payload) for row in rows],
-            )
+            ).rowcount
             database.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (words,))
             trimmed = self._trim(database, now_ms)
         self.last_n = last_n
-        self.rows += len(rows) - sum(count for _, _, _, count in trimmed)
+        self.rows += max(added, 0) - sum(count for _, _, _, count in trimmed)
         return Trimmed(spans=tuple((first, last, cause) for first, last, cause, _ in trimmed))
 
     def _topic(self, database: sqlite3.Connection, name: str) -> int:

@@ -338,7 +338,7 @@ class Keeper:
         """Hand over records that have waited, before any newer one, some at a time."""
         while self._up and (begin := self._records_from) is not None and len(self._records_out) < _GROUP:
             rows = await self._read(begin, self._outbox.newest_n, limit=_GROUP, records=True)
-            if not self._up or self._records_from != begin:
+            if self._records_from != begin or not self._up:
                 continue  # the connection is another one
             for row in rows:
                 if row.n in self._undelivered and row.n not in self._live:

@@ -44,6 +44,15 @@ def test_what_was_written_is_read_back_in_order(tmp_path: Path) -> None:
     assert [row.n for row in again.read(20, 100, limit=3)] == [20, 21, 22]
 
 
+def test_rows_that_are_there_already_are_not_written_over(tmp_path: Path) -> None:
+    store = journal(tmp_path)
+    store.write(rows(1, 5), [], now_ms=0)
+    store.write(rows(3, 8), [], now_ms=0)
+    assert store.read(1, 99, limit=99) == rows(1, 8)
+    assert store.rows == 8
+    store.close()
+
+
 def test_too_much_drops_the_oldest_telemetry_and_never_a_record(tmp_path: Path) -> None:
     store = journal(tmp_path, max_bytes=MIB)
     store.write(rows(1, 20, record=True), [], now_ms=0)

@@ -113,7 +113,7 @@ def on(folder: Path, body: Callable[[Rig], Awaitable[None]], *, ends: bool = Fal
         if not ends:
             await rig.stop()
 
-    run_virtual(main())
+    run_virtual(main(), limit_s=10 * 86_400.0)
 
 
 def test_what_the_link_gets_is_on_disk_already(tmp_path: Path) -> None:
@@ -182,6 +182,31 @@ def test_after_an_outage_what_is_new_goes_first_and_the_rest_follows_late_and_in
         assert rig.outbox.statistics().losses == {}
 
     on(tmp_path, body)
+
+
+def test_a_broker_that_is_away_for_a_day_misses_nothing_of_it(tmp_path: Path) -> None:
+    day = 8640  # batches of 10 s
+
+    async def body(rig: Rig) -> None:
+        for _ in range(day):
+            rig.say()
+            await asyncio.sleep(10)
+        assert rig.outbox.statistics().messages == day
+        await rig.keeper.flush()
+        rig.broker.connect()
+        rig.keeper._commit_s = 1.0
+        put_s: dict[int, float] = {}
+        while rig.outbox.statistics().messages > 1:
+            put_s[rig.say()] = asyncio.get_running_loop().time()
+            await asyncio.sleep(1)
+        assert rig.broker.numbers(LATE) == list(range(1, day + 1))
+        assert rig.broker.numbers(BATCH) == list(put_s)[: len(rig.broker.numbers(BATCH))]
+        waits = [at_s - put_s[message.n] for at_s, message in rig.broker.got if message.n in put_s]
+        assert len(waits) > 80
+        assert max(waits) < 2.0, "live goes first through the whole backlog"
+        assert rig.outbox.statistics().losses == {}
+
+    on(tmp_path, body, commit_s=60)
 
 
 def test_after_an_outage_events_come_first_and_in_order_whatever_is_new(tmp_path: Path) -> None:
