@@ -18,6 +18,7 @@ import orjson
 from gateway.mqtt.spans import Spans
 
 _COLUMNS: Final = ("gateway", "n", "channel", "t", "value", "quality", "reason")
+_BLOCK: Final = 100_000  # readings in one row group
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS message (gateway TEXT NOT NULL, n INTEGER NOT NULL, mark TEXT NOT NULL,
     PRIMARY KEY (gateway, n, mark)) WITHOUT ROWID;
@@ -140,6 +141,46 @@ class SqliteStore:
                 self._database.close()
 
 
+class ParquetStore(SqliteStore):
+    """A Parquet file, written at the end in the order of time from a SQLite file beside it, which is the record.
+
+    A crash leaves the record, and the next run continues it: no reading that was acknowledged depends on the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow.parquet as pq  # noqa: F401, PLC0415 - optional, and not found out only at the end
+        except ImportError:
+            raise ReceiveError(
+                f"{path}: Parquet needs pyarrow: pip install 'manovac[parquet]', or name a file that ends with .sqlite"
+            ) from None
+        super().__init__(path.with_name(f"{path.name}.sqlite"))
+        self._parquet = path
+
+    def close(self) -> None:
+        """Write the Parquet file in place of an older one, and close."""
+        try:
+            self.save()
+            self._write_out()
+        finally:
+            super().close()
+
+    def _write_out(self) -> None:
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        text, number = pa.string(), pa.int64()
+        kinds = (text, number, text, pa.timestamp("ms", tz="UTC"), pa.float64(), text, text)
+        schema = pa.schema(list(zip(_COLUMNS, kinds, strict=True)))
+        growing = self._parquet.with_name(f"{self._parquet.name}.part")
+        with _told(self._parquet), pq.ParquetWriter(growing, schema) as writer:
+            rows = self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM reading ORDER BY t, channel")  # noqa: S608
+            while block := rows.fetchmany(_BLOCK):
+                columns = [pa.array(values, kind) for values, kind in zip(zip(*block, strict=True), kinds, strict=True)]
+                writer.write_table(pa.table(columns, schema=schema))
+        growing.replace(self._parquet)
+
+
 class _Fresh:
     """Begins anew each time."""
 
@@ -202,9 +243,9 @@ def store(path: Path) -> Store:
     Raises:
         ReceiveError: no such kind of file, or it cannot be written.
     """
-    kinds: dict[str, Callable[[Path], Store]] = {".sqlite": SqliteStore, ".csv": CsvStore}
+    kinds: dict[str, Callable[[Path], Store]] = {".sqlite": SqliteStore, ".csv": CsvStore, ".parquet": ParquetStore}
     if path.suffix not in kinds:
-        raise ReceiveError(f"{path}: must end with {' or '.join(kinds)}")
+        raise ReceiveError(f"{path}: must end with {', '.join(kinds)}")
     return kinds[path.suffix](path)
 
 

@@ -18,7 +18,7 @@ _LONGEST_PATIENCE_S: Final = 60.0
 def sub(
     rig: Annotated[Path, typer.Argument(help="The rig file (TOML), for broker and station.", metavar="RIG")],
     *,
-    to: Annotated[Path | None, typer.Option(help="Where readings go: FILE.sqlite or FILE.csv.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Where readings go: FILE.sqlite, FILE.csv or FILE.parquet.")] = None,
     ack: Annotated[
         str, typer.Option(help="Acknowledge under this name what is stored, and ask for what is missing.")
     ] = "",
