@@ -376,13 +376,14 @@ class Journal(_Words):
     """Where the gateway keeps what it has said, until the broker has it and for as long as there is room.
 
     Attributes:
-        keep: "disk" survives a power cut; "memory" loses with the process what the broker has not taken.
+        keep: "disk" survives a power cut; "card" spares an SD card: only events, and what the broker has not taken for
+            5 s, are written; "memory" loses with the process what the broker has not taken.
         path: the file; None is `<station>-<gateway>.sqlite` in the service's or the user's state folder.
         size, age: bytes and s beyond which the oldest telemetry is dropped; events never are.
         commit: s; telemetry is written at most that often, which spares an SD card.
     """
 
-    keep: Literal["disk", "memory"] = "disk"
+    keep: Literal["disk", "card", "memory"] = "disk"
     path: str | None = None
     size: Size = 256e6
     age: Period = 30 * 86_400.0

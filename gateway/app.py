@@ -22,6 +22,7 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
+from gateway.before import before, started
 from gateway.broker_watch import BrokerWatch
 from gateway.findings import Findings
 from gateway.health import HealthCheck
@@ -99,13 +100,22 @@ class Gateway:
         self._outbox = Outbox(clock=self._loop.time)
         self._keeper: Keeper | None = None
         if journal is not None:
-            self._keeper = Keeper(journal, self._outbox, commit_s=rig.journal.commit, utc_ms=self._now_ms)
+            self._keeper = Keeper(
+                journal,
+                self._outbox,
+                commit_s=rig.journal.commit,
+                utc_ms=self._now_ms,
+                spares=rig.journal.keep == "card",
+            )
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
         self.findings = Findings(rig, self._outbox, self._stamps)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
+        self._before = before(journal, rig, now_ms=self._now_ms())
         self._supervision = Supervision()
-        self._health = HealthCheck(self.pollers, self._supervision)
+        self._health = HealthCheck(
+            self.pollers, self._supervision, down_polls=(self._before and self._before.polls) or 0
+        )
         self._broker_watch = BrokerWatch(rig.station.gateway)
         self.carrier = make_carrier(
             self._outbox,
@@ -227,6 +237,10 @@ class Gateway:
         )
         self._outbox.put(self._status("online", None))
         self._outbox.put(Message(topic=self._topics.meta, payload=meta, retain=True))
+        if self._before is not None:
+            n = self._outbox.number()
+            payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
+            self._outbox.put(Message(topic=self._topics.event("start"), payload=payload, n=n, record=True))
 
     def _status(self, state: Literal["online", "offline"], reason: str | None) -> Message:
         payload = payloads.status(state=state, boot=self.boot, t_ms=self._now_ms(), reason=reason)

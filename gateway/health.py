@@ -19,11 +19,16 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class HealthCheck:
-    """Takes a snapshot each time it is asked; line use is that since the time before."""
+    """Takes a snapshot each time it is asked; line use is that since the time before.
 
-    def __init__(self, pollers: Iterable[Poller], supervision: Supervision) -> None:
+    Args:
+        down_polls: polls that were due while no gateway ran, before this one.
+    """
+
+    def __init__(self, pollers: Iterable[Poller], supervision: Supervision, *, down_polls: int = 0) -> None:
         self._pollers = list(pollers)
         self._supervision = supervision
+        self._down_polls = down_polls
         self._line_s: defaultdict[str, float] = defaultdict(float)
         self._loop = asyncio.get_running_loop()
         self._asked_s = self._loop.time()
@@ -43,6 +48,7 @@ class HealthCheck:
         elapsed_s, self._asked_s = max(now_s - self._asked_s, 1e-9), now_s
         lag_s, self._lag_s = self._lag_s, 0.0
         losses = Counter(link.outbox.losses)
+        losses["down_polls"] = self._down_polls
         losses["superseded"] += link.outbox.superseded
         for poller in self._pollers:
             if poller.schedule is not None:

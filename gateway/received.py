@@ -5,7 +5,6 @@ whoever has them all has everything; what is missing can be asked for again by t
 """
 
 import csv
-import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +15,10 @@ from typing import Any, Final, Protocol, TextIO
 
 import orjson
 
-from gateway.mqtt.journal import Spans
+from gateway.mqtt.spans import Spans
 
 _COLUMNS: Final = ("gateway", "n", "channel", "t", "value", "quality", "reason")
+_BLOCK: Final = 100_000  # readings in one row group
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS message (gateway TEXT NOT NULL, n INTEGER NOT NULL, mark TEXT NOT NULL,
     PRIMARY KEY (gateway, n, mark)) WITHOUT ROWID;
@@ -70,10 +70,14 @@ def readings_of(document: Mapping[str, Any]) -> Iterator[Row]:
 
 
 class Store(Protocol):
-    """Where readings go. All but `known` raise `ReceiveError` when they cannot."""
+    """Where readings go. All but those that only yield raise `ReceiveError` when they cannot."""
 
     def known(self) -> Iterator[tuple[str, int, str]]:
         """Yield (gateway, number, mark) of what it holds from before."""
+        ...
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the events that it holds from before."""
         ...
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
@@ -106,6 +110,12 @@ class SqliteStore:
         with _told(self._path):
             yield from self._database.execute("SELECT gateway, n, mark FROM message")
 
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the events that an earlier run has stored."""
+        with _told(self._path):
+            for (payload,) in self._database.execute("SELECT payload FROM event"):
+                yield orjson.loads(payload)
+
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
         """Take one message; it is committed with the next `save`."""
         with _told(self._path):
@@ -131,12 +141,60 @@ class SqliteStore:
                 self._database.close()
 
 
-class NoStore:
-    """Counts only."""
+class ParquetStore(SqliteStore):
+    """A Parquet file, written at the end in the order of time from a SQLite file beside it, which is the record.
+
+    A crash leaves the record, and the next run continues it: no reading that was acknowledged depends on the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow.parquet as pq  # noqa: F401, PLC0415 - optional, and not found out only at the end
+        except ImportError:
+            raise ReceiveError(
+                f"{path}: Parquet needs pyarrow: pip install 'manovac[parquet]', or name a file that ends with .sqlite"
+            ) from None
+        super().__init__(path.with_name(f"{path.name}.sqlite"))
+        self._parquet = path
+
+    def close(self) -> None:
+        """Write the Parquet file in place of an older one, and close."""
+        try:
+            self.save()
+            self._write_out()
+        finally:
+            super().close()
+
+    def _write_out(self) -> None:
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        text, number = pa.string(), pa.int64()
+        kinds = (text, number, text, pa.timestamp("ms", tz="UTC"), pa.float64(), text, text)
+        schema = pa.schema(list(zip(_COLUMNS, kinds, strict=True)))
+        growing = self._parquet.with_name(f"{self._parquet.name}.part")
+        with _told(self._parquet), pq.ParquetWriter(growing, schema) as writer:
+            rows = self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM reading ORDER BY t, channel")  # noqa: S608
+            while block := rows.fetchmany(_BLOCK):
+                columns = [pa.array(values, kind) for values, kind in zip(zip(*block, strict=True), kinds, strict=True)]
+                writer.write_table(pa.table(columns, schema=schema))
+        growing.replace(self._parquet)
+
+
+class _Fresh:
+    """Begins anew each time."""
 
     def known(self) -> Iterator[tuple[str, int, str]]:
         """Yield nothing."""
         yield from ()
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """Yield nothing."""
+        yield from ()
+
+
+class NoStore(_Fresh):
+    """Counts only."""
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
         """Store nothing."""
@@ -148,7 +206,7 @@ class NoStore:
         """Close nothing."""
 
 
-class CsvStore:
+class CsvStore(_Fresh):
     """A new CSV file of readings; events only count."""
 
     def __init__(self, path: Path) -> None:
@@ -161,10 +219,6 @@ class CsvStore:
             raise ReceiveError(f"{path}: {error.strerror}") from None
         self._writer = csv.writer(self._file)
         self._writer.writerow(_COLUMNS)
-
-    def known(self) -> Iterator[tuple[str, int, str]]:
-        """Yield nothing: it begins anew."""
-        yield from ()
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:  # noqa: ARG002 - the seam's
         """Write the readings."""
@@ -189,9 +243,9 @@ def store(path: Path) -> Store:
     Raises:
         ReceiveError: no such kind of file, or it cannot be written.
     """
-    kinds: dict[str, Callable[[Path], Store]] = {".sqlite": SqliteStore, ".csv": CsvStore}
+    kinds: dict[str, Callable[[Path], Store]] = {".sqlite": SqliteStore, ".csv": CsvStore, ".parquet": ParquetStore}
     if path.suffix not in kinds:
-        raise ReceiveError(f"{path}: must end with {' or '.join(kinds)}")
+        raise ReceiveError(f"{path}: must end with {', '.join(kinds)}")
     return kinds[path.suffix](path)
 
 
@@ -205,6 +259,8 @@ class Received:
         repeated: messages that came again.
         strange: messages that are none of ours.
         anew: gateways that have given a number out twice, as one without a journal does; their gaps cannot be told.
+        skipped: gateway -> numbers of which those that did not come were lost in memory or with a damaged journal, or
+            were never given out, as the gateway said when it started.
     """
 
     store: Store
@@ -213,12 +269,21 @@ class Received:
     repeated: int = 0
     strange: int = 0
     anew: set[str] = field(default_factory=set)
+    skipped: dict[str, Spans] = field(default_factory=dict)
     _got: dict[str, Spans] = field(default_factory=dict)
     _marked: dict[tuple[str, str], Spans] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for gateway, n, its_mark in self.store.known():
             self._note(gateway, n, its_mark)
+        for event in self.store.events():
+            self._note_event(event)
+
+    def _note_event(self, event: Mapping[str, Any]) -> None:
+        """Learn which numbers nobody can have any more."""
+        if event["kind"] == "start" and event["start"]["skipped"] is not None:
+            first, last = event["start"]["skipped"]
+            self.skipped.setdefault(event["gw"], Spans()).add(first, last)
 
     def _note(self, gateway: str, n: int, its_mark: str) -> bool:
         """Note a message; return whether it is new."""
@@ -249,34 +314,58 @@ class Received:
             self.repeated += 1
             return
         self.store.add(document, found)
+        if "kind" in document:
+            self._note_event(document)
         self.readings += len(found)
 
     def complete_upto(self) -> dict[str, int]:
-        """Return for each gateway the highest number up to which nothing is missing since the first that came."""
-        return {gateway: next(iter(got))[1] for gateway, got in self._got.items()}
+        """Return for each gateway the highest number up to which nothing more can come, since the first that came."""
+        return {gateway: next(iter(self._settled(gateway)))[1] for gateway in self._got}
+
+    def _settled(self, gateway: str) -> Spans:
+        """Return the numbers that came or can no more, from the first that came on."""
+        settled = Spans(self._got[gateway])
+        begin = next(iter(settled))[0]
+        for first, last in self.skipped.get(gateway, ()):
+            if last >= begin:
+                settled.add(max(first, begin), last)
+        return settled
 
     def gaps(self) -> dict[str, list[tuple[int, int]]]:
         """Return for each gateway the spans of numbers that are missing between the first and the last that came."""
+        return {gateway: gaps for gateway in self._got if (gaps := self._settled(gateway).gaps())}
+
+    def lost_at_a_kill(self) -> dict[str, list[tuple[int, int]]]:
+        """Return for each gateway the spans of numbers that are missing and that it has named itself as lost."""
         found = {}
-        for gateway, got in self._got.items():
-            spans = list(got)
-            missing = [(last + 1, first - 1) for (_, last), (first, _) in itertools.pairwise(spans)]
-            if missing:
-                found[gateway] = missing
+        for gateway, settled in self._got.items():
+            named = Spans()
+            for first, last in settled.gaps():
+                named.add(first, last)
+            for first, last in self.gaps().get(gateway, ()):
+                named.discard_span(first, last)
+            if len(named):
+                found[gateway] = list(named)
         return found
 
     def verdict(self) -> str:
         """Say how complete it is, in one line."""
-        missing = [
-            f"{gateway}: {first}" + (f" to {last}" if last > first else "")
-            for gateway, spans in self.gaps().items()
-            for first, last in spans
-        ]
+        missing = _in_words(self.gaps())
         again = f", {self.repeated} messages came again" if self.repeated else ""
         gaps = "1 gap" if len(missing) == 1 else f"{len(missing)} gaps"
         names = f": {'; '.join(missing)}" if missing else ""
+        lost = _in_words(self.lost_at_a_kill())
+        dead = f"; lost in the memory of a gateway that was killed, or never used: {'; '.join(lost)}" if lost else ""
         anew = "".join(
             f"; {gateway} has begun its numbers anew (no journal?): what is missing of it cannot be told"
             for gateway in sorted(self.anew)
         )
-        return f"{self.readings} readings, {gaps}{names}{again}{anew}"
+        return f"{self.readings} readings, {gaps}{names}{again}{dead}{anew}"
+
+
+def _in_words(missing: Mapping[str, list[tuple[int, int]]]) -> list[str]:
+    return [
+        f"{gateway}: {first}" + (f" to {last}" if last > first else "")
+        for gateway, spans in missing.items()
+        for first, last in spans
+    ]

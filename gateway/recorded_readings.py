@@ -22,6 +22,7 @@ from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.units import SI_UNITS, UNITS
 from gateway.received import readings_of
 
+_AS_KEPT: Final = {"channel", "t", "value", "quality", "reason"}  # by `manovac sub`
 _QUALITIES: Final = {quality.word: quality for quality in Quality}
 _REASONS: Final = {reason.word: reason for reason in Reason}
 
@@ -186,6 +187,13 @@ def _parquet(path: Path) -> list[Row]:
             table = pq.read_table(file)
         except Exception as error:  # noqa: BLE001 - pyarrow's errors have no common class
             raise RecordError(f"{path}: not Parquet: {error}") from None
+    if set(table.column_names) >= _AS_KEPT:
+        found: dict[float, dict[str, tuple[float, Quality, Reason]]] = {}
+        for row in table.to_pylist():
+            found.setdefault(row["t"].timestamp(), {})[row["channel"]] = _cell(
+                row["value"], row["quality"], row["reason"]
+            )
+        return list(found.items())
     _check_header(table.column_names, path)
     time = table.column("time")
     if pa.types.is_timestamp(time.type):  # Python's dates have no nanoseconds, and refuse those that do

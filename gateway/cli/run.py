@@ -40,12 +40,7 @@ def run(
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.cli import INTERRUPTED, RUN_TIME_FAILURE, USAGE, CommandError  # noqa: PLC0415
 
-    if once and dry_run:
-        raise CommandError("--once and --dry-run exclude each other", USAGE)
-    if as_json and not (once or dry_run):
-        raise CommandError("--json goes with --once or --dry-run", USAGE)
-    if record and dry_run:
-        raise CommandError("--record and --dry-run exclude each other: nothing is said then", USAGE)
+    _refuse_contradictions(once=once, dry_run=dry_run, as_json=as_json, record=record)
     words = load_rig(rig)
     if not words.transducers:
         raise CommandError(f"{rig} has no transducer: there is nothing to poll", USAGE)
@@ -70,6 +65,17 @@ def run(
         raise CommandError("cannot go on; the lines above say why") from group
     if once and not complete:
         raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
+
+
+def _refuse_contradictions(*, once: bool, dry_run: bool, as_json: bool, record: Path | None) -> None:
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+
+    if once and dry_run:
+        raise CommandError("--once and --dry-run exclude each other", USAGE)
+    if as_json and not (once or dry_run):
+        raise CommandError("--json goes with --once or --dry-run", USAGE)
+    if record and dry_run:
+        raise CommandError("--record and --dry-run exclude each other: nothing is said then", USAGE)
 
 
 async def _with_ports(

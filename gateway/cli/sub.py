@@ -18,7 +18,7 @@ _LONGEST_PATIENCE_S: Final = 60.0
 def sub(
     rig: Annotated[Path, typer.Argument(help="The rig file (TOML), for broker and station.", metavar="RIG")],
     *,
-    to: Annotated[Path | None, typer.Option(help="Where readings go: FILE.sqlite or FILE.csv.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Where readings go: FILE.sqlite, FILE.csv or FILE.parquet.")] = None,
     ack: Annotated[
         str, typer.Option(help="Acknowledge under this name what is stored, and ask for what is missing.")
     ] = "",
@@ -56,7 +56,7 @@ def sub(
     typer.echo(received.verdict())
     if received.strange:
         typer.echo(f"{received.strange} messages on topics of record were none of ours", err=True)
-    if received.gaps() or received.anew:
+    if received.gaps() or received.lost_at_a_kill() or received.anew:
         raise typer.Exit(CHECK_FAILED)
 
 

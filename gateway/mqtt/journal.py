@@ -4,12 +4,10 @@ SQLite in WAL mode with synchronous=FULL: what `write` has returned from survive
 says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread of its own, others may read from theirs.
 """
 
-import fcntl
 import os
 import sqlite3
 import threading
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,13 @@ from typing import Final
 import orjson
 
 from drivers.rig import Rig
+from gateway.mqtt.claim import Claim, ClaimedError, Reserved, identity
 
 _SCHEMA: Final = 1
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS row (
     n INTEGER PRIMARY KEY, t INTEGER NOT NULL, record INTEGER NOT NULL, topic INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS record ON row (n) WHERE record = 1;
 CREATE TABLE IF NOT EXISTS topic (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words BLOB NOT NULL);
 """
@@ -61,71 +61,6 @@ class Row:
     record: bool = False
 
 
-class Spans:
-    """A set of whole numbers as spans [first, last], in order: what of the journal has not been delivered yet."""
-
-    def __init__(self, spans: Iterable[Sequence[int]] = ()) -> None:
-        self._spans: list[list[int]] = []
-        for first, last in spans:
-            self.add(first, last)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((first, last) for first, last in self._spans)
-
-    def __contains__(self, n: int) -> bool:
-        place = self._place(n)
-        return place >= 0 and n <= self._spans[place][1]
-
-    def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self._spans)
-
-    def _place(self, n: int) -> int:
-        """Return the index of the last span that begins at or before n, -1 for none."""
-        return bisect_right(self._spans, n, key=lambda span: span[0]) - 1
-
-    def add(self, first: int, last: int) -> None:
-        """Add all numbers from first to last."""
-        low = self._place(first - 1)
-        if low < 0 or self._spans[low][1] < first - 1:
-            low += 1
-        high = self._place(last + 1)
-        joined = self._spans[low : high + 1]
-        if joined:
-            first, last = min(first, joined[0][0]), max(last, joined[-1][1])
-        self._spans[low : high + 1] = [[first, last]]
-
-    def discard(self, n: int) -> None:
-        """Take one number out, if it is there."""
-        self.discard_span(n, n)
-
-    def discard_span(self, first: int, last: int) -> None:
-        """Take all numbers from first to last out."""
-        kept: list[list[int]] = []
-        for low, high in self._spans[(at := max(self._place(first), 0)) : self._place(last) + 1]:
-            if high < first or low > last:
-                kept.append([low, high])
-                continue
-            kept += [[low, first - 1]] if low < first else []
-            kept += [[last + 1, high]] if high > last else []
-        self._spans[at : max(self._place(last) + 1, at)] = kept
-
-    def first_from(self, n: int) -> int | None:
-        """Return the least number that is not below n, None when there is none."""
-        place = self._place(n)
-        if place >= 0 and n <= self._spans[place][1]:
-            return n
-        return self._spans[place + 1][0] if place + 1 < len(self._spans) else None
-
-    def span_from(self, n: int) -> tuple[int, int] | None:
-        """Return the first span of numbers that are not below n, None when there is none."""
-        first = self.first_from(n)
-        return None if first is None else (first, self._spans[self._place(first)][1])
-
-    def lists(self) -> list[list[int]]:
-        """Return the spans for JSON."""
-        return [[first, last] for first, last in self._spans]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trimmed:
     """What was dropped to keep the caps: rows by cause ("journal_size", "journal_age"), first to last."""
@@ -142,10 +77,13 @@ class Journal:
         max_age_ms: telemetry older than that is dropped.
 
     Attributes:
-        last_n: the highest number ever written.
+        last_n: the highest number that may have been given out.
         undelivered: numbers of rows that the broker has not taken, as of the last `write` before `open`.
         rows: how many there are.
         set_aside: where a damaged file was moved to by `open`, None when there was none.
+        skipped: numbers that may have been given out before `open` though nothing of them is here, first to last; None
+            when there are none. See `gateway.mqtt.claim`.
+        ended_ms: until when a gateway has written it before `open`, ms UTC, None when nobody can know.
     """
 
     def __init__(self, path: Path, *, max_bytes: int, max_age_ms: int) -> None:
@@ -154,12 +92,15 @@ class Journal:
         self.undelivered: list[list[int]] = []
         self.rows = 0
         self.set_aside: Path | None = None
+        self.skipped: tuple[int, int] | None = None
+        self.ended_ms: int | None = None
+        self._claim = Claim(path.with_name(f"{path.name}.lock"))
+        self._identity = (0, 0)
         self._max_bytes = max_bytes
         self._max_age_ms = max_age_ms
         self._topics: dict[str, int] = {}
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
-        self._owned: int | None = None
 
     def open(self) -> None:
         """Open or make the file. A damaged one is set aside under another name, never deleted.
@@ -167,17 +108,45 @@ class Journal:
         Raises:
             JournalError: it can be neither opened nor made.
         """
+        with self._spoken():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._claim.taken:
+                try:
+                    self._claim.take()
+                except ClaimedError:
+                    raise JournalBusyError(
+                        f"{self.path}: another gateway uses it; give each its own [journal] path"
+                    ) from None
+        self._open_sound(thorough=True)
+        self._find_numbers()
+
+    def reopen(self, *, thorough: bool) -> None:
+        """Open the file again, as after a disk that was gone; where it is gone too, a new one is made.
+
+        Args:
+            thorough: look for damage first, and set a damaged file aside.
+
+        Raises:
+            JournalError: it can be neither opened nor made.
+        """
+        with self._lock:
+            last_n = self.last_n
+            with self._spoken():
+                self._claim.renew()
+            self._open_sound(thorough=thorough)
+            self.last_n = max(self.last_n, last_n)
+
+    def _open_sound(self, *, thorough: bool) -> None:
+        self._close()
         try:
-            self._open()
+            self._open(thorough=thorough)
         except JournalDamagedError:
             self._close()
             self.set_aside = self._move_aside()
-            self._open()
+            self._open(thorough=thorough)
 
-    def _open(self) -> None:
+    def _open(self, *, thorough: bool) -> None:
         with self._spoken():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._own()
             log = self.path.with_name(f"{self.path.name}-wal")
             unclean = log.exists() and log.stat().st_size > 0  # a clean close leaves none
             database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=2.0)
@@ -191,11 +160,13 @@ class Journal:
                     f"{self.path}: written by another version of Manovac (schema {version}): move it away"
                 )
             database.executescript(_TABLES)
-            database.execute(f"PRAGMA user_version = {_SCHEMA}")
-            if unclean or self._is_cut(database):
+            if version != _SCHEMA:
+                database.execute(f"PRAGMA user_version = {_SCHEMA}")
+            if thorough and (unclean or self._is_cut(database)):
                 (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
                     raise JournalDamagedError(f"{self.path}: damaged: {verdict}")
+            self._identity = identity(self.path.stat())
             self._topics = {name: number for number, name in database.execute("SELECT id, name FROM topic")}
             state = database.execute("SELECT words FROM state").fetchone()
             words = orjson.loads(state[0]) if state else {}
@@ -203,17 +174,32 @@ class Journal:
             self.last_n = max(highest, words.get("last_n", 0))
             self.undelivered = words.get("undelivered", [])
 
-    def _own(self) -> None:
-        """Be the only gateway that writes this file; others may read it."""
-        if self._owned is not None:
-            return
-        owned = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(owned)
-            raise JournalBusyError(f"{self.path}: another gateway uses it; give each its own [journal] path") from None
-        self._owned = owned
+    def _find_numbers(self) -> None:
+        """Go on above every number that may have been seen, and learn how the gateway before us ended."""
+        reserved = self._claim.reserved
+        if reserved.upto > self.last_n:
+            if reserved.unsure or self.last_n == 0:
+                self.skipped = (self.last_n + 1, reserved.upto)
+            if self.skipped is not None or reserved.closed_ms is not None:
+                self.last_n = reserved.upto
+        self.ended_ms = reserved.closed_ms
+        if self.ended_ms is None and not reserved.loose and self.rows:
+            with self._spoken():
+                (self.ended_ms,) = self._opened().execute("SELECT t FROM row ORDER BY n DESC LIMIT 1").fetchone()
+
+    @property
+    def reserved(self) -> Reserved:
+        """How far numbers may be given out."""
+        return self._claim.reserved
+
+    def reserve(self, reserved: Reserved) -> None:
+        """Note on disk how far numbers may be given out.
+
+        Raises:
+            JournalError: that cannot be written.
+        """
+        with self._spoken():
+            self._claim.write(reserved)
 
     def _is_cut(self, database: sqlite3.Connection) -> bool:
         """Say whether the file is shorter than it says it is."""
@@ -234,9 +220,7 @@ class Journal:
         """Close the file; another gateway may have it then."""
         with self._lock:
             self._close()
-            if self._owned is not None:
-                os.close(self._owned)
-                self._owned = None
+            self._claim.release()
 
     def _close(self) -> None:
         if self._database is not None:
@@ -244,28 +228,34 @@ class Journal:
                 self._database.close()
             self._database = None
 
-    def write(self, rows: Sequence[Row], undelivered: Sequence[Sequence[int]], *, now_ms: int) -> Trimmed:
+    def write(
+        self, rows: Sequence[Row], undelivered: Sequence[Sequence[int]], *, now_ms: int, last_n: int = 0
+    ) -> Trimmed:
         """Write rows and what is undelivered in one transaction, and drop what the caps do not allow.
 
         Args:
-            rows: with rising numbers above `last_n`.
+            rows: with rising numbers; those that are there already stay as they are.
+            last_n: the highest number given out, if these rows do not have it: all others are with the broker.
             undelivered: spans [first, last] of numbers that the broker has not taken; these rows included.
             now_ms: UTC, for the age of rows.
 
         Raises:
             JournalError: nothing was written.
         """
-        last_n = rows[-1].n if rows else self.last_n
+        last_n = max(rows[-1].n if rows else 0, self.last_n, last_n)
         words = orjson.dumps({"last_n": last_n, "undelivered": undelivered})
         with self._transaction() as database:
-            database.executemany(
-                "INSERT INTO row VALUES (?, ?, ?, ?, ?)",
+            if identity(self.path.stat()) != self._identity:
+                raise JournalError(f"{self.path}: another file has taken its place")
+            # a commit that failed may have reached the disk all the same, so the same rows may come again
+            added = database.executemany(
+                "INSERT OR IGNORE INTO row VALUES (?, ?, ?, ?, ?)",
                 [(row.n, row.t_ms, row.record, self._topic(database, row.topic), row.payload) for row in rows],
-            )
+            ).rowcount
             database.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (words,))
             trimmed = self._trim(database, now_ms)
         self.last_n = last_n
-        self.rows += len(rows) - sum(count for _, _, _, count in trimmed)
+        self.rows += max(added, 0) - sum(count for _, _, _, count in trimmed)
         return Trimmed(spans=tuple((first, last, cause) for first, last, cause, _ in trimmed))
 
     def _topic(self, database: sqlite3.Connection, name: str) -> int:
@@ -315,15 +305,16 @@ class Journal:
         with self._spoken():
             return self._bytes(self._opened())
 
-    def read(self, first: int, last: int, *, limit: int) -> list[Row]:
-        """Return the rows from number first to number last, in order, at most `limit` of them.
+    def read(self, first: int, last: int, *, limit: int, records: bool = False) -> list[Row]:
+        """Return the rows, or only the records, from number first to number last, in order, at most `limit` of them.
 
         Raises:
             JournalError: it cannot be read.
         """
+        only = "row.record = 1 AND " if records else ""
         question = (
-            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
-            " WHERE row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
+            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"  # noqa: S608
+            f" WHERE {only}row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
         )
         with self._spoken():
             found = self._opened().execute(question, (first, last, limit)).fetchall()

@@ -2,66 +2,88 @@
 
 A message that is put is written with others of its time, and is handed to the link only when it is on disk: so a
 number that anybody has seen belongs to that message for ever. While there is no broker, messages stay on disk alone;
-when it is back, what is new goes first, and what has waited follows on the segment's `late` topic, in order.
+when it is back, records go first, in order; then what is new; and batches that have waited follow on their segment's
+`late` topic, in order too.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
-from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError, Row, Spans, Trimmed
+from gateway.mqtt.claim import Reserved, machine
+from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError, Row, Trimmed
 from gateway.mqtt.outbox import KeeperStatistics, Loss, Message, Outbox
+from gateway.mqtt.ring import Ring
+from gateway.mqtt.spans import Spans
 from gateway.mqtt.topics import late_topic
 
 _LOG: Final = logging.getLogger(__name__)
 _GROUP: Final = 100  # rows that are not kept waiting for more
 _EARLY: Final = 0.9  # of the commit interval: batches do not come to the millisecond
+_ROUNDING_S: Final = 1e-6  # a timer may fire a rounding error too soon
 _AGAIN_S: Final = 10.0  # after a disk that could not be written
 _IDLE_S: Final = 10.0  # what was delivered is written with the next rows, or after that time
 _MARKS: Final = 1000  # of times since which numbers wait
-_HELD: Final = 20_000  # rows kept in memory while the disk cannot be written
+_SPARED_S: Final = 5.0  # what the broker has not taken by then is written all the same
+_HELD: Final = 20_000  # rows in memory
+_HELD_BYTES: Final = 32 * 2**20
+_BLOCK: Final = 1000  # numbers that are reserved at once
+_T = TypeVar("_T")
 
 
 class Keeper:
     """Stands between an outbox and a journal; `run` does the work. Times are those of the event loop, s.
 
     Rows that cannot be written (disk full, read-only, gone) are delivered all the same and held in memory, at most
-    20,000, the oldest telemetry dropped and counted; they are written when the disk is back.
+    20,000 and 32 MiB, the oldest telemetry dropped and counted; they are written when the disk is back.
+
+    A disk that is to be spared gets records at once, but telemetry only when the broker has not taken it for 5 s. What
+    is only in memory then dies with the process; its numbers do not come again, because they were reserved on disk.
 
     Args:
         journal: opened.
         outbox: gets this as its keeper.
         commit_s: telemetry is written at most that often; records and every hundredth row at once.
         utc_ms: now.
+        spares: whether the disk is to be spared.
 
     Attributes:
         problem: why rows are not on disk now; empty while they are.
     """
 
-    def __init__(self, journal: Journal, outbox: Outbox, *, commit_s: float, utc_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, journal: Journal, outbox: Outbox, *, commit_s: float, utc_ms: Callable[[], int], spares: bool = False
+    ) -> None:
         self.problem = ""
         self._journal = journal
         self._outbox = outbox
         self._commit_s = commit_s
         self._utc_ms = utc_ms
+        self._spares = spares
         self._loop = asyncio.get_running_loop()
         self._undelivered = Spans(journal.undelivered)
-        self._pending: list[Row] = []  # put, to be written next
-        self._writing: list[Row] = []
-        self._held: deque[Row] = deque()  # could not be written
+        self._ring = Ring(max_rows=_HELD, max_bytes=_HELD_BYTES)  # what is not on disk
+        self._pending: list[int] = []  # put, not handed to the link
+        self._writing: list[int] = []  # of them, what is being made safe
         self._live: dict[int, None] = {}  # handed to the link as they came, not settled
         self._since: deque[tuple[int, float]] = deque()  # when some of the numbers were put, for the oldest wait
         self._up = False
         self._late_from = 0
-        self._acknowledged = False
+        self._records_from: int | None = None  # while records have waited longer than those that come; None: no more
+        self._records_out: set[int] = set()  # of them, handed to the link, not settled
+        self._withheld: list[Row] = []  # records that came meanwhile
+        self._acknowledged = False  # of what is on disk
+        self._record = False  # waits to be written
         self._replayed = Spans()  # what was asked for again: if it is gone, nothing is lost
-        self._committed_s = self._try_again_s = -math.inf
+        self._committed_s = self._try_again_s = self._reserve_again_s = -math.inf
+        self._committing = asyncio.Lock()
         self._work = asyncio.Event()
         self._late_work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -75,6 +97,7 @@ class Keeper:
         """Take a message that was put."""
         if message.n is None:
             raise ValueError(f"a message of {message.topic} without a number cannot be kept")
+        now_s = self._loop.time()
         row = Row(
             n=message.n,
             t_ms=self._utc_ms(),
@@ -82,28 +105,40 @@ class Keeper:
             payload=message.payload,
             record=message.record,
         )
-        self._pending.append(row)
+        self._pending.append(row.n)
         self._undelivered.add(row.n, row.n)
-        if not self._since or self._loop.time() >= self._since[-1][1] + 1.0:
-            self._since.append((row.n, self._loop.time()))
+        self._record |= row.record
+        for n in self._ring.add(row, now_s=now_s):
+            if n not in self._live:
+                self._undelivered.discard(n)
+                self._outbox.lose(Loss.JOURNAL_DOWN)
+        if not self._since or now_s >= self._since[-1][1] + 1.0:
+            self._since.append((row.n, now_s))
         self._work.set()
 
     def up(self) -> None:
         """Learn that there is a broker; what has not been delivered until now is late."""
         self._up = True
-        self._late_from = 0
+        self._late_from = self._records_from = 0
         self._late_work.set()
 
     def down(self) -> None:
         """Learn that there is none."""
         self._up = False
         self._live.clear()
+        self._records_out.clear()
+        self._withheld.clear()
 
     def settled(self, n: int, cause: Loss | None) -> None:  # noqa: ARG002 - the outbox has counted it
         """Learn that a message was delivered, or never will be."""
         self._undelivered.discard(n)
         self._live.pop(n, None)
-        if not self._acknowledged:
+        if n in self._records_out:
+            self._records_out.discard(n)
+            self._late_work.set()
+        in_memory = self._spares and self._ring.get(n) is not None
+        self._ring.safe(n)
+        if not in_memory and not self._acknowledged:
             self._acknowledged = True
             self._work.set()
 
@@ -119,7 +154,7 @@ class Keeper:
 
     def again(self, first: int, last: int) -> int:
         """Deliver what the journal still has of these numbers once more; return how many numbers that can be."""
-        last = min(last, self._journal.last_n)
+        last = min(last, self._outbox.newest_n)
         if first > last:
             return 0
         self._undelivered.add(first, last)
@@ -152,14 +187,23 @@ class Keeper:
                 tasks.create_task(self._late_on(), name="late messages")
         finally:
             await self.flush()
-            await self._loop.run_in_executor(self._thread, self._journal.close)
+            await self._in_thread(self._close)
             self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        with contextlib.suppress(JournalError):
+            newest_n, loose = self._outbox.newest_n, bool(self.problem)
+            self._journal.reserve(Reserved(upto=newest_n, loose=loose, closed_ms=self._utc_ms(), machine=machine()))
+        self._journal.close()
 
     async def flush(self) -> None:
         """Write what has been put, and what was delivered, now; a cancellation waits until it is written."""
-        if not (self._pending or self._held or self._acknowledged):
+        if not (self._pending or len(self._ring) or self._acknowledged):
             return
-        writing = self._loop.create_task(self._commit(), name="journal write")
+        await self._commit_whole(write=True)
+
+    async def _commit_whole(self, *, write: bool) -> None:
+        writing = self._loop.create_task(self._commit(write=write), name="journal write")
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -168,80 +212,111 @@ class Keeper:
 
     async def _write_on(self) -> None:
         while True:
-            await self._work.wait()
+            write_s = self._write_due_s()
+            free = self._spares or self.problem  # rows do not wait for the disk
+            due_s = -math.inf if self._pending and free else write_s
+            now_s = self._loop.time() + _ROUNDING_S
+            if due_s <= now_s:
+                await self._commit_whole(write=write_s <= now_s)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(None if due_s == math.inf else due_s):
+                    await self._work.wait()
             self._work.clear()
-            due_s = self._committed_s + (_EARLY * self._commit_s if self._pending else _IDLE_S)
-            while self._loop.time() < due_s and not self._is_urgent():
-                try:
-                    async with asyncio.timeout_at(due_s):
-                        await self._work.wait()
-                        self._work.clear()
-                except TimeoutError:
-                    break
-                if self._pending:
-                    due_s = min(due_s, self._committed_s + _EARLY * self._commit_s)
-            await self.flush()
 
-    def _is_urgent(self) -> bool:
-        """Say whether rows wait that are not to wait for more."""
-        return len(self._pending) >= _GROUP or any(row.record for row in self._pending)
+    def _write_due_s(self) -> float:
+        """Return when the disk is to be written next."""
+        if self.problem:
+            return self._try_again_s
+        if self._record or (len(self._pending) >= _GROUP and not self._spares):
+            return -math.inf
+        due_s = self._committed_s + _IDLE_S if self._acknowledged else math.inf
+        if self._spares:
+            since_s = self._ring.at_risk_since_s
+            return due_s if since_s is None else min(due_s, since_s + _SPARED_S)
+        return min(due_s, self._committed_s + _EARLY * self._commit_s) if self._pending else due_s
 
-    async def _commit(self) -> None:
-        """Write all rows that wait to be written, then hand the new ones to the link."""
-        new = self._writing = self._pending
-        self._pending = []
-        self._committed_s, self._acknowledged = self._loop.time(), False
-        if not self.problem or self._loop.time() >= self._try_again_s:
-            await self._write([*self._held, *new], new)
-        else:
-            self._hold(new)
-        self._writing = []
-        if self._up:
-            for row in new:
-                self._live[row.n] = None
-                self._outbox.send(_message(row, late=False))
+    async def _commit(self, *, write: bool) -> None:
+        """Make all rows that wait safe, then hand the new ones to the link."""
+        async with self._committing:
+            write = write and (not self.problem or await self._reopen(thorough=False))
+            reserved = await self._reserve()
+            self._writing, self._pending = self._pending, []
+            new = [row for n in self._writing if (row := self._ring.get(n)) is not None]
+            if write and reserved:
+                await self._write()
+            self._writing = []
+            if self._up:
+                for row in new:
+                    if row.n not in self._undelivered:
+                        continue  # it had to make room meanwhile
+                    if row.record and self._records_from is not None:
+                        self._withheld.append(row)
+                    else:
+                        self._hand_over(row)
 
-    async def _write(self, rows: list[Row], new: list[Row]) -> None:
+    def _hand_over(self, row: Row) -> None:
+        self._live[row.n] = None
+        self._outbox.send(_message(row, late=False))
+
+    async def _reserve(self) -> bool:
+        """Have numbers reserved before anybody sees them; return whether they are."""
+        reserved, newest_n = self._journal.reserved, self._outbox.newest_n
+        loose = self._spares or bool(self.problem)
+        if newest_n + _BLOCK // 2 <= reserved.upto and reserved.loose == loose and reserved.closed_ms is None:
+            return True
+        if self._loop.time() < self._reserve_again_s:
+            return False
         try:
-            trimmed = await self._in_thread(self._journal.write, rows, self._undelivered.lists(), self._utc_ms())
+            wanted = Reserved(upto=max(newest_n + _BLOCK, reserved.upto), loose=loose, machine=machine())
+            await self._in_thread(lambda: self._journal.reserve(wanted))
         except JournalError as error:
-            self._failed(error)
-            self._hold(new)
+            self._reserve_again_s = self._loop.time() + _AGAIN_S
+            await self._failed(error)
+            return False
+        return True
+
+    async def _write(self) -> None:
+        """Write what is not on disk."""
+        self._committed_s, self._acknowledged, self._record = self._loop.time(), False, False
+        rows = self._ring.at_risk() if self._spares else list(self._ring)
+        undelivered, newest_n, now_ms = self._undelivered.lists(), self._outbox.newest_n, self._utc_ms()
+        try:
+            trimmed = await self._in_thread(
+                lambda: self._journal.write(rows, undelivered, now_ms=now_ms, last_n=newest_n)
+            )
+        except JournalError as error:
+            await self._failed(error)
+            await self._reserve()
             return
-        self._held.clear()
+        self._ring.discard([row.n for row in rows])
         self._count_dropped(trimmed)
         if self.problem:
             _LOG.warning("journal %s is written again", self._journal.path)
             self.problem = ""
 
-    async def _in_thread(
-        self, write: Callable[..., Trimmed], rows: list[Row], undelivered: list[list[int]], now_ms: int
-    ) -> Trimmed:
-        return await self._loop.run_in_executor(self._thread, lambda: write(rows, undelivered, now_ms=now_ms))
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await self._loop.run_in_executor(self._thread, work)
 
-    def _failed(self, error: JournalError) -> None:
+    async def _failed(self, error: JournalError) -> None:
         self._try_again_s = self._loop.time() + _AGAIN_S
         if not self.problem:
             _LOG.error("%s; messages are kept in memory until it can be written", error)
         self.problem = str(error)
         if isinstance(error, JournalDamagedError):
-            self._journal.close()
-            try:
-                self._journal.open()
-            except JournalError as other:
-                self.problem = str(other)
             self._outbox.lose(Loss.JOURNAL_DAMAGED)
+            await self._reopen(thorough=True)
 
-    def _hold(self, rows: Iterable[Row]) -> None:
-        """Keep rows in memory; the oldest telemetry makes room, and is lost if nobody has it."""
-        self._held.extend(rows)
-        while len(self._held) > _HELD:
-            place = next((place for place, row in enumerate(self._held) if not row.record), 0)
-            n = self._held[place].n
-            del self._held[place]
-            if n in self._undelivered and n not in self._live:
-                self._undelivered.discard(n)
-                self._outbox.lose(Loss.JOURNAL_DOWN)
+    async def _reopen(self, *, thorough: bool) -> bool:
+        """Open the journal anew, as after a disk that was gone; return whether it is open."""
+        try:
+            await self._in_thread(lambda: self._journal.reopen(thorough=thorough))
+        except JournalError as error:
+            self._try_again_s = self._loop.time() + _AGAIN_S
+            self.problem = str(error)
+            return False
+        self._reserve_again_s = -math.inf
+        return True
 
     def _count_dropped(self, trimmed: Trimmed) -> None:
         """Count what made room before anybody had it."""
@@ -256,32 +331,56 @@ class Keeper:
         while True:
             await self._late_work.wait()
             self._late_work.clear()
+            await self._send_records()
             while self._up and self._outbox.room_for_late > 0:
                 rows = await self._next_late(self._outbox.room_for_late)
                 if not rows or not self._up:
                     break
                 self._outbox.send_late(_message(row, late=True) for row in rows)
 
+    async def _send_records(self) -> None:
+        """Hand over records that have waited, before any newer one, some at a time."""
+        while self._up and (begin := self._records_from) is not None and len(self._records_out) < _GROUP:
+            rows = await self._read(begin, self._outbox.newest_n, limit=_GROUP, records=True)
+            if self._records_from != begin or not self._up:
+                continue  # the connection is another one
+            for row in rows:
+                if row.n in self._undelivered and row.n not in self._live:
+                    self._records_out.add(row.n)
+                    self._hand_over(row)
+                self._records_from = row.n + 1
+            if not rows:
+                self._records_from = None
+                for row in self._withheld:
+                    if row.n not in self._live and row.n in self._undelivered:
+                        self._hand_over(row)
+                self._withheld.clear()
+
+    async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> list[Row]:
+        """Return rows, or only records, from memory and disk, in order; what cannot be read is not among them."""
+        found = {row.n: row for row in self._ring.between(first, last, limit=limit, records=records)}
+        try:
+            on_disk = await self._in_thread(lambda: self._journal.read(first, last, limit=limit, records=records))
+        except JournalError as error:
+            await self._failed(error)
+            on_disk = []
+        found |= {row.n: row for row in on_disk}
+        return [found[n] for n in sorted(found)[:limit]]
+
     async def _next_late(self, limit: int) -> list[Row]:
         """Return the next rows that the broker has not got and that are not on their way to it."""
         while True:
-            new = [next(iter(self._live), math.inf), *(rows[0].n for rows in (self._writing, self._pending) if rows)]
-            new_from = min(new)
+            new_from = min([next(iter(self._live), math.inf), *self._writing[:1], *self._pending[:1]])
             span = self._undelivered.span_from(self._late_from)
             if span is None or span[0] >= new_from:
                 return []
             first, last = span[0], int(min(span[1], new_from - 1))
-            rows = [row for row in self._held if first <= row.n <= last][:limit]
-            try:
-                read = lambda: self._journal.read(first, last, limit=limit)  # noqa: B023, E731 - awaited in this round
-                rows = sorted([*await self._loop.run_in_executor(self._thread, read), *rows], key=_number)[:limit]
-            except JournalError as error:
-                self._failed(error)
+            rows = await self._read(first, last, limit=limit)
             upto = rows[-1].n if len(rows) == limit else last
             self._miss(first, upto, rows)
             self._late_from = upto + 1
-            if rows:
-                return rows
+            if waiting := [row for row in rows if row.n not in self._live]:
+                return waiting
 
     def _miss(self, first: int, last: int, rows: list[Row]) -> None:
         """Count numbers that should have been there."""
@@ -295,10 +394,6 @@ class Keeper:
                 missing.discard_span(low, high)
             self._outbox.lose(Loss.JOURNAL_DAMAGED, len(missing))
         self._replayed.discard_span(first, last)
-
-
-def _number(row: Row) -> int:
-    return row.n
 
 
 def _message(row: Row, *, late: bool) -> Message:

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     codec_fuzz,
     dead_unit,
     fleet_scale,
+    gateway_kills,
     latest_values,
     leak_watch,
     memory,
@@ -39,6 +40,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "memory": memory.measure,
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,
+    "gateway-kills": gateway_kills.measure,
     "leak-watch": leak_watch.measure,
 }
 

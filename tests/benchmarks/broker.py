@@ -15,20 +15,29 @@ _READY_S: Final = 5.0
 
 
 class Broker:
-    """mosquitto on a free port of 127.0.0.1, and mosquitto_sub, which writes two bytes for each message that it got."""
+    """mosquitto on a free port of 127.0.0.1, and mosquitto_sub, which writes a line for each message that it got.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for their files.
+        form: of these lines, as mosquitto_sub's -F; "x" is the shortest.
+
+    Attributes:
+        lines: the file that it writes.
+    """
+
+    def __init__(self, folder: Path, *, form: str = "x") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
         self.url = f"mqtt://127.0.0.1:{self._port}"
         self._folder = folder
-        self._got = folder / "got"
+        self._form = form
+        self.lines = folder / "got"
 
     @property
     def got(self) -> int:
-        """Messages that have reached the subscriber."""
-        return self._got.stat().st_size // 2
+        """Messages that have reached the subscriber, where a line is "x"."""
+        return self.lines.stat().st_size // 2
 
     @contextmanager
     def running(self, topic: str, core: int) -> Iterator["Broker"]:
@@ -37,8 +46,8 @@ class Broker:
         config.write_text(f"listener {self._port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
         with _started(["mosquitto", "-c", str(config)], core, self._folder / "log"):
             _wait_for(self._port)
-            subscriber = ["mosquitto_sub", "-p", str(self._port), "-q", "1", "-t", topic, "-F", "x"]
-            with _started(subscriber, core, self._got):
+            subscriber = ["mosquitto_sub", "-p", str(self._port), "-q", "1", "-t", topic, "-F", self._form]
+            with _started(subscriber, core, self.lines):
                 time.sleep(0.2)  # until it has subscribed
                 yield self
 

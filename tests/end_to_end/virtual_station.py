@@ -21,6 +21,7 @@ from firmware_sim.firmware.firmware import Sensor
 from firmware_sim.fleet import Fleet, Sensors
 from firmware_sim.line_time import LineStatistics
 from gateway.app import Gateway
+from gateway.mqtt.journal import Journal
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.outbox import Message
 
@@ -171,15 +172,23 @@ async def _run(
         observed.lines = {name: line.statistics for name, line in fleet.lines.items()}
 
 
-def memory_gateway(rig: Rig, fleet: Fleet, deliver: Callable[[Message], None]) -> Gateway:
+def memory_gateway(
+    rig: Rig,
+    fleet: Fleet,
+    deliver: Callable[[Message], None],
+    *,
+    make_link: type[MemoryLink] = MemoryLink,
+    journal: Journal | None = None,
+) -> Gateway:
     """Make the gateway of a rig that is served in memory; everything about it is the same at each run."""
     loop = asyncio.get_running_loop()
     names = {id(bus): name for name, bus in rig.buses.items()}
     return Gateway(
         rig,
         rig_hash="0" * 64,
-        make_carrier=lambda outbox, **words: MemoryLink(outbox, deliver, **words),
+        make_carrier=lambda outbox, **words: make_link(outbox, deliver, **words),
         make_transport=lambda bus: MemoryTransport(fleet.memory[names[id(bus)]].connect),
+        journal=journal,
         boot="0001",
         wall=lambda: WALL_S + loop.time(),
         sync=lambda: "ntp",

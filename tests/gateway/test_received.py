@@ -1,13 +1,17 @@
 """A consumer's record: each reading once, and every gap by name."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import orjson
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.reading import Quality, Reason
+from gateway import recorded_readings
 from gateway.received import Received, ReceiveError, readings_of, store
 
 
@@ -16,6 +20,9 @@ class Memory:
         self.readings = []
 
     def known(self):
+        return iter(())
+
+    def events(self):
         return iter(())
 
     def add(self, document, readings):
@@ -95,9 +102,46 @@ def test_a_csv_file_is_new_or_refused(tmp_path: Path):
         store(path)
 
 
+def test_a_parquet_file_is_in_order_of_time_goes_on_after_a_crash_and_can_be_analysed(tmp_path: Path):
+    path = tmp_path / "record.parquet"
+    crashed = Received(store(path))
+    crashed.take("m/seg/a/batch", batch(2))
+    crashed.store.save()
+    crashed.store._database.close()
+    assert not path.exists()
+    again = Received(store(path))
+    again.take("m/seg/a/batch", batch(2))
+    late = orjson.loads(batch(1, (None,), "bad", "timeout"))
+    again.take("m/seg/a/late", orjson.dumps(late | {"t0": 4000}))
+    again.store.close()
+    assert again.verdict() == "1 readings, 0 gaps, 1 messages came again"
+    rows = parquet.read_table(path).to_pylist()
+    assert [(row["n"], row["t"].timestamp(), row["value"], row["reason"]) for row in rows] == [
+        (1, 4.0, None, "timeout"),
+        (2, 5.0, 1.0, None),
+        (2, 6.0, 2.0, None),
+    ]
+    assert {(row["gateway"], row["channel"]) for row in rows} == {("pi1", "p1.pressure")}
+    moments = recorded_readings.rows(path)
+    assert [time_s for time_s, _ in moments] == [4.0, 5.0, 6.0]
+    assert moments[1][1]["p1.pressure"] == (1.0, Quality.GOOD, Reason.NONE)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["record.parquet", "record.parquet.sqlite"]
+
+
+def test_parquet_without_pyarrow_is_refused_at_once(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ReceiveError, match=r"pip install 'manovac\[parquet\]'"):
+        store(tmp_path / "record.parquet")
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("x.txt", "must end with .sqlite or .csv"), ("no/x.csv", "No such file"), ("no/x.sqlite", "unable to open")],
+    [
+        ("x.txt", "must end with .sqlite, .csv, .parquet"),
+        ("no/x.csv", "No such file"),
+        ("no/x.sqlite", "unable to open"),
+        ("no/x.parquet", "unable to open"),
+    ],
 )
 def test_a_file_that_cannot_be_is_refused_with_advice(tmp_path: Path, name, why):
     with pytest.raises(ReceiveError, match=why):
@@ -139,3 +183,36 @@ def test_a_full_disk_and_a_file_of_others_are_told(tmp_path: Path):
     sqlite3.connect(other).execute("CREATE TABLE row (n)").connection.close()
     with pytest.raises(ReceiveError, match="holds something else"):
         store(other)
+
+
+def start(n, skipped, gateway="pi1"):
+    words = {"boot": "b", "end": "killed", "ended": None, "polls": None, "skipped": skipped}
+    return orjson.dumps({"v": 1, "gw": gateway, "n": n, "t": n, "kind": "start", "start": words})
+
+
+def test_numbers_that_died_in_memory_are_named_apart_and_not_waited_for(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    received = Received(store(path))
+    for n in (10, 11, 14):
+        received.take("m/seg/a/batch", batch(n))
+    received.take("m/event/start", start(1001, [13, 1000]))
+    received.take("m/seg/a/batch", batch(1002))
+    received.store.close()
+    again = Received(store(path))
+    for consumer in (received, again):
+        assert consumer.gaps() == {"pi1": [(12, 12)]}
+        assert consumer.lost_at_a_kill() == {"pi1": [(13, 13), (15, 1000)]}
+        assert consumer.complete_upto() == {"pi1": 11}
+    assert received.verdict() == (
+        "8 readings, 1 gap: pi1: 12; lost in the memory of a gateway that was killed, or never used:"
+        " pi1: 13; pi1: 15 to 1000"
+    )
+    again.take("m/seg/a/late", batch(12))
+    again.store.close()
+    assert (again.gaps(), again.complete_upto()) == ({}, {"pi1": 1002})
+
+
+def test_numbers_before_the_first_that_came_are_nobodys_loss():
+    received = Received(Memory())
+    received.take("m/event/start", start(1001, [13, 1000]))
+    assert (received.gaps(), received.lost_at_a_kill(), received.complete_upto()) == ({}, {}, {"pi1": 1001})

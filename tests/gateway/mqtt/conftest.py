@@ -27,6 +27,7 @@ class Session:
     password: str | None = None
     will: tuple[str, bytes] | None = None
     published: list[Message] = field(default_factory=list)
+    acknowledged: list[tuple[Message, int]] = field(default_factory=list)
     clean_end: bool = False
 
 
@@ -38,7 +39,10 @@ class FakeBroker:
         refuse_5: None, "return code" (as a 3.1.1 broker), "reason code" (as a 5 broker) or "hang up".
         ack: topic -> reason code of the PUBACK, None for no PUBACK at all.
         cuts: whether to cut the connection upon that message (before acknowledging it); gets its number in the session.
+        ack_s: how long each PUBACK takes.
+        noise: what else it writes after so many messages of a session.
         reads: whether it reads anything after CONNECT.
+        stalls: whether it reads no more after so many messages of a session.
         properties: of CONNACK in MQTT 5.
         farewell: sent before it cuts.
         grants: whether to grant a subscription; gets its number.
@@ -47,7 +51,10 @@ class FakeBroker:
     refuse_5: str | None = None
     ack: Callable[[str], int | None] = lambda topic: 0
     cuts: Callable[[int, Message], bool] = lambda number, message: False
+    ack_s: Callable[[], float] = lambda: 0.0
+    noise: Callable[[int], bytes] = lambda number: b""
     reads: bool = True
+    stalls: Callable[[int], bool] = lambda number: False
     properties: bytes = b""
     farewell: bytes = b""
     grants: Callable[[int], bool] = lambda number: True
@@ -87,8 +94,15 @@ class FakeBroker:
                 if self.cuts(len(session.published), message):
                     writer.write(self.farewell)
                     return
+                if noise := self.noise(len(session.published)):
+                    writer.write(noise)
+                if self.stalls(len(session.published)):
+                    break
                 code = self.ack(message.topic) if message.qos else None
                 if code is not None:
+                    if (delay_s := self.ack_s()) > 0:
+                        await asyncio.sleep(delay_s)
+                    session.acknowledged.append((message, code))
                     reason = bytes([code, 0]) if five and code else b""
                     writer.write(bytes([0x40, 2 + len(reason)]) + struct.pack("!H", mid) + reason)
             elif head >> 4 == 8:
@@ -145,9 +159,9 @@ def _publish(head: int, body: bytes, *, five: bool) -> tuple[int, Message]:
     return mid, Message(topic=topic.decode(), payload=body[at:], qos=qos, retain=bool(head & 1))
 
 
-@pytest.fixture
-async def fake_broker() -> AsyncIterator[FakeBroker]:
-    broker = FakeBroker()
+@contextlib.asynccontextmanager
+async def serving(broker: FakeBroker) -> AsyncIterator[FakeBroker]:
+    """Let a broker listen on a free port for a `with` block."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,6 +179,12 @@ async def fake_broker() -> AsyncIterator[FakeBroker]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def fake_broker() -> AsyncIterator[FakeBroker]:
+    async with serving(FakeBroker()) as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The journal: what was written is there, whatever is cut off, full, or torn."""
 
-import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.rig import Rig
-from gateway.mqtt.journal import Journal, JournalError, Row, Spans, journal_of
+from gateway.mqtt.journal import Journal, JournalError, Row, journal_of
+from gateway.mqtt.spans import Spans
+from tests.gateway.mqtt.torn import torn_journals
 
 MIB = 2**20
 DAY_MS = 86_400_000
@@ -42,6 +42,15 @@ def test_what_was_written_is_read_back_in_order(tmp_path: Path) -> None:
     assert again.read(1, 100, limit=100) == rows(1, 50) + rows(51, 60, record=True)
     assert (again.last_n, again.undelivered, again.rows, again.set_aside) == (60, [[40, 60]], 60, None)
     assert [row.n for row in again.read(20, 100, limit=3)] == [20, 21, 22]
+
+
+def test_rows_that_are_there_already_are_not_written_over(tmp_path: Path) -> None:
+    store = journal(tmp_path)
+    store.write(rows(1, 5), [], now_ms=0)
+    store.write(rows(3, 8), [], now_ms=0)
+    assert store.read(1, 99, limit=99) == rows(1, 8)
+    assert store.rows == 8
+    store.close()
 
 
 def test_too_much_drops_the_oldest_telemetry_and_never_a_record(tmp_path: Path) -> None:
@@ -129,53 +138,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         journal(tmp_path / "file")
 
 
-def test_a_file_cut_anywhere_opens_and_holds_a_beginning_of_what_was_written(tmp_path: Path) -> None:
-    whole = tmp_path / "whole"
-    store = journal(whole)
-    for block in range(30):
-        first = 1 + block * 20
-        store.write(rows(first, first + 19), [[1, first + 19]], now_ms=0)
-    copy = tmp_path / "copy"
-    shutil.copytree(whole, copy)  # as a power cut leaves it: not closed
-    log = copy / "journal.sqlite-wal"
-    size = log.stat().st_size
-    assert size > 100_000
-    draw = random.Random(1)
-    seen = set()
-    for _ in range(60):
-        torn = tmp_path / "torn"
-        shutil.rmtree(torn, ignore_errors=True)
-        shutil.copytree(copy, torn)
-        os.truncate(torn / "journal.sqlite-wal", draw.randrange(size))
-        found = journal(torn)
-        assert found.set_aside is None
-        assert found._opened().execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        numbers = [row.n for row in found.read(1, 10**6, limit=10**6)]
-        assert numbers == list(range(1, len(numbers) + 1)), "a prefix"
-        assert len(numbers) % 20 == 0, "whole commits only"
-        assert found.last_n == len(numbers)
-        seen.add(len(numbers))
-        found.close()
-    assert len(seen) > 5
-    store.close()
-
-
-def test_a_database_cut_anywhere_is_opened_or_set_aside_and_never_read_wrong(tmp_path: Path) -> None:
-    whole = tmp_path / "whole"
-    store = journal(whole)
-    store.write(rows(1, 400), [[1, 400]], now_ms=0)
-    store.close()
-    size = (whole / "journal.sqlite").stat().st_size
-    draw = random.Random(2)
-    for _ in range(40):
-        torn = tmp_path / "torn"
-        shutil.rmtree(torn, ignore_errors=True)
-        shutil.copytree(whole, torn)
-        os.truncate(torn / "journal.sqlite", draw.randrange(size))
-        found = journal(torn)
-        assert found.set_aside is not None or found.rows in (0, 400)
-        found.write(rows(401, 402), [], now_ms=0)
-        found.close()
+def test_files_cut_anywhere_open_or_are_set_aside_and_no_number_comes_twice(tmp_path: Path) -> None:
+    """1,000 cuts are `python -m tests.benchmarks torn-journal`."""
+    ends = torn_journals(tmp_path, cuts=150, seed=1)
+    assert {end.cut for end in ends} == {"log", "database", "both"}
+    assert [end.wrong for end in ends if end.wrong] == []
+    assert len({end.rows for end in ends if end.cut == "log"}) > 10, "cut in many places"
+    assert any(end.set_aside for end in ends)
 
 
 WRITER = """

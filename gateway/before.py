@@ -1,0 +1,60 @@
+"""What a gateway that starts says of the one before it: how it ended, and what was lost thereby."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from drivers.rig import Rig
+from gateway.mqtt.finding_payloads import event
+from gateway.mqtt.journal import Journal
+from gateway.poller import periods
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """How the gateway before this one ended.
+
+    Attributes:
+        end: "stopped" in an orderly way, or "killed" (a crash or a power cut is no less).
+        ended_ms: when, ms UTC; for one that was killed when its last message of record was made. None when it
+            spared its disk and was killed: nobody can know.
+        polls: that the rig asks for between then and now, and nobody made; None as `ended_ms`.
+        skipped: numbers of which those that a consumer does not have were lost in memory or with a damaged journal, or
+            were never given out, first to last; None when there are none.
+    """
+
+    end: Literal["stopped", "killed"]
+    ended_ms: int | None
+    polls: int | None
+    skipped: tuple[int, int] | None
+
+
+def before(journal: Journal | None, rig: Rig, *, now_ms: int) -> Before | None:
+    """Return what an opened journal tells of the gateway before; None when there was none."""
+    if journal is None or journal.last_n == 0:
+        return None
+    return Before(
+        end="killed" if journal.reserved.closed_ms is None else "stopped",
+        ended_ms=journal.ended_ms,
+        polls=None if journal.ended_ms is None else _due(rig, (now_ms - journal.ended_ms) / 1000),
+        skipped=journal.skipped,
+    )
+
+
+def _due(rig: Rig, seconds: float) -> int:
+    """Return how many polls a rig asks for in that time; none where the clock has gone back."""
+    periods_s = (period_s for bus in rig.buses for period_s in periods(rig.units(bus)).values())
+    return sum(int(max(seconds, 0.0) / period_s) for period_s in periods_s)
+
+
+def started(past: Before, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
+    """Build the event with which a gateway begins."""
+    words = {
+        "boot": boot,
+        "end": past.end,
+        "ended": past.ended_ms,
+        "polls": past.polls,
+        "skipped": past.skipped,
+    }
+    return event("start", orjson.dumps(words), gateway=gateway, n=n, t_ms=t_ms)

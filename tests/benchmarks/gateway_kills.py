@@ -1,0 +1,185 @@
+"""A gateway under load that is killed (-9) at random moments: what its journal and a consumer then have.
+
+Each kill is judged on a copy of the journal's files, so that the next start finds them as the kill left them.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from gateway.mqtt.journal import Journal
+from gateway.received import NoStore, Received
+from tests.benchmarks.broker import Broker
+from tests.benchmarks.harness import Check, Table
+from tests.benchmarks.line import Emulator
+from tests.benchmarks.tcp_load import SERVER, load_text
+
+_KILLS: Final = {"disk": 200, "card": 60}
+_ALIVE_S: Final = (0.3, 2.2)  # from the start of the process: some are killed while they start
+_BATCH_S: Final = 0.1
+_COMMIT_S: Final = 1.0
+_UNITS: Final = 8
+_LAST_S: Final = 8.0
+_SEED: Final = 5
+
+# `manovac run` that notes before each write what it is about to commit, and after it what is committed.
+_RUN: Final = """
+import os, sys
+from gateway.mqtt.journal import Journal
+notes = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+write = Journal.write
+def noted(self, rows, *args, **words):
+    os.write(notes, b"".join(b"+%d\\n" % row.n for row in rows))
+    trimmed = write(self, rows, *args, **words)
+    os.write(notes, b"".join(b"=%d\\n" % row.n for row in rows))
+    return trimmed
+Journal.write = noted
+from gateway.cli import main
+main()
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Witness:
+    """What was ever seen of a journal.
+
+    Attributes:
+        seen: number -> content.
+        wrong: promises that were broken.
+        lost_s: for each kill, from the newest row to the kill.
+    """
+
+    keeps: str
+    seen: dict[int, bytes] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    lost_s: list[float] = field(default_factory=list)
+
+    def judge(self, folder: Path, notes: Path, killed_ms: float) -> None:
+        """Compare what the journal has now with what was committed, and with what it had before."""
+        begun, promised = (
+            {int(line[1:]) for line in notes.read_text().split() if line.startswith(sign)} for sign in "+="
+        )
+        with tempfile.TemporaryDirectory() as copies:
+            copy = Path(shutil.copytree(folder, Path(copies) / "journal"))
+            journal = Journal(copy / "journal.sqlite", max_bytes=2**30, max_age_ms=10**12)
+            journal.open()
+            rows = journal.read(1, 2**62, limit=10**7)
+            whole = journal._opened().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            journal.close()
+        numbers = [row.n for row in rows]
+        self._expect(whole and journal.set_aside is None, "the file is damaged")
+        self._expect(promised <= set(numbers) <= begun, "rows that were committed are not those that are there")
+        if self.keeps == "disk":
+            self._expect(numbers == list(range(1, len(numbers) + 1)), "a gap in n")
+        self._expect(all(self.seen.get(row.n, row.payload) == row.payload for row in rows), "another content")
+        starts: dict[tuple[str, str], int] = {}
+        for row in rows:
+            document = orjson.loads(row.payload)
+            if "t0" in document:
+                key = (row.topic, document["boot"])
+                self._expect(starts.get(key, 0) <= document["t0"], "rows in another order")
+                starts[key] = document["t0"]
+        if rows and rows[-1].n not in self.seen:
+            self.lost_s.append(killed_ms / 1000 - rows[-1].t_ms / 1000)
+        self.seen |= {row.n: row.payload for row in rows}
+
+    def _expect(self, truth: bool, otherwise: str) -> None:
+        if not truth:
+            self.wrong.append(otherwise)
+
+
+def measure() -> Table:
+    """Kill gateways that keep their journal on disk, and ones that spare a card."""
+    rows, checks = [], []
+    for keeps, kills in _KILLS.items():
+        witness, consumer, starts = _killed(keeps, kills)
+        lost = sum(last - first + 1 for spans in consumer.gaps().values() for first, last in spans)
+        worst_s = max(witness.lost_s)
+        in_memory = "unknown to it" if keeps == "card" else f"{worst_s:.2f}"
+        cells = (keeps, kills, len(witness.seen), len(witness.wrong), starts, consumer.readings, lost, in_memory)
+        rows.append(tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells))
+        checks += [
+            Check(text=f"{keeps}: what is there is what was committed, in order, whole", met=not witness.wrong),
+            Check(
+                text=f"{keeps}: each number means one message, and none is missing unnamed",
+                met=not (lost or consumer.anew),
+            ),
+            Check(text=f"{keeps}: each start says how the one before ended", met=starts >= kills - 1),
+        ]
+        if keeps == "disk":
+            most_s = _COMMIT_S + _BATCH_S
+            checks += [
+                Check(text="disk: no number is missing at all", met=not consumer.lost_at_a_kill()),
+                Check(text=f"disk: at most {most_s:g} s of the newest readings are lost", met=worst_s <= most_s),
+            ]
+    return Table(
+        conditions=(
+            f"`manovac run` with {_UNITS} units on Modbus TCP, {_UNITS / _BATCH_S:.0f} messages of record a second,"
+            f" `commit` {_COMMIT_S:g} s, killed (-9) {_ALIVE_S[0]:g} to {_ALIVE_S[1]:g} s after each start, at random;"
+            " mosquitto, and a consumer that is always there. The newest readings are those after the newest row."
+        ),
+        columns=(
+            "keep",
+            "kills",
+            "rows recovered",
+            "promises broken",
+            "starts that named it",
+            "readings at the consumer",
+            "messages missing unnamed",
+            "newest readings lost, at most, s",
+        ),
+        rows=tuple(rows),
+        checks=tuple(checks),
+    )
+
+
+def _killed(keeps: str, kills: int) -> tuple[_Witness, Received, int]:
+    """Kill so often; return the witness, the consumer, and how many starts spoke of the one before."""
+    draw = random.Random(_SEED)
+    witness = _Witness(keeps=keeps)
+    core = min(os.sched_getaffinity(0))
+    text = load_text(units=_UNITS, values=8, batch=f"{_BATCH_S} s", poll=f"{_BATCH_S} s")
+    emulator = Emulator(text, program=SERVER)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Broker(Path(name), form="%t %p").running("manovac/#", core) as broker,
+        emulator.running(),
+    ):
+        folder = Path(name) / "journal"
+        folder.mkdir()
+        notes, rig = Path(name) / "notes", Path(name) / "rig.toml"
+        port = emulator.rig.buses["b1"].port
+        text = text.replace('"127.0.0.1:1"', f'"{port}"').replace("[mqtt]\n", f'[mqtt]\nurl = "{broker.url}"\n')
+        rig.write_text(
+            f'{text}[journal]\nkeep = "{keeps}"\npath = "{folder}/journal.sqlite"\ncommit = "{_COMMIT_S} s"\n'
+        )
+        command = [sys.executable, "-c", _RUN, str(notes), "run", str(rig)]
+        notes.touch()
+        for _ in range(kills):
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as gateway:
+                time.sleep(draw.uniform(*_ALIVE_S))
+                killed_ms = time.time() * 1000
+                gateway.send_signal(signal.SIGKILL)
+            if (folder / "journal.sqlite").exists():
+                witness.judge(folder, notes, killed_ms)
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as gateway:
+            time.sleep(_LAST_S)
+            gateway.terminate()
+        time.sleep(0.5)
+        consumer, starts = Received(NoStore()), set()
+        for line in broker.lines.read_bytes().splitlines():
+            topic, _, payload = line.partition(b" ")
+            consumer.take(topic.decode(), payload)
+            if b"/event/start" in topic:
+                starts.add(payload)
+        return witness, consumer, len(starts)

@@ -1,0 +1,94 @@
+"""What a gateway that starts says of the one before it."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from drivers.rig import Rig
+from gateway.before import before, started
+from gateway.mqtt.claim import Reserved, machine
+from gateway.mqtt.journal import Journal, Row
+from gateway.mqtt.schemas import schema
+
+jsonschema = pytest.importorskip("jsonschema")
+T_MS = 1_700_000_000_000
+RIG = Rig.model_validate(
+    {
+        "station": {"id": "iss", "gateway": "pi1"},
+        "segment": {"a": {}},
+        "bus": {"b": {"kind": "serial", "port": "-"}, "idle": {"kind": "serial", "port": "="}},
+        "transducer": {
+            name: {"model": "keller-33x", "bus": "b", "unit": unit, "segment": "a", "poll": poll}
+            for name, unit, poll in (("p1", 1, "1 s"), ("p2", 2, "4 s"))
+        },
+    }
+)
+
+
+def left(folder: Path, reserved: Reserved | None, *, last_n: int = 3) -> Journal:
+    """Return the journal, opened, that a gateway has left."""
+    journal = Journal(folder / "journal.sqlite", max_bytes=2**26, max_age_ms=10**12)
+    journal.open()
+    if last_n:
+        journal.write([Row(n=n, t_ms=T_MS + n, topic="t", payload=b"") for n in range(1, last_n + 1)], [], now_ms=T_MS)
+    if reserved is not None:
+        journal.reserve(reserved)
+    journal.close()
+    journal.open()
+    return journal
+
+
+def said(journal: Journal, *, now_ms: int = T_MS + 10_003) -> dict[str, Any]:
+    past = before(journal, RIG, now_ms=now_ms)
+    journal.close()
+    assert past is not None
+    event = orjson.loads(started(past, gateway="pi1", boot="abcd", n=journal.last_n + 1, t_ms=now_ms))
+    jsonschema.validate(event, schema("event"))
+    return {key: value for key, value in event["start"].items() if key != "boot"}
+
+
+def test_the_first_gateway_of_all_has_nothing_to_say(tmp_path: Path) -> None:
+    assert before(None, RIG, now_ms=T_MS) is None
+    assert before(left(tmp_path, None, last_n=0), RIG, now_ms=T_MS) is None
+
+
+def test_after_a_kill_the_polls_since_the_newest_row_were_not_made(tmp_path: Path) -> None:
+    running = Reserved(upto=1000, machine=machine())
+    assert said(left(tmp_path, running)) == {"end": "killed", "ended": T_MS + 3, "polls": 10 + 2, "skipped": None}
+
+
+def test_after_a_stop_they_count_from_there(tmp_path: Path) -> None:
+    stopped = Reserved(upto=50, closed_ms=T_MS + 8003, machine="elsewhere")
+    journal = left(tmp_path, stopped)
+    assert journal.last_n == 50
+    assert said(journal) == {"end": "stopped", "ended": T_MS + 8003, "polls": 2, "skipped": None}
+
+
+@pytest.mark.parametrize(
+    "reserved",
+    [
+        Reserved(upto=1000, loose=True, machine=machine()),
+        Reserved(upto=1000, machine="before the power cut"),
+    ],
+)
+def test_where_rows_may_be_missing_their_numbers_are_named_and_not_used(tmp_path: Path, reserved: Reserved) -> None:
+    journal = left(tmp_path, reserved)
+    assert journal.last_n == 1000
+    told = said(journal)
+    assert told["skipped"] == [4, 1000]
+    assert (told["polls"] is None) is reserved.loose
+
+
+def test_a_clock_that_has_gone_back_counts_nothing(tmp_path: Path) -> None:
+    assert said(left(tmp_path, Reserved(upto=9, machine=machine())), now_ms=T_MS - 5000)["polls"] == 0
+
+
+def test_a_damaged_journal_has_no_number_twice(tmp_path: Path) -> None:
+    journal = left(tmp_path, Reserved(upto=1000, machine=machine()))
+    journal.close()
+    (tmp_path / "journal.sqlite").write_bytes(b"not a journal" * 1000)
+    journal.open()
+    assert journal.set_aside is not None
+    assert said(journal) == {"end": "killed", "ended": None, "polls": None, "skipped": [1, 1000]}
