@@ -47,7 +47,7 @@ def test_what_happens_on_a_station_makes_no_leak() -> None:
 
 def test_the_law_of_a_decay_is_told_at_its_limit() -> None:
     _, noise, hours, _ = decay_law.CASES[0]
-    right, wrong = decay_law.told(noise, hours, 4)
+    right, wrong = decay_law.told(noise, hours, 4, 0)
     assert right == 1.0
     assert wrong == 0.0
 
@@ -87,6 +87,6 @@ def test_every_part_has_its_place_in_the_document_and_the_table_shows_its_rows()
         assert f"<!-- {name}: measured -->\n" in text
         assert f"<!-- {name}: end -->" in text
     row = {"name": "B99", "metric": "m", "limit": None, "measured": math.pi, "ratio": 1.5, "passed": False, "note": ""}
-    shown = table([row, row | {"passed": None}], 3).markdown()
+    shown = table([row, row | {"passed": None}], 3, 0).markdown()
     assert "| 3.142" in shown
     assert shown.count("MISSED: B99: m") == 1
