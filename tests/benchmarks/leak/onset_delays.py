@@ -77,7 +77,7 @@ _OTHERS: Final = 50  # seeds of what is only compared
 _CALIBRATED: Final = 200  # paths that set the thresholds of baselines
 _HISTORY: Final = 4320  # samples that an estimate is given
 _ENOUGH: Final = 200  # seeds from which on a mean stands for itself
-_SURE: Final = 2.3  # standard errors
+_SURE: Final = 2.0  # standard errors
 _LATER: Final = 2.0  # delays after the onset, for the second estimate
 
 
@@ -156,7 +156,7 @@ def rows(seeds: int, first: int) -> list[dict[str, Any]]:
         found = play(scenario, seeds, first=first)
         coverage = np.array([covered(scenario, found, 1.0), covered(scenario, found, _LATER)])
         counts += coverage
-        table.append(_row(scenario, found, coverage))
+        table.append(delay_row(scenario, found, coverage))
         table.append(_certified_row(scenario, min(seeds, _OTHERS), first))
         table.extend(_baseline_rows(scenario, min(seeds, _OTHERS), first))
     for (hits, total), when in zip(counts, ("at the alarm", f"{_LATER:g} delays after the onset"), strict=True):
@@ -174,12 +174,18 @@ def rows(seeds: int, first: int) -> list[dict[str, Any]]:
     return table
 
 
-def _row(scenario: Scenario, found: Found, coverage: Array) -> dict[str, Any]:
+def delay_row(scenario: Scenario, found: Found, coverage: Array) -> dict[str, Any]:
+    """Return a scenario's row; few seeds fail only where chance, two standard errors of the mean, does not explain it.
+
+    Args:
+        scenario: what was played.
+        found: what the detector found.
+        coverage: intervals that hold the rate, and all of them, at the alarm and later, shape (2, 2).
+    """
     scale, unit = _unit(scenario)
     missed = int(np.isnan(found.delay).sum()) - found.early
     mean_s = float(np.nanmean(found.delay)) * scenario.noise.step_s
-    # a short run's mean is uncertain: it fails only where chance does not explain it
-    chance_s = _SURE * float(np.nanstd(found.delay)) * scenario.noise.step_s / math.sqrt(found.delay.size)
+    chance_s = _SURE * float(np.nanstd(found.delay)) * scenario.noise.step_s / math.sqrt(np.isfinite(found.delay).sum())
     sure_s = mean_s - (chance_s if found.delay.size < _ENOUGH else 0.0)
     late_s = float(np.nanquantile(found.delay, 0.95)) * scenario.noise.step_s
     ratio, alone_s = mean_s / limit_s(scenario), limit_s(scenario, events=False)
