@@ -55,11 +55,11 @@ def microseconds_a_decision() -> float:
     return (time.process_time() - begin_s) / _TIMED * 1e6
 
 
-def rows(seeds: int) -> list[dict[str, Any]]:
+def rows(seeds: int, first: int) -> list[dict[str, Any]]:
     """Return the rows of the benchmark's table."""
     part = min(seeds / _ALL_SEEDS, 1.0)
-    slow = _watched("slow", slow_detector(industrial(6, 60.0), paths=seeds), 60.0, _SLOW_S * part, seeds)
-    fast = _watched("fast", fast_detector(industrial(6, 1.0), paths=seeds), 1.0, _FAST_S * part, seeds)
+    slow = _watched("slow", slow_detector(industrial(6, 60.0), paths=seeds), 60.0, _SLOW_S * part, seeds, first)
+    fast = _watched("fast", fast_detector(industrial(6, 1.0), paths=seeds), 1.0, _FAST_S * part, seeds, first)
     # an alarm that has not come yet is taken for one that comes now
     each_s = [row["watched_s"] / max(row["alarms"], 1) for row in (slow, fast)]
     both_days = 1.0 / sum(1.0 / each for each in each_s) / DAY_S
@@ -93,10 +93,12 @@ def _surely_more(row: dict[str, Any], error: float = 0.01) -> bool:
     return 1.0 - fewer < error
 
 
-def _watched(channel: str, detector: Detector, step_s: float, watched_s: float, paths: int) -> dict[str, Any]:
+def _watched(
+    channel: str, detector: Detector, step_s: float, watched_s: float, paths: int, first: int
+) -> dict[str, Any]:
     samples = math.ceil(watched_s / paths / step_s)
     warm = 4200 if channel == "slow" else 1200
-    x_pa = quiet_levels(industrial(6, step_s), warm + samples, paths, np.random.default_rng(5))
+    x_pa = quiet_levels(industrial(6, step_s), warm + samples, paths, np.random.default_rng([5, first]))
     losses, gains = count_alarms(detector, x_pa, warm).sum(axis=1).tolist()
     days = samples * paths * step_s / DAY_S
     each = f"{days / losses:.1f} days each" if losses else "none"

@@ -1,5 +1,6 @@
 """B08: where is 1 kg/day lost? Plans against the published optimum, random trees, and searches played through."""
 
+import math
 from functools import cache, partial
 from statistics import mean
 from time import perf_counter
@@ -32,9 +33,9 @@ _WITHIN: Final = 0.05  # of the published figure: Monte Carlo, and rounding to t
 _RATIO: Final = 1.15
 
 
-def rows(seeds: int = 200) -> list[dict[str, Any]]:
+def rows(seeds: int, first: int) -> list[dict[str, Any]]:
     """Return the rows of the benchmark's table."""
-    return [*_published(), *_random_trees(min(seeds, 60)), *_played(seeds)]
+    return [*_published(), *_random_trees(min(seeds, 60), first), *_played(seeds, first)]
 
 
 def published_plans(noise: str) -> dict[str, float]:
@@ -106,8 +107,8 @@ def brute_force_s(tree: Tree, question: Aim) -> float:
     return least(frozenset(places.values()))
 
 
-def _random_trees(number: int) -> list[dict[str, Any]]:
-    generator = np.random.default_rng(8)
+def _random_trees(number: int, first: int) -> list[dict[str, Any]]:
+    generator = np.random.default_rng([8, first])
     question = aim("C sensors, 50 mK")
     exact, ahead = [], []
     for _ in range(number):
@@ -136,30 +137,42 @@ def _random_trees(number: int) -> list[dict[str, Any]]:
     ]
 
 
-def _played(seeds: int) -> list[dict[str, Any]]:
-    """Play the leak in every segment equally often, and weigh by the prior: much less scatter than to draw it."""
-    generator = np.random.default_rng(9)
+def _played(seeds: int, first: int) -> list[dict[str, Any]]:
+    """Play the leak in every segment equally often, and weigh by the prior: much less scatter than to draw it.
+
+    Six searches of random trees for each seed: an error of 1 % is not decided by fewer.
+    """
+    generator = np.random.default_rng([9, first])
     found = []
     some = [random_station(generator, int(generator.integers(5, 13))).trees[0] for _ in range(20)]
-    for name, trees in {"ISS": [station().trees[0]], "random trees": some}.items():
-        each = max(round(seeds / sum(len(tree.segments) for tree in trees)), 1)
-        ratios, errors = zip(*(play_all(tree, each, generator) for tree in trees), strict=True)
+    for name, trees, games in (("ISS", [station().trees[0]], seeds), ("random trees", some, 6 * seeds)):
+        each = max(round(games / sum(len(tree.segments) for tree in trees)), 1)
+        ratios, errors, variances = zip(*(play_all(tree, each, generator) for tree in trees), strict=True)
         number = each * sum(len(tree.segments) for tree in trees)
         note = f"{number} searches, rate unknown; optimum: rate known, 1 % for each answer"
         metric = f"searched, {name}: time / optimum"
-        found.append(_row(metric, _RATIO, mean(ratios), passed=mean(ratios) <= _RATIO, note=note))
+        asked = name != "ISS"  # the requirement is of random trees
+        passed = mean(ratios) <= _RATIO if asked else None
+        found.append(_row(metric, _RATIO, mean(ratios), passed=passed, note=note))
         metric = f"searched, {name}: wrong segment"
-        found.append(_row(metric, ERROR, mean(errors), passed=mean(errors) <= ERROR, note=f"{number} searches"))
+        note = f"{number} searches, standard error {math.sqrt(sum(variances)) / len(trees):.2%}"
+        found.append(_row(metric, ERROR, mean(errors), passed=mean(errors) <= ERROR, note=note))
     return found
 
 
-def play_all(tree: Tree, each: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Play a leak in each segment so often; return mean time against the optimum, and the error, under the prior."""
+def play_all(tree: Tree, each: int, generator: np.random.Generator) -> tuple[float, float, float]:
+    """Play a leak in each segment so often.
+
+    Returns:
+        mean time against the optimum, the error, and the variance of that, under the prior.
+    """
     question = aim("C sensors, 50 mK")
     search = Search(tree, question)
-    seconds = error = 0.0
+    seconds = error = variance = 0.0
     for segment, probability in zip(tree.segments, tree.prior.tolist(), strict=True):
         games = [search.play(segment, generator) for _ in range(each)]
         seconds += probability * mean(game.seconds for game in games)
-        error += probability * mean(game.named != segment for game in games)
-    return seconds / plan(tree, question).expected_s, error
+        wrong = mean(game.named != segment for game in games)
+        error += probability * wrong
+        variance += probability**2 * wrong * (1 - wrong) / each
+    return seconds / plan(tree, question).expected_s, error, variance

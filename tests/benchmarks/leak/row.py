@@ -7,8 +7,10 @@ ERROR: Final = 0.01
 """Share of wrong answers that is allowed."""
 
 
-def row(name: str, metric: str, limit: float, measured: float, *, passed: bool, note: str = "") -> dict[str, Any]:
-    """Return what was measured beside its limit."""
+def row(
+    name: str, metric: str, limit: float, measured: float, *, passed: bool | None, note: str = ""
+) -> dict[str, Any]:
+    """Return what was measured beside its limit; `passed` None asks nothing of it."""
     ratio = measured / limit if limit else math.nan
     return {
         "name": name,

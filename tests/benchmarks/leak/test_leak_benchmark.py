@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from gateway.leak.detector import FALSE_ALARM_S, slow_detector
+from gateway.leak.detector import FALSE_ALARM_S
 from gateway.leak.limit import delay_limit
 from tests.benchmarks.leak import decay_law, false_alarms, lying_transducers, onset_delays, soak
 from tests.benchmarks.leak.__main__ import DOCUMENT, parts, table
@@ -15,29 +15,26 @@ from tests.benchmarks.leak.levels import quiet_levels, ramp
 from tests.benchmarks.leak.stations import industrial, least_delay_s
 
 BY_NAME = {scenario.name: scenario for scenario in onset_delays.SCENARIOS}
+SEEDS = 48
 SHORT_WARM = 1500
 
 
-@pytest.mark.parametrize(
-    ("name", "most_ratio"), [("B02 2020 five-fold, 0.27 -> 1.36 kg/day, repress", 1.9), ("B05 5 mm", 1.6)]
-)
-def test_leaks_are_found_near_the_limit_with_honest_intervals(name: str, most_ratio: float) -> None:
+@pytest.mark.parametrize("name", BY_NAME)
+def test_leaks_are_found_near_the_limit_with_honest_intervals(name: str) -> None:
     scenario = BY_NAME[name]
-    found = onset_delays.play(scenario, 16, warm=400 if onset_delays.is_fast(scenario) else SHORT_WARM)
-    assert np.isfinite(found.delay).sum() + found.early == 16
-    ratio = np.nanmean(found.delay) * scenario.noise.step_s / onset_delays.limit_s(scenario)
-    assert 0.8 < ratio < most_ratio
-    hits, total = onset_delays.covered(scenario, found, 2.0)
-    assert hits >= total - 4
+    found = onset_delays.play(scenario, SEEDS, warm=400 if onset_delays.is_fast(scenario) else SHORT_WARM)
+    coverage = np.array([onset_delays.covered(scenario, found, after) for after in (1.0, 2.0)])
+    row = onset_delays.delay_row(scenario, found, coverage)
+    assert row["passed"], row
+    assert row["ratio"] > 0.9, "nobody is quicker than the limit"
+    hits, total = coverage.sum(axis=0).tolist()
+    assert hits / total >= 0.9 - 2.0 * math.sqrt(0.9 * 0.1 / SEEDS), "both estimates of a path are much alike"
 
 
-def test_without_a_leak_alarms_are_rare() -> None:
-    """Two months of an air body; one alarm in 40 days is what the slow channel may have."""
-    noise, paths = industrial(6, 60.0), 60
-    x_pa = quiet_levels(noise, 3000, paths, np.random.default_rng(8))
-    alarms = false_alarms.count_alarms(slow_detector(noise, paths=paths), x_pa, 1500)
-    assert alarms[0].sum() <= 6
-    assert alarms[1].sum() <= 6
+def test_without_a_leak_alarms_are_as_rare_as_promised() -> None:
+    """Five months of the slow channel of an air body, five days of its fast one."""
+    row, _ = false_alarms.rows(8, 0)
+    assert row["passed"], row
 
 
 def test_what_happens_on_a_station_makes_no_leak() -> None:
@@ -47,13 +44,14 @@ def test_what_happens_on_a_station_makes_no_leak() -> None:
 
 def test_the_law_of_a_decay_is_told_at_its_limit() -> None:
     _, noise, hours, _ = decay_law.CASES[0]
-    right, wrong = decay_law.told(noise, hours, 4)
+    right, wrong = decay_law.told(noise, hours, 4, 0)
     assert right == 1.0
     assert wrong == 0.0
 
 
-def test_a_transducer_that_jumps_is_named_and_makes_no_leak() -> None:
-    kind, delay_min, named = lying_transducers.play("+30 sigma", 4, apart=60)
+@pytest.mark.parametrize("fault", ["stuck", "+30 sigma"])
+def test_a_transducer_that_lies_is_named_and_makes_no_leak(fault: str) -> None:
+    kind, delay_min, named = lying_transducers.play(fault, 4, apart=60)
     assert kind == "found"
     assert 0 < delay_min < 200
     assert named == {"a"}
@@ -87,6 +85,6 @@ def test_every_part_has_its_place_in_the_document_and_the_table_shows_its_rows()
         assert f"<!-- {name}: measured -->\n" in text
         assert f"<!-- {name}: end -->" in text
     row = {"name": "B99", "metric": "m", "limit": None, "measured": math.pi, "ratio": 1.5, "passed": False, "note": ""}
-    shown = table([row, row | {"passed": None}], 3).markdown()
+    shown = table([row, row | {"passed": None}], 3, 0).markdown()
     assert "| 3.142" in shown
     assert shown.count("MISSED: B99: m") == 1

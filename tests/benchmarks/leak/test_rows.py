@@ -13,9 +13,11 @@ COLUMNS = {"name", "metric", "limit", "measured", "ratio", "passed", "note"}
 @pytest.mark.parametrize(
     "rows",
     [
-        lambda: hidden_path.rows(16),
-        lambda: [row for row in coolant_loop.rows(8) if "coverage" not in row["metric"]],  # of 8 it is 1 or below 0.9
-        lambda: locate_1kg._random_trees(4),
+        lambda: hidden_path.rows(16, 0),
+        lambda: [
+            row for row in coolant_loop.rows(8, 0) if "coverage" not in row["metric"]
+        ],  # of 8 it is 1 or below 0.9
+        lambda: locate_1kg._random_trees(4, 0),
     ],
     ids=["B09", "B11", "B08"],
 )
