@@ -390,6 +390,12 @@ class Journal(_Words):
     commit: Duration = 1.0
 
 
+def _one_place(secret: Secret) -> Secret:
+    if [secret.env, secret.file, secret.credential].count(None) != 2:
+        raise ValueError("give either env, file or credential")
+    return secret
+
+
 class Http(_Words):
     """Where the gateway answers by HTTP: metrics and whether it is well.
 
@@ -403,7 +409,7 @@ class Http(_Words):
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
     names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")], ...] = ()
-    token: Secret | None = None
+    token: Annotated[Secret, AfterValidator(_one_place)] | None = None
 
 
 class Leak(_Words):

@@ -17,6 +17,7 @@ from drivers.rig_problems import Findings, did_you_mean, nearest
 from drivers.toml_places import Path
 
 _NAMED: Final = ("segment", "coolant", "bus", "transducer")
+_SECRETS: Final = (("mqtt", "password"), ("http", "token"))
 _NOT_A_TABLE: Final = frozenset({"model_type", "model_attributes_type", "dict_type", "mapping_type"})
 _MISSING_ADVICE: Final = {
     ("station",): 'begin the file with [station], id = "..." and gateway = "..."',
@@ -186,10 +187,10 @@ def _wrong_value(path: Path, details: list[ErrorDetails], schema: dict[str, Any]
     if first["loc"][-1] == "[key]":
         advice = f"write '{_id(key)}'; the name for people goes into title" if _id(key) else ""
         findings.error(path, f"'{key}': {_PATTERNS[_ID]}", advice, at="key")
+    elif path in _SECRETS:
+        findings.error(path, f'{key}: write {{ env = "..." }}, {{ file = "..." }} or {{ credential = "..." }}')
     elif first["type"] in _NOT_A_TABLE or path == ("hatch",):
         findings.error(path, f"'{key}' must be a table", _table_advice(path), at="key")
-    elif path == ("mqtt", "password"):
-        findings.error(path, 'password: write { env = "..." }, { file = "..." } or { credential = "..." }')
     else:
         first_words, *others = dict.fromkeys(_in_words(each, schema) for each in details)
         message = " or ".join([first_words, *(words.removeprefix("must be ") for words in others)])

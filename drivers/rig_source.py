@@ -29,7 +29,7 @@ from drivers.toml_places import Span, places
 _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _SECRETS: Final = (
     re.compile(
-        r"""(\bpas\w*["']?[ \t]*=[ \t]*)"""
+        r"""(\b(?:pas\w*|token)["']?[ \t]*=[ \t]*)"""
         r"""("{3}[\s\S]*?(?:"{3,5}|\Z)|'{3}[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|[^\s{"'][^\s,]*)"""
     ),
     re.compile(r"""(://)([^\s"'/]{0,200}:[^\s"']{0,200})(?=@)"""),
@@ -131,7 +131,7 @@ def check_rig(
 
 
 def without_secrets(text: str, *, star: str = "*") -> str:
-    """Return a rig file's text with a star for each character of a password in it: reports end up in logs."""
+    """Return a rig file's text with a star for each character of a password or token in it: reports end up in logs."""
     for secret in _SECRETS:
         text = secret.sub(lambda match: match[1] + re.sub(r"[^\n]", star, match[2]), text)
     return text

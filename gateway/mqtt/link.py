@@ -265,7 +265,8 @@ class Link:
                         _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
                         continue
                 failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
-                delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2 ** min(failures, 10), _BACKOFF_S[1]))
+                rounds = min(max(failures // len(self._broker.addresses), 1), 10)
+                delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2**rounds, _BACKOFF_S[1]))
                 self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
                 self._broker.turn()

@@ -219,6 +219,9 @@ def test_calibration_due_today_is_no_warning():
             'url = "mqtts://a"\nmore_urls = ["mqtt://b"]',
             '["mqtt://b"]: more_urls: mixes mqtt:// and mqtts://',
         ),
+        ("[http]\ntoken = {}", "{}: token: write { env = "),
+        ('[http]\ntoken = "planted"', "*********: token: write { env = "),
+        ("[http]\nport = 70000", "70000: port: "),
         ('[http]\nlisten = "localhost"', '"localhost": listen: must be an IP address'),
         ('url = "mqtt://b/x"', '"mqtt://b/x": url: needs a host and nothing else'),
         (

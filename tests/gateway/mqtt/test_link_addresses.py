@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import pytest
+
 from drivers.rig import Mqtt
 from gateway.mqtt import link as link_module
 from gateway.mqtt.broker import broker
@@ -25,6 +27,23 @@ async def test_the_next_address_is_tried_when_one_is_away_and_when_one_goes(make
     outbox.put(Message(topic=BATCH, payload=b"2"))
     await until(lambda: link.statistics().reconnects == 2 and link.statistics().in_flight == 0)
     assert "127.0.0.1:1: cannot be reached: Connection refused" in caplog.text
+
+
+@pytest.mark.parametrize(("ports", "longest"), [((1,), [0.4, 0.8, 1.6]), ((1, 2, 3), [0.4] * 5 + [0.8] * 3 + [1.6])])
+async def test_pauses_grow_when_all_addresses_have_failed(until, ports, longest):
+    drawn = []
+
+    def uniform(low, high):
+        drawn.append((low, high))
+        return 0.001
+
+    url, *more = [f"mqtt://127.0.0.1:{port}" for port in ports]
+    link = Link(Mqtt(url=url, more_urls=tuple(more)), Outbox(), client_id="pi1", will=None, uniform=uniform)
+    task = asyncio.create_task(link.run())
+    await until(lambda: len(drawn) >= len(longest))
+    task.cancel()
+    await asyncio.wait([task])
+    assert drawn[: len(longest)] == [(0.2, pytest.approx(each)) for each in longest]
 
 
 def test_addresses_have_their_turns():
