@@ -171,6 +171,11 @@ class Readings:
     time_s: float
     uncertainty_s: float
 
+    @property
+    def all_good(self) -> bool:
+        """Whether every channel has a good value."""
+        return not np.count_nonzero(self.quality)
+
     def __iter__(self) -> Iterator[Reading]:
         rows = zip(
             self.channels,

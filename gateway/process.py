@@ -1,6 +1,7 @@
 """Runs one coroutine as a process should: precise timers, a quiet end on Ctrl-C or SIGTERM, an emulator beside it."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -17,6 +18,7 @@ _T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
 _READY_S: Final = 15.0
 _END_S: Final = 2.0
+_OBJECTS_A_COLLECTION: Final = 10_000  # of Python's 700: readings are freed as they go, and few things are cycles
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,6 +35,7 @@ def run(coroutine: Coroutine[Any, Any, _T]) -> _T | None:
 
     Everything is closed first. A second signal does not cut that short: each step of it has a limit of its own.
     """
+    gc.set_threshold(_OBJECTS_A_COLLECTION)
     with asyncio.Runner(loop_factory=precise_event_loop) as runner:
         task = runner.get_loop().create_task(coroutine, name="manovac")
 

@@ -149,8 +149,9 @@ class RegisterReads:
         with np.errstate(invalid="ignore"):
             for part, attempt in told:
                 take(part.gathers, attempt.frame, numbers)
-        start_s = min(attempt.sent_s for _, attempt in told or answers[-1:])
-        end_s = max(attempt.answered_s for _, attempt in told or answers[-1:])
+        timed = told or answers[-1:]
+        start_s = min([attempt.sent_s for _, attempt in timed])
+        end_s = max([attempt.answered_s for _, attempt in timed])
         return Registers(
             numbers=numbers, failures=failures, time_s=(start_s + end_s) / 2, uncertainty_s=(end_s - start_s) / 2
         )

@@ -34,7 +34,7 @@ class _Step:
     def take(self, readings: Readings, columns: NDArray[np.intp], places: NDArray[np.intp]) -> None:
         """Take these columns of one poll to those places."""
         values = readings.values[columns]
-        if not np.count_nonzero(readings.quality):  # GOOD is 0
+        if readings.all_good:
             self.sums[places] += values
             self.counts[places] += 1
             return

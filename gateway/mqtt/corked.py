@@ -18,6 +18,7 @@ _PUBACK: Final = 0x40
 _FIRST_MID: Final = 0x100  # packet ids below are paho's, for SUBSCRIBE
 _LAST_MID: Final = 0xFFFF
 _CHUNK: Final = 65_536
+_FIRST_REFUSAL: Final = 0x80
 _REFUSALS: Final = {
     0x80: "Unspecified error",
     0x83: "Implementation specific error",
@@ -32,7 +33,7 @@ _BLOCKED: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 def refusal(code: int) -> str | None:
     """Return why a broker refuses a message, None when it takes it; reason codes of PUBACK (MQTT 5, 3.4.2.1)."""
-    return None if code < min(_REFUSALS) else _REFUSALS.get(code, f"reason code {code:#04x}")
+    return None if code < _FIRST_REFUSAL else _REFUSALS.get(code, f"reason code {code:#04x}")
 
 
 def publish_packet(topic: bytes, payload: bytes, *, qos: int, retain: bool, mid: int, version_5: bool) -> bytes:

@@ -6,7 +6,7 @@ alone and inside numpy arrays, and that is how "no value" gets onto the wire her
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -73,17 +73,15 @@ class Block:
 
     Attributes:
         channels: ids, `<transducer>.<quantity>`.
-        dt_ms: shape (samples,), ms since the batch's `t0`.
+        dt_ms: of each sample, ms since the batch's `t0`.
         values: shape (channels, samples), Pa or K, NaN where there is none.
-        quality: shape (channels, samples), `Quality` codes.
-        reasons: shape (channels, samples), `Reason` codes.
+        grades: `Quality` and `Reason` codes, each of shape (channels, samples); None when all are good.
     """
 
     channels: tuple[str, ...]
-    dt_ms: NDArray[np.int64]
+    dt_ms: Sequence[int]
     values: NDArray[np.float64]
-    quality: NDArray[np.uint8]
-    reasons: NDArray[np.uint8]
+    grades: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
 
 
 def batch(*, gateway: str, boot: str, n: int, t0_ms: int, sync: str, blocks: Iterable[Block]) -> bytes:
@@ -110,7 +108,7 @@ def _columns(block: Block) -> bytes:
     """
     parts = [b""] * (4 * len(block.channels))
     parts[0::4] = _openings(block.channels)
-    parts[1::4] = [orjson.dumps(block.dt_ms, option=orjson.OPT_SERIALIZE_NUMPY) + b',"value":['] * len(block.channels)
+    parts[1::4] = [orjson.dumps(block.dt_ms) + b',"value":['] * len(block.channels)
     parts[2::4] = orjson.dumps(block.values, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
     parts[3::4] = _verdicts(block)
     return b"".join(parts)
@@ -123,13 +121,11 @@ def _openings(channels: tuple[str, ...]) -> list[bytes]:
 
 def _verdicts(block: Block) -> list[bytes]:
     """Return for each channel what stands behind its values, quality and reason, and the end of its member."""
-    if not (
-        np.count_nonzero(block.quality) or np.count_nonzero(block.reasons)
-    ):  # the usual case at a tenth of the cost
-        return [_ALL_GOOD] * len(block.quality)
+    if block.grades is None:
+        return [_ALL_GOOD] * len(block.channels)
     return [
         b'],"quality":%b,"reason":%b}' % (_words(quality, _QUALITY_WORDS), _words(reasons, _REASON_WORDS))
-        for quality, reasons in zip(block.quality, block.reasons, strict=True)
+        for quality, reasons in zip(*block.grades, strict=True)
     ]
 
 

@@ -54,7 +54,7 @@ class _Unit:
     Attributes:
         segments: segment -> its channels.
         limits_s: how long each may be without a new reading; `shortest_s` is the least of them.
-        said: `Quality` codes as last published on the channels' own topics.
+        said: `Quality` codes as last published on the channels' own topics; often the readings' own array.
         due_s: when their latest values are to be published again.
     """
 
@@ -107,11 +107,11 @@ class Publisher:
         unit.last = readings
         if now_s >= unit.due_s - _JITTER_S:
             unit.due_s = max(unit.due_s, now_s) + _LATEST_S
-            self._latest(unit, range(len(unit.channels)))
-        else:
-            changed = readings.quality != unit.said
-            if np.count_nonzero(changed):
-                self._latest(unit, np.flatnonzero(changed).tolist())
+            self._latest(unit, range(len(unit.channels)), readings.quality)
+        elif readings.quality is not unit.said:
+            changed = np.flatnonzero(readings.quality != unit.said)
+            if changed.size:
+                self._latest(unit, changed.tolist(), readings.quality)
         self._collect(key, unit)
         self._flush_due(now_s)
 
@@ -132,7 +132,7 @@ class Publisher:
             fresh = unit.said != Quality.STALE
             late = fresh & (now_s - unit.last.time_s >= unit.limits_s)
             if late.any():
-                self._latest(unit, np.flatnonzero(late).tolist(), stale=True)
+                self._latest(unit, np.flatnonzero(late).tolist(), np.where(late, np.uint8(Quality.STALE), unit.said))
             waiting = unit.limits_s[fresh & ~late]
             if waiting.size:
                 again_s = min(again_s, unit.last.time_s + float(waiting.min()))
@@ -171,19 +171,19 @@ class Publisher:
             limits_s=limits_s,
             shortest_s=float(limits_s.min()),
             last=readings,
-            said=readings.quality.copy(),
+            said=readings.quality,
         )
         self._units[key] = unit
         return unit
 
-    def _latest(self, unit: _Unit, columns: Iterable[int], *, stale: bool = False) -> None:
+    def _latest(self, unit: _Unit, columns: Iterable[int], said: NDArray[np.uint8]) -> None:
+        """Publish the latest readings of these columns with the qualities that are said of all from now on."""
         readings = unit.last
+        unit.said = said
         t_ms = self._stamps.utc_ms(readings.time_s)
         values, raw = readings.values.tolist(), readings.raw.tolist()
-        qualities, reasons = readings.quality.tolist(), readings.reasons.tolist()
+        qualities, reasons = said.tolist(), readings.reasons.tolist()
         for column in columns:
-            quality = Quality.STALE if stale else _QUALITIES[qualities[column]]
-            unit.said[column] = quality
             payload = payloads.reading(
                 gateway=self._gateway,
                 n=self._outbox.newest_n,
@@ -191,7 +191,7 @@ class Publisher:
                 uncertainty_s=readings.uncertainty_s,
                 value=values[column],
                 unit=SI_UNITS[unit.channels[column].quantity],
-                quality=quality,
+                quality=_QUALITIES[qualities[column]],
                 reason=_REASONS[reasons[column]],
                 raw=raw[column],
             )
@@ -237,10 +237,15 @@ class Publisher:
 
 def _block(share: _Share, polls: Sequence[Readings], t0_s: float) -> payloads.Block:
     columns = share.columns
+    grades = None
+    if not all(poll.all_good for poll in polls):
+        grades = (
+            np.array([poll.quality for poll in polls]).T[columns],
+            np.array([poll.reasons for poll in polls]).T[columns],
+        )
     return payloads.Block(
         channels=share.ids,
-        dt_ms=np.array([round((poll.time_s - t0_s) * 1000) for poll in polls]),
+        dt_ms=[round((poll.time_s - t0_s) * 1000) for poll in polls],
         values=np.array([poll.values for poll in polls]).T[columns],
-        quality=np.array([poll.quality for poll in polls]).T[columns],
-        reasons=np.array([poll.reasons for poll in polls]).T[columns],
+        grades=grades,
     )

@@ -177,7 +177,7 @@ def _killed(keeps: str, kills: int) -> tuple[_Witness, Received, int]:
             gateway.terminate()
         time.sleep(0.5)
         consumer, starts = Received(NoStore()), set()
-        for line in broker.lines.read_bytes().splitlines():
+        for line in broker.lines():
             topic, _, payload = line.partition(b" ")
             consumer.take(topic.decode(), payload)
             if b"/event/start" in topic:

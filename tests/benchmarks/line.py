@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -118,6 +118,7 @@ class Emulator:
     Attributes:
         rig: the rig file with the emulator's ports.
         requests, violations: as the emulator counted them on its lines, once the `with` block is over.
+        told: all that it said at its end.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Emulator:
         self._pid = 0
         self.rig: Rig
         self.requests = self.violations = 0
+        self.told: dict[str, Any] = {}
 
     @contextmanager
     def running(self) -> Iterator["Emulator"]:
@@ -149,7 +151,8 @@ class Emulator:
                     yield self
                 finally:
                     told, _ = emulator.communicate(timeout=10)
-            lines = orjson.loads(told)["lines"].values()
+            self.told = orjson.loads(told)
+            lines = self.told["lines"].values()
             self.requests = sum(line["requests"] for line in lines)
             self.violations = sum(line["violations"] for line in lines)
 

@@ -107,13 +107,12 @@ def batch(blocks, **changes):
 
 def block(channels, rows):
     """Rows of (value, quality, reason): channels x samples."""
-    shape = (len(rows), len(rows[0]))
+    grades = tuple(np.array([[sample[place] for sample in row] for row in rows], dtype=np.uint8) for place in (1, 2))
     return payloads.Block(
         channels=tuple(channels),
-        dt_ms=np.arange(shape[1], dtype=np.int64) * 1000,
+        dt_ms=[1000 * number for number in range(len(rows[0]))],
         values=np.array([[sample[0] for sample in row] for row in rows], dtype=np.float64),
-        quality=np.array([[sample[1] for sample in row] for row in rows], dtype=np.uint8),
-        reasons=np.array([[sample[2] for sample in row] for row in rows], dtype=np.uint8),
+        grades=grades if any(grade.any() for grade in grades) else None,
     )
 
 
