@@ -7,13 +7,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from drivers.model import Model
-from drivers.rig import Register, Transducer
+from drivers.rig import Register, Setting, Transducer
 from drivers.rig_draft import Draft, Entry
 from drivers.rig_problems import Findings, did_you_mean
+from drivers.setting import limits
 from drivers.toml_places import Path
 from drivers.units import UnitError, unit
 
-_OWN_WORDS: Final = ("channel", "current", "map", "serial_number")
+_OWN_WORDS: Final = ("channel", "current", "map", "serial_number", "settings")
 _WORD_EXAMPLES: Final = {
     "channel": "channel = 1",
     "current": 'current = "4..20 mA"',
@@ -65,6 +66,9 @@ def _check_transducer(each: Entry[Transducer], model: Model, findings: Findings)
     if words.map and each.clear("map"):
         for quantity, register in words.map.items():
             _check_register((*each.path, "map", quantity), quantity, register, model, findings)
+    if words.settings and each.clear("settings"):
+        for name, setting in words.settings.items():
+            _check_setting((*each.path, "settings", name), setting, findings)
     if each.clear("options"):
         _check_options((*each.path, "options"), words.options, model, findings)
 
@@ -90,6 +94,21 @@ def _check_register(path: Path, quantity: str, register: Register, model: Model,
         findings.error((*path, "valid"), "valid: the first number must be below the second")
     if register.address + register.count > 0x10000:
         findings.error((*path, "address"), f"a {register.type} does not fit there: registers end at 65535")
+
+
+def _check_setting(path: Path, setting: Setting, findings: Findings) -> None:
+    low, high = setting.range
+    least, most = limits(setting)
+    if low > high:
+        findings.error((*path, "range"), "range: the first number must not be above the second")
+    elif low < least or high > most:
+        findings.error((*path, "range"), f"range: a {setting.type} holds {least:.10g} to {most:.10g}")
+    if setting.address + setting.count > 0x10000:
+        findings.error((*path, "address"), f"a {setting.type} does not fit there: registers end at 65535")
+    if setting.function == 6 and setting.count > 1:
+        findings.error(
+            (*path, "function"), f"function 6 writes one register, a {setting.type} needs {setting.count}: 16"
+        )
 
 
 def _check_options(path: Path, options: Mapping[str, object], model: Model, findings: Findings) -> None:

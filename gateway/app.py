@@ -8,7 +8,9 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -20,18 +22,18 @@ from drivers.rig import HatchState, Rig
 from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
-from gateway.alarms import Alarm
+from gateway.calibrations import Calibrations
+from gateway.desk import Desk
 from gateway.findings import Findings
 from gateway.health import HealthCheck
-from gateway.leak.event import Event
 from gateway.mqtt import payloads
-from gateway.mqtt.commands import obey
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper
-from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
+from gateway.mqtt.outbox import Inbox, LinkStatistics, Loss, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
+from gateway.operations import NewRig, Operations
 from gateway.poller import Poller, periods
 from gateway.stamps import Stamps, kernel_sync
 
@@ -59,15 +61,44 @@ class MakeCarrier(Protocol):
     ) -> Carrier: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What a gateway leaves to the one that takes over in the same process, with another rig.
+
+    Attributes:
+        boot: of both: it is no new start.
+        newest_n: the number given out last.
+        losses: counted so far, by cause.
+        hatches: states that somebody told, and that the new rig file says nothing new of.
+        ended_s: since when nothing is polled, on the event loop's clock.
+    """
+
+    rig: Rig
+    rig_hash: str
+    boot: str
+    newest_n: int
+    losses: Mapping[str, int]
+    hatches: Mapping[str, HatchState]
+    ended_s: float
+
+
+class _SucceededError(Exception):
+    """Another gateway takes over."""
+
+
 class Gateway:
     """One gateway of one station. Construction needs a running loop and touches no wire.
 
     Args:
         journal: opened, and closed at the end of `run`; None keeps what waits for the broker in memory.
+        calibrations: those given by command, of this rig; None keeps them in memory.
+        load: reads the rig file anew, for the command `reload`; raises RigError, or ValueError for what else hinders.
+        before: what the gateway before this one has left, after `reload`.
 
     Attributes:
         boot: id of this start.
         findings: segment states, hatches, leaks and alarms; takes words on hatches and acknowledgements.
+        desk: takes commands.
         listeners: called with the readings of each poll.
     """
 
@@ -79,11 +110,17 @@ class Gateway:
         make_carrier: MakeCarrier,
         make_transport: MakeTransport = transport_for,
         journal: Journal | None = None,
+        calibrations: Calibrations | None = None,
+        load: Callable[[], NewRig] | None = None,
+        before: Handover | None = None,
         boot: str | None = None,
         wall: Callable[[], float] = time.time,
         sync: Callable[[], str] = kernel_sync,
     ) -> None:
-        self.boot = boot or secrets.token_hex(2)
+        self._calibrations = calibrations or Calibrations(rig)
+        rig = self._calibrations.applied()
+        self.boot = before.boot if before is not None else boot or secrets.token_hex(2)
+        self._farewell = "stopped"
         self._loop = asyncio.get_running_loop()
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
@@ -95,17 +132,39 @@ class Gateway:
         if journal is not None:
             self._keeper = Keeper(journal, self._outbox, commit_s=rig.journal.commit, utc_ms=self._now_ms)
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
-        self.findings = Findings(rig, self._outbox, self._stamps)
+        self.findings = Findings(rig, self._outbox, self._stamps, self.boot)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
         self._health = HealthCheck(self.pollers)
+        self._operations = Operations(
+            self._rig,
+            pollers=self.pollers,
+            findings=self.findings,
+            listeners=self.listeners,
+            replay=self._replay,
+            adopt=self._adopt,
+            calibrations=self._calibrations,
+            load=load,
+            utc_ms=self._now_ms,
+        )
+        self.desk = Desk(
+            self._operations,
+            self.findings.record,
+            permissions=rig.commands,
+            outbox=self._outbox,
+            topics=self._topics,
+            boot=self.boot,
+            utc_ms=self._now_ms,
+        )
         self.carrier = make_carrier(
             self._outbox,
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
             will=self._status("offline", "connection lost"),
-            farewell=lambda: self._status("offline", "stopped"),
-            inbox=Inbox(topic=self._topics.commands, take=self._obey),
+            farewell=lambda: self._status("offline", self._farewell),
+            inbox=Inbox(topic=self._topics.commands, take=self.desk.take),
         )
+        if before is not None:
+            self._take_over(before)
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -124,47 +183,84 @@ class Gateway:
         for listener in self.listeners:
             listener(readings)
 
-    def move_hatch(self, hatch: str, state: HatchState) -> None:
-        """Take somebody's word for the state of a hatch; see `Findings.move_hatch`."""
-        self.findings.move_hatch(hatch, state)
+    def _adopt(self, rig: Rig, transducer: str) -> None:
+        """Go on with other words of one transducer, or with others paused, and say so."""
+        words = rig.transducers[transducer]
+        recalibrated = words.calibration != self._rig.transducers[transducer].calibration
+        if recalibrated:
+            channels = self._normalisers[words.bus, words.unit].channels
+            self._normalisers[words.bus, words.unit] = Normaliser(channels, rig.units(words.bus)[words.unit])
+        self._rig = rig
+        self._publisher.adopt(rig)
+        self.findings.watch.adopt(transducer, words, recalibrated=recalibrated)
+        self._tell_meta()
 
-    def expect(self, event: Event, segment: str, *, lasts_s: float, mass_kg: float | None) -> None:
-        """Take somebody's word for what is done to the air of a segment; see `Findings.expect`."""
-        self.findings.expect(event, segment, lasts_s=lasts_s, mass_kg=mass_kg)
+    def _replay(self, first: int, last: int) -> int:
+        """Deliver messages of record again, on `late`; return how many numbers that can be."""
+        return 0 if self._keeper is None else self._keeper.again(first, last)
 
-    def acknowledge(self, alarm_id: str) -> Alarm:
-        """Note that somebody has seen an alarm; see `Findings.acknowledge`."""
-        return self.findings.acknowledge(alarm_id)
+    async def run(self) -> Handover:
+        """Run until cancelled, or until the command `reload` has found a good rig file.
 
-    def replay(self, first: int, last: int) -> None:
-        """Deliver messages of record again, on `late`.
+        What is collected is published before it ends.
 
-        Raises:
-            LookupError: there is no journal, or it has none of these numbers.
+        Returns:
+            What the next gateway begins with.
         """
-        if self._keeper is None or not self._keeper.again(first, last):
-            raise LookupError("the journal has none of these numbers")
-
-    def _obey(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
-        """Obey one command and answer it; whatever it is, it ends nothing. A retained one is old, and nobody's."""
-        if retained:
-            return
-        answer = obey(topic, payload, self, topics=self._topics, t_ms=self._now_ms())
-        if answer is not None:
-            self._outbox.put(answer)
-
-    async def run(self) -> None:
-        """Run until cancelled; what is collected is published before it ends."""
         self._announce()
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_succeeded(), name="reload")
+                tasks.create_task(self.desk.run(), name="commands")
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 tasks.create_task(self._expire(), name="stale")
                 tasks.create_task(self.findings.run(), name="findings")
                 tasks.create_task(self._report_health(), name="health")
                 tasks.create_task(self._health.watch_loop(), name="loop lag")
+        except* _SucceededError:
+            pass
         finally:
             self._publisher.flush()
+        return self._handover(self._operations.successor.result())
+
+    async def _until_succeeded(self) -> None:
+        """End this gateway when another rig is to take over."""
+        await self._operations.successor
+        self._farewell = "reload"
+        raise _SucceededError
+
+    def _handover(self, successor: NewRig) -> Handover:
+        statistics = self._outbox.statistics()
+        losses = Counter(self._health.losses(statistics))
+        if self._keeper is None:
+            losses[Loss.STOPPED.value] += statistics.messages
+        told = {
+            hatch.id: self.findings.watch.hatches[hatch.id].state
+            for hatch in self._rig.hatches
+            if hatch in successor.rig.hatches and self.findings.watch.hatches[hatch.id].source == "command"
+        }
+        return Handover(
+            rig=successor.rig,
+            rig_hash=successor.rig_hash,
+            boot=self.boot,
+            newest_n=self._outbox.newest_n,
+            losses={cause: number for cause, number in losses.items() if number},
+            hatches=told,
+            ended_s=self._loop.time(),
+        )
+
+    def _take_over(self, before: Handover) -> None:
+        """Go on where the gateway before this one ended; polls that were due meanwhile are lost, and counted."""
+        self._outbox.newest_n = max(self._outbox.newest_n, before.newest_n)
+        for cause, number in before.losses.items():
+            self._outbox.lose(Loss(cause), number)
+        away_s = self._loop.time() - before.ended_s
+        missed = sum(
+            int(away_s / period_s) for name in self._rig.buses for period_s in periods(self._rig.units(name)).values()
+        )
+        self._outbox.lose(Loss.MISSED_POLLS, missed)
+        for hatch, state in before.hatches.items():
+            self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
 
     async def _until_all_is_kept(self) -> None:
         """Keep what is said until the link has ended; what it could not deliver is then in the journal."""
@@ -191,13 +287,18 @@ class Gateway:
                 carrying.cancel()
 
     def _announce(self) -> None:
+        self._outbox.put(self._status("online", None))
+        self._tell_meta()
+
+    def _tell_meta(self) -> None:
         meta = payloads.meta(
             self._rig,
             t_ms=self._now_ms(),
             rig_hash=self._rig_hash,
             software=version("manovac"),
+            paused=self._operations.paused,
+            calibrated={name: asdict(told) for name, told in self._calibrations.told.items()},
         )
-        self._outbox.put(self._status("online", None))
         self._outbox.put(Message(topic=self._topics.meta, payload=meta, retain=True))
 
     def _status(self, state: Literal["online", "offline"], reason: str | None) -> Message:
@@ -216,7 +317,7 @@ class Gateway:
         await asyncio.sleep(_FIRST_HEALTH_S)
         while True:
             self._stamps.check()
-            now = self._health.snapshot(self.carrier.statistics(), sync=self._stamps.sync)
+            now = self._health.snapshot(self.carrier.statistics(), sync=self._stamps.sync, commands=self.desk.counts)
             payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
             self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
             await asyncio.sleep(_HEALTH_S)

@@ -3,11 +3,11 @@
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from drivers.bus import UnitStatistics
-from gateway.mqtt.outbox import LinkStatistics
+from gateway.mqtt.outbox import LinkStatistics, OutboxStatistics
 from gateway.mqtt.payloads import BusHealth, Health, UnitHealth
 from gateway.poller import Poller
 
@@ -31,16 +31,22 @@ class HealthCheck:
             await asyncio.sleep(1.0)
             self._lag_s = max(self._lag_s, self._loop.time() - due_s)
 
-    def snapshot(self, link: LinkStatistics, *, sync: str) -> Health:
+    def losses(self, outbox: OutboxStatistics) -> dict[str, int]:
+        """Return what was lost so far, by cause."""
+        losses = Counter(outbox.losses)
+        for poller in self._pollers:
+            if poller.schedule is not None:
+                losses["missed_polls"] += sum(poller.schedule.missed.values())
+        return {cause: number for cause, number in losses.items() if number}
+
+    def snapshot(self, link: LinkStatistics, *, sync: str, commands: Mapping[str, int]) -> Health:
         """Return how everything does now."""
         now_s = self._loop.time()
         elapsed_s, self._asked_s = max(now_s - self._asked_s, 1e-9), now_s
         lag_s, self._lag_s = self._lag_s, 0.0
-        losses = Counter(link.outbox.losses)
-        losses["superseded"] += link.outbox.superseded
-        for poller in self._pollers:
-            if poller.schedule is not None:
-                losses["missed_polls"] += sum(poller.schedule.missed.values())
+        losses = self.losses(link.outbox)
+        if link.outbox.superseded:
+            losses["superseded"] = link.outbox.superseded
         return Health(
             sync=sync,
             buses={poller.bus.name: self._bus(poller, elapsed_s) for poller in self._pollers},
@@ -51,7 +57,8 @@ class HealthCheck:
             queue_oldest_s=link.outbox.oldest_s,
             journal_rows=link.outbox.journal_rows,
             journal_problem=link.outbox.journal_problem,
-            losses={cause: number for cause, number in losses.items() if number},
+            losses=losses,
+            commands=commands,
         )
 
     def _bus(self, poller: Poller, elapsed_s: float) -> BusHealth:

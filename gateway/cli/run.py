@@ -1,15 +1,20 @@
 """`manovac run`: the gateway of a rig, or what it would do."""
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
+    from collections.abc import AsyncIterator, Callable
+
     from drivers.reading import Reading
     from drivers.rig import Rig
     from drivers.transport.transport import MakeTransport
+    from gateway.app import Handover
     from gateway.mqtt.journal import Journal
+    from gateway.operations import NewRig
 
 
 def run(
@@ -51,7 +56,12 @@ def run(
 
     log_to_terminal(logging.DEBUG if verbose else logging.INFO)
     try:
-        complete = run_process(_with_ports(rig, words, record, once=once, emulated=emulated, as_json=as_json))
+        work = (
+            _once_with_ports(rig, words, record, emulated=emulated, as_json=as_json)
+            if once
+            else _run_on(rig, words, record, emulated=emulated)
+        )
+        complete = run_process(work)
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
     except RecordError as error:
@@ -60,38 +70,94 @@ def run(
         raise typer.Exit(INTERRUPTED if complete is None else RUN_TIME_FAILURE)
 
 
-async def _with_ports(
-    path: Path, rig: "Rig", record: Path | None, *, once: bool, emulated: bool, as_json: bool
-) -> bool:
+@asynccontextmanager
+async def _at_ports(
+    path: Path, rig: "Rig", record: Path | None, *, emulated: bool
+) -> "AsyncIterator[tuple[Rig, MakeTransport]]":
+    """Yield the rig with the ports that it is to use, and what opens them."""
     from gateway.app import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
     from gateway.recorded import recorded_transports  # noqa: PLC0415
 
-    if emulated:
-        async with emulator(path) as ports:
-            return await _with_ports(path, rig.with_ports(ports), record, once=once, emulated=False, as_json=as_json)
-    with recorded_transports(record, rig.buses, rig_hash=rig_hash(path)) as make_transport:
-        return await _run(path, rig, make_transport, once=once, as_json=as_json)
+    async with AsyncExitStack() as stack:
+        if emulated:
+            rig = rig.with_ports(await stack.enter_async_context(emulator(path)))
+        make = stack.enter_context(recorded_transports(record, rig.buses, rig_hash=rig_hash(path)))
+        yield rig, make
 
 
-async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once: bool, as_json: bool) -> bool:
-    """Run until cancelled, or once; say whether no reading was bad."""
-    if once:
-        return await _once(rig, make_transport, as_json=as_json)
+async def _once_with_ports(path: Path, rig: "Rig", record: Path | None, *, emulated: bool, as_json: bool) -> bool:
+    async with _at_ports(path, rig, record, emulated=emulated) as (wired, make_transport):
+        return await _once(wired, make_transport, as_json=as_json)
+
+
+async def _run_on(path: Path, rig: "Rig", record: Path | None, *, emulated: bool) -> bool:
+    """Run until cancelled; after the command `reload` with the rig file as it is then."""
+    import logging  # noqa: PLC0415
+
+    from gateway.app import rig_hash  # noqa: PLC0415
+    from gateway.cli import CommandError  # noqa: PLC0415
+
+    before: Handover | None = None
+    good = now = (rig, rig_hash(path))
+    while True:
+        try:
+            async with _at_ports(path, now[0], record, emulated=emulated) as (wired, make_transport):
+                reload = None if record else lambda: _reloaded(path)
+                before = await _run(wired, now[1], make_transport, reload, before)
+            good, now = now, (before.rig, before.rig_hash)
+        except CommandError as error:
+            if now is good:
+                raise
+            logging.getLogger(__name__).error("reload: %s; the old rig file runs on", error)  # noqa: TRY400
+            now = good
+
+
+def _reloaded(path: Path) -> "NewRig":
+    """Read the rig file anew, and look whether a gateway could start with it.
+
+    Raises:
+        RigError, MqttSettingsError: it could not.
+    """
+    from drivers.rig_source import load_rig  # noqa: PLC0415
+    from gateway.app import rig_hash  # noqa: PLC0415
+    from gateway.mqtt.broker import broker  # noqa: PLC0415
+    from gateway.operations import NewRig  # noqa: PLC0415
+
+    found = NewRig(rig=load_rig(path), rig_hash=rig_hash(path))
+    broker(found.rig.mqtt)
+    if not found.rig.transducers:
+        raise ValueError(f"{path} has no transducer: there is nothing to poll")
+    return found
+
+
+async def _run(
+    rig: "Rig",
+    rig_hash: str,
+    make_transport: "MakeTransport",
+    reload: "Callable[[], NewRig] | None",
+    before: "Handover | None",
+) -> "Handover":
     from drivers.rig_problems import counted  # noqa: PLC0415
-    from gateway.app import Gateway, rig_hash  # noqa: PLC0415
+    from gateway.app import Gateway  # noqa: PLC0415
+    from gateway.calibrations import Calibrations, calibrations_path  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
     from gateway.mqtt.journal import JournalBusyError  # noqa: PLC0415
     from gateway.mqtt.link import Link  # noqa: PLC0415
 
+    calibrations = Calibrations(rig, calibrations_path(rig))
+    calibrations.load()
     try:
         gateway = Gateway(
             rig,
-            rig_hash=rig_hash(path),
+            rig_hash=rig_hash,
             make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
             make_transport=make_transport,
             journal=_journal(rig),
+            calibrations=calibrations,
+            load=reload,
+            before=before,
         )
     except (MqttSettingsError, JournalBusyError) as error:
         raise CommandError(str(error), USAGE) from error
@@ -100,8 +166,7 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
         f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
         err=True,
     )
-    await gateway.run()
-    return True
+    return await gateway.run()
 
 
 def _journal(rig: "Rig") -> "Journal | None":

@@ -132,6 +132,12 @@ class SegmentVote:
         record.verdict, record.strikes, record.inside, record.calm = None, 0, 0, 0
         self._pressure.forget(name)
 
+    def adopt(self, member: Member, *, recalibrated: bool) -> None:
+        """Know a transducer differently from now on; one that is recalibrated joins the others anew."""
+        self._records[member.name].member = member
+        if recalibrated:
+            self.accept(member.name)
+
     def take(self, samples: Mapping[str, Sample], now_s: float) -> SegmentState:
         """Take what came in one step.
 

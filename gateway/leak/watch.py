@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, Literal
 
 from drivers.reading import Readings
-from drivers.rig import Hatch, HatchState, Rig
+from drivers.rig import Hatch, HatchState, Rig, Transducer
 from gateway.alarms import Condition, Observation, Priority
 from gateway.leak.bodies import ClosedHatch, bodies, differ
 from gateway.leak.body_watch import AIR_S, BodyWatch, settled_s
@@ -30,6 +30,7 @@ _SIGMAS_95: Final = 1.96
 _SHARE: Final = 0.95  # probability that the leak is in a body, for that body to be said to leak
 _REJECTED_FOR_S: Final = 10.0
 _FEW: Final = 3
+_SETTLES_S: Final = 10.0  # after a new calibration: it takes effect at once
 _NAMED: Final = frozenset(each.value for each in Rejection if each is not Rejection.STALE)
 
 
@@ -98,6 +99,16 @@ class StationWatch:
             for watch in self._watches:
                 watch.take(self.states, end_s, partial(self._unrest, watch))
             yield tuple(self.states.values())
+
+    def adopt(self, name: str, words: Transducer, *, recalibrated: bool) -> None:
+        """Take other words for a transducer; one that is recalibrated shows the same air differently: that is no leak."""
+        vote = self._votes.get(words.segment)
+        if vote is None:
+            return
+        vote.adopt(Member.of(name, words), recalibrated=recalibrated)
+        watch = next((each for each in self._watches if words.segment in each.body.segments), None)
+        if recalibrated and watch is not None:
+            watch.disturb(self._now_s, _SETTLES_S)
 
     def move_hatch(self, hatch: str, state: HatchState, source: Source, now_s: float) -> None:
         """Note that a hatch moves.

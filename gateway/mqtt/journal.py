@@ -368,16 +368,20 @@ class Journal:
             raise JournalError(f"{self.path}: {error.strerror or error}") from error
 
 
-def journal_of(rig: Rig) -> Journal | None:
-    """Return the journal that a rig file asks for, not opened; None for one in memory.
+def journal_path(rig: Rig) -> Path:
+    """Return where the journal of a rig stands.
 
-    Without a path it stands in the state folder of the service (systemd's STATE_DIRECTORY), else of the user
+    Without a path in the rig file that is the state folder of the service (systemd's STATE_DIRECTORY), else of the user
     (XDG_STATE_HOME, usually ~/.local/state).
     """
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = os.environ.get("STATE_DIRECTORY") or f"{state}/manovac"
+    return Path(rig.journal.path or f"{folder}/{rig.station.id}-{rig.station.gateway}.sqlite").expanduser()
+
+
+def journal_of(rig: Rig) -> Journal | None:
+    """Return the journal that a rig file asks for, not opened; None for one in memory."""
     words = rig.journal
     if words.keep == "memory":
         return None
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = os.environ.get("STATE_DIRECTORY") or f"{state}/manovac"
-    path = Path(words.path or f"{folder}/{rig.station.id}-{rig.station.gateway}.sqlite").expanduser()
-    return Journal(path, max_bytes=round(words.size), max_age_ms=round(words.age * 1000))
+    return Journal(journal_path(rig), max_bytes=round(words.size), max_age_ms=round(words.age * 1000))

@@ -54,6 +54,10 @@ class Loss(StrEnum):
     JOURNAL_AGE = "journal_age"
     JOURNAL_DOWN = "journal_down"
     JOURNAL_DAMAGED = "journal_damaged"
+    STOPPED = "stopped"
+    """It waited in memory when another rig file took over."""
+    MISSED_POLLS = "missed_polls"
+    """Polls that were due while another rig file took over; others are counted by `gateway.schedule`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

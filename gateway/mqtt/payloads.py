@@ -6,7 +6,7 @@ alone and inside numpy arrays, and that is how "no value" gets onto the wire her
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -150,14 +150,25 @@ def status(*, state: Literal["online", "offline"], boot: str, t_ms: int, reason:
     return orjson.dumps({"v": VERSION, "state": state, "boot": boot, "t": t_ms, "reason": reason})
 
 
-def meta(rig: Rig, *, t_ms: int, rig_hash: str, software: str) -> bytes:
+def meta(
+    rig: Rig,
+    *,
+    t_ms: int,
+    rig_hash: str,
+    software: str,
+    paused: Collection[str] = (),
+    calibrated: Mapping[str, Mapping[str, Any]] | None = None,
+) -> bytes:
     """Build what consumers need to know of a gateway; never holds anything of `[mqtt]`.
 
     Args:
-        rig: what is wired where.
-        t_ms: when the gateway started, ms UTC.
+        rig: what is wired where, as it is now.
+        t_ms: since when it is so, ms UTC.
         rig_hash: of the rig file.
         software: version of Manovac.
+        paused: transducers that are not asked.
+        calibrated: by transducer, who has given its offset and gain by command, and when; those of the others are the
+            rig file's.
     """
     return orjson.dumps(
         {
@@ -167,7 +178,10 @@ def meta(rig: Rig, *, t_ms: int, rig_hash: str, software: str) -> bytes:
             "software": software,
             "rig": rig_hash,
             "units": SI_UNITS,
-            "transducers": {name: _transducer(words) for name, words in rig.transducers.items()},
+            "transducers": {
+                name: _transducer(words) | {"paused": name in paused, "calibrated_by": (calibrated or {}).get(name)}
+                for name, words in rig.transducers.items()
+            },
         }
     )
 
@@ -237,6 +251,7 @@ class Health:
         queue_messages, queue_bytes, queue_oldest_s: what waits for the broker, and how long the oldest has.
         journal_rows, journal_problem: what the journal holds, and why it cannot be written now, if so.
         losses: messages lost since the gateway started, by cause.
+        commands: how many came, by the code of their answer.
     """
 
     sync: str
@@ -249,6 +264,7 @@ class Health:
     journal_rows: int
     journal_problem: str
     losses: Mapping[str, int]
+    commands: Mapping[str, int]
 
 
 def health(now: Health, *, gateway: str, boot: str, t_ms: int) -> bytes:
