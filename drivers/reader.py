@@ -28,7 +28,9 @@ class UnitReader:
         self.identity = _UNKNOWN
         self._connects = bus.connects
         self._ask = bus.unit(unit, driver.fences, usual=driver.requests)
-        self._ask_first = bus.unit(unit, driver.fences, usual=driver.requests, priority=WRITE, once=True)
+        self._ask_first, self._ask_once = (
+            bus.unit(unit, driver.fences, usual=driver.requests, priority=WRITE, once=once) for once in (False, True)
+        )
 
     async def poll(self) -> RawPoll:
         """Read all channels once; a unit that is silent, unknown or not the expected one yields no value, but why."""
@@ -62,7 +64,7 @@ class UnitReader:
         if self.identity.reason is not Reason.NONE:
             why = f"unit {self.unit} has not been read yet, or is not who it should be ({self.identity.reason.word})"
             raise SettingError(f"{why}; nothing was written", Outcome.TIMEOUT)
-        return await write_setting(self._ask_first, self.unit, setting, value)
+        return await write_setting(self._ask_first, self._ask_once, self.unit, setting, value)
 
     def _checked(self, raw: RawPoll) -> RawPoll:
         expected = (len(self.driver.channels),)

@@ -63,14 +63,18 @@ def _check_transducer(each: Entry[Transducer], model: Model, findings: Findings)
         findings.error((*each.path, "unit"), message)
     if words.range and model.span and each.clear("range"):
         _check_range(each.path, words.range, model, findings)
-    if words.map and each.clear("map"):
-        for quantity, register in words.map.items():
-            _check_register((*each.path, "map", quantity), quantity, register, model, findings)
-    if words.settings and each.clear("settings"):
-        for name, setting in words.settings.items():
-            _check_setting((*each.path, "settings", name), setting, findings)
+    _check_registers(each, model, findings)
     if each.clear("options"):
         _check_options((*each.path, "options"), words.options, model, findings)
+
+
+def _check_registers(each: Entry[Transducer], model: Model, findings: Findings) -> None:
+    if each.clear("map"):
+        for quantity, register in (each.words.map or {}).items():
+            _check_register((*each.path, "map", quantity), quantity, register, model, findings)
+    if each.clear("settings"):
+        for name, setting in (each.words.settings or {}).items():
+            _check_setting((*each.path, "settings", name), setting, findings)
 
 
 def _check_range(path: Path, given: tuple[float, float], model: Model, findings: Findings) -> None:

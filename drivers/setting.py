@@ -4,11 +4,12 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.exchange import Ask, Attempt, Outcome
+from drivers.exchange import Ask, Attempt, Outcome, Request
 from drivers.rig import Setting
 from drivers.wire.modbus import PAYLOAD_AT, READ_HOLDING, read_registers, write_registers
 
 _CODES: Final = {"int16": ">h", "uint16": ">H", "int32": ">i", "uint32": ">I", "float32": ">f"}
+_READ_AGAIN: Final = 3
 _LARGEST_FLOAT: Final = 3.4028234663852886e38
 
 
@@ -72,14 +73,15 @@ def _ordered(data: bytes, order: str) -> bytes:
     return b"".join(words)
 
 
-async def write_setting(ask: Ask, unit: int, setting: Setting, value: float) -> Written:
+async def write_setting(ask: Ask, ask_once: Ask, unit: int, setting: Setting, value: float) -> Written:
     """Read a register, write it once, read it back.
 
     The answer to the write decides nothing: on a line that hears itself, and of a unit that is late, it could be
     somebody else's. A write that failed but is found done counts as done.
 
     Args:
-        ask: asks each question once, and only where its answer can prove itself.
+        ask: for reads.
+        ask_once: for the write, which is never put twice.
         unit: its address.
         setting: where, and what may be written.
         value: as the register holds it.
@@ -92,13 +94,11 @@ async def write_setting(ask: Ask, unit: int, setting: Setting, value: float) -> 
     read = read_registers(unit, READ_HOLDING, setting.address, setting.count)
     function = setting.function or (6 if setting.count == 1 else 16)
     write = write_registers(unit, function, setting.address, data)
-    before = await ask(read)
+    before = await _read(ask, read)
     if before.outcome is not Outcome.REPLY:
         raise SettingError(f"it could not be read first ({_said(before)}); nothing was written", before.outcome)
-    written = await ask(write)
-    after = await ask(read)
-    if after.outcome is not Outcome.REPLY:
-        after = await ask(read)
+    written = await ask_once(write)
+    after = await _read(ask, read)
     if after.outcome is not Outcome.REPLY:
         text = f"written ({_said(written)}), but it could not be read back ({_said(after)}): nobody knows what it holds"
         raise SettingError(text, after.outcome)
@@ -109,6 +109,16 @@ async def write_setting(ask: Ask, unit: int, setting: Setting, value: float) -> 
         outcome = written.outcome if written.outcome is not Outcome.REPLY else after.outcome
         raise SettingError(f"it holds {now:g}, not {value:g} (write: {_said(written)}){late}", outcome)
     return Written(before=decode(setting, _registers(before, setting)), now=now)
+
+
+async def _read(ask: Ask, request: Request) -> Attempt:
+    """Ask until it is answered, a few times: an answer like that of a fence before it proves nothing the first time."""
+    attempt = await ask(request)
+    for _ in range(_READ_AGAIN):
+        if attempt.outcome in (Outcome.REPLY, Outcome.EXCEPTION):
+            break
+        attempt = await ask(request)
+    return attempt
 
 
 def _registers(attempt: Attempt, setting: Setting) -> bytes:

@@ -23,7 +23,7 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.calibrations import Calibrations
-from gateway.desk import Desk
+from gateway.desk import Desk, Seen
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
@@ -70,6 +70,7 @@ class Handover:
         newest_n: the number given out last.
         losses: counted so far, by cause.
         hatches: states that somebody told, and that the new rig file says nothing new of.
+        seen: commands that are not to be obeyed again.
         ended_s: since when nothing is polled, on the event loop's clock.
     """
 
@@ -79,6 +80,7 @@ class Handover:
     newest_n: int
     losses: Mapping[str, int]
     hatches: Mapping[str, HatchState]
+    seen: Mapping[str, Seen]
     ended_s: float
 
 
@@ -155,6 +157,7 @@ class Gateway:
             topics=self._topics,
             boot=self.boot,
             utc_ms=self._now_ms,
+            seen=None if before is None else before.seen,
         )
         self.carrier = make_carrier(
             self._outbox,
@@ -192,7 +195,7 @@ class Gateway:
             self._normalisers[words.bus, words.unit] = Normaliser(channels, rig.units(words.bus)[words.unit])
         self._rig = rig
         self._publisher.adopt(rig)
-        self.findings.watch.adopt(transducer, words, recalibrated=recalibrated)
+        self.findings.watch.adopt(transducer, words, recalibrated_s=self._loop.time() if recalibrated else None)
         self._tell_meta()
 
     def _replay(self, first: int, last: int) -> int:
@@ -246,6 +249,7 @@ class Gateway:
             newest_n=self._outbox.newest_n,
             losses={cause: number for cause, number in losses.items() if number},
             hatches=told,
+            seen=self.desk.seen,
             ended_s=self._loop.time(),
         )
 

@@ -1,7 +1,7 @@
-"""Calibrations given by command: kept beside the journal, so that a restart does not lose them, and no longer than right.
+"""Calibrations given by command, kept beside the journal: no restart loses them, and no new certificate is hidden.
 
-Each is a correction of what the rig file says, and names what that was. When the rig file says something else at a later
-start, somebody has written a new certificate into it: the file counts then, and the correction is dropped and told.
+Each is a correction of what the rig file says, and names what that was. When the rig file says something else at a
+later start, somebody has written a new certificate into it: the file counts then, and the correction is dropped.
 """
 
 import asyncio

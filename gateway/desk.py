@@ -55,7 +55,9 @@ class Obeys(Protocol):
 class Records(Protocol):
     """Puts an event on record: `gateway.findings.Findings.record`."""
 
-    def __call__(self, kind: str, what: bytes, t_ms: int, /) -> None: ...
+    def __call__(self, kind: str, what: bytes, t_ms: int, /) -> None:
+        """Take what is said of it, a JSON object, and when that was."""
+        ...
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class _Bucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """A command that was accepted; `answer` is None while it is being obeyed."""
 
     digest: bytes
@@ -98,9 +100,11 @@ class Desk:
         permissions: of the rig file, by issuer.
         outbox, topics, gateway, boot: for answers.
         utc_ms: now.
+        seen: what the desk before this one had seen.
 
     Attributes:
         counts: commands so far, by the code of their answer; "duplicate" for those answered from memory.
+        seen: accepted commands by id, the oldest first.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Desk:
         topics: Topics,
         boot: str,
         utc_ms: Callable[[], int],
+        seen: Mapping[str, Seen] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._obeys = obeys
@@ -125,7 +130,7 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._bucket = _Bucket(BURST, self._loop.time())
         self._flooded = False
-        self._seen: dict[str, _Seen] = {}
+        self.seen: dict[str, Seen] = dict(seen or {})
         self._running = 0
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -171,7 +176,7 @@ class Desk:
         Raises:
             CommandError: another command had that id.
         """
-        seen = self._seen.get(command_id)
+        seen = self.seen.get(command_id)
         if seen is None:
             return False
         if seen.digest != digest:
@@ -203,14 +208,14 @@ class Desk:
             raise CommandError(Code.BUSY, "the gateway is about to start or to stop: send it again")
         if self._running >= RUNNING:
             raise CommandError(Code.BUSY, f"{RUNNING} commands are being obeyed already: send it again later")
-        self._remember(command.id, _Seen(digest=digest))
+        self._remember(command.id, Seen(digest=digest))
         self._running += 1
         self._tasks.create_task(self._work(self._obeys.obey(command), verdict), name=f"command {command.topic}")
 
-    def _remember(self, command_id: str, seen: _Seen) -> None:
-        self._seen[command_id] = seen
-        if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+    def _remember(self, command_id: str, seen: Seen) -> None:
+        self.seen[command_id] = seen
+        if len(self.seen) > REMEMBERED:
+            del self.seen[next(iter(self.seen))]
 
     async def _work(self, obeying: Coroutine[Any, Any, Mapping[str, Any] | None], verdict: Verdict) -> None:
         try:
@@ -221,7 +226,7 @@ class Desk:
             text = "the gateway stopped before it was done: nobody knows how far it came"
             verdict = replace(verdict, code=Code.STOPPED, text=text)
             raise
-        except Exception:  # whatever a command meets, it ends nothing else
+        except Exception:  # noqa: BLE001 - whatever a command meets, it ends nothing else
             _log.exception("command %s %s failed", verdict.name, verdict.id)
             verdict = replace(verdict, code=Code.BUG, text="a bug: the gateway's log has it")
         finally:
@@ -235,9 +240,9 @@ class Desk:
             n = self._outbox.number()
             payload = answer(verdict, gateway=self._topics.gateway, boot=self._boot, n=n, t_ms=self._utc_ms())
             self._outbox.put(Message(topic=self._topics.response(verdict.id), payload=payload, n=n, record=True))
-            seen = self._seen.get(verdict.id)
+            seen = self.seen.get(verdict.id)
             if seen is not None and seen.answer is None and verdict.code is not Code.ID_REUSED:
-                self._seen[verdict.id] = replace(seen, answer=payload)
+                self.seen[verdict.id] = replace(seen, answer=payload)
         self._put_on_record(verdict)
 
     def _put_on_record(self, verdict: Verdict) -> None:

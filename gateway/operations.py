@@ -27,6 +27,7 @@ _ZERO_READINGS: Final = 5
 _ZERO_SHARE: Final = 0.05  # of the range: by more, it is another fault than a wrong zero
 _ZERO_PA: Final = 5000.0  # where there is no range
 _ANEW_S: Final = 30.0
+_ANSWER_FIRST_S: Final = 0.3  # for the answer to get through journal and link before the gateway ends
 
 Result = Mapping[str, Any] | None
 
@@ -42,7 +43,9 @@ class NewRig:
 class Adopts(Protocol):
     """Takes a rig with other words of one transducer: `gateway.app.Gateway`."""
 
-    def __call__(self, rig: Rig, transducer: str, /) -> None: ...
+    def __call__(self, rig: Rig, transducer: str, /) -> None:
+        """Go on with it."""
+        ...
 
 
 class Operations:
@@ -181,18 +184,15 @@ class Operations:
     async def _pause(self, command: commands.Pause) -> Result:
         poller, names = self._target(command)
         poller.paused |= names
-        return self._told_paused(command)
+        return self._told_paused(names)
 
     async def _resume(self, command: commands.Resume) -> Result:
         poller, names = self._target(command)
         poller.paused -= names
-        return self._told_paused(command)
+        return self._told_paused(names)
 
-    def _told_paused(self, command: commands.Pause | commands.Resume) -> Result:
-        name = command.transducer or next(
-            name for name, words in self.rig.transducers.items() if words.bus == command.bus
-        )
-        self._adopt(self.rig, name)
+    def _told_paused(self, names: set[str]) -> Result:
+        self._adopt(self.rig, min(names))
         return {"paused": sorted(self.paused)}
 
     def _target(self, command: commands.Pause | commands.Resume) -> tuple[Poller, set[str]]:
@@ -234,7 +234,7 @@ class Operations:
         most_pa = _ZERO_PA if span_pa is None else _ZERO_SHARE * span_pa
         if abs(change_pa) > most_pa:
             text = (
-                f"'{command.transducer}' shows {shown_pa:.1f} Pa, {-change_pa:+.1f} Pa from {command.at_pa:g} Pa: more than"
+                f"'{command.transducer}' shows {shown_pa:.1f} Pa where {command.at_pa:g} Pa is true: more than"
                 f" {most_pa:g} Pa is no matter of its zero"
             )
             raise CommandError(Code.NOT_POSSIBLE, text)
@@ -256,7 +256,7 @@ class Operations:
                     heard.put_nowait((float(value), Quality(int(quality))))
 
         self._listeners.append(listen)
-        values = []
+        values: list[float] = []
         try:
             async with asyncio.timeout((_ZERO_READINGS + 2) * words.poll + 5.0):
                 while len(values) < _ZERO_READINGS:
@@ -317,8 +317,7 @@ class Operations:
             found = await asyncio.to_thread(self._load)
         except (RigError, ValueError) as error:
             raise CommandError(Code.BAD_RIG, f"the old one runs on: {error}") from None
-        if not self.successor.done():  # the answer goes out first
-            asyncio.get_running_loop().call_soon(self._hand_over, found)
+        asyncio.get_running_loop().call_later(_ANSWER_FIRST_S, self._hand_over, found)
         return {"rig": found.rig_hash, "transducers": len(found.rig.transducers)}
 
     def _hand_over(self, found: NewRig) -> None:

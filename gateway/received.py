@@ -1,7 +1,7 @@
 """What a consumer has received of gateways' records: readings in a file, and which numbers are missing.
 
-A reference for consumers in any language: numbers of record (`batch`, `late`, `event`, `rsp`) have no gap on a gateway, so
-whoever has them all has everything; what is missing can be asked for again by the command `replay`.
+A reference for consumers in any language: numbers of record (`batch`, `late`, `event`, `rsp`) have no gap on a gateway,
+so whoever has them all has everything; what is missing can be asked for again by the command `replay`.
 """
 
 import csv

@@ -58,9 +58,8 @@ class Schedule:
 
     def hurry(self, unit: int, *, now_s: float) -> None:
         """Poll a unit next, ahead of all that are due; its grid begins anew."""
-        self._again(
-            unit, lambda due: due._replace(since_s=-math.inf, due_s=now_s - due.period_s * (unit in self._polling))
-        )
+        polling = unit in self._polling  # then it is put back a period later than it was due
+        self._again(unit, lambda due: due._replace(since_s=-math.inf, due_s=now_s - polling * due.period_s))
 
     def _again(self, unit: int, changed: Callable[[_Due], _Due]) -> None:
         if unit in self._polling:

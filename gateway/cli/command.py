@@ -23,8 +23,8 @@ def command(
 ) -> None:
     """Give a command to the running gateway and print what came of it.
 
-    The gateway has to run, and its broker be reached. Exit codes: 0 done; 1 refused, failed or no answer; 2 usage or rig
-    file.
+    The gateway has to run, and its broker be reached. Exit codes: 0 done; 1 refused, failed or no answer;
+    2 usage or rig file.
     """
     from drivers.rig_problems import did_you_mean  # noqa: PLC0415
     from drivers.rig_source import load_rig  # noqa: PLC0415

@@ -100,15 +100,11 @@ class StationWatch:
                 watch.take(self.states, end_s, partial(self._unrest, watch))
             yield tuple(self.states.values())
 
-    def adopt(self, name: str, words: Transducer, *, recalibrated: bool) -> None:
-        """Take other words for a transducer; one that is recalibrated shows the same air differently: that is no leak."""
+    def adopt(self, name: str, words: Transducer, *, recalibrated_s: float | None = None) -> None:
+        """Take other words for a transducer; that one recalibrated shows the same air differently is no leak."""
         vote = self._votes.get(words.segment)
-        if vote is None:
-            return
-        vote.adopt(Member.of(name, words), recalibrated=recalibrated)
-        watch = next((each for each in self._watches if words.segment in each.body.segments), None)
-        if recalibrated and watch is not None:
-            watch.disturb(self._now_s, _SETTLES_S)
+        if vote is not None and not vote.adopt(Member.of(name, words), recalibrated_s=recalibrated_s):
+            self.disturb(words.segment, _SETTLES_S)
 
     def move_hatch(self, hatch: str, state: HatchState, source: Source, now_s: float) -> None:
         """Note that a hatch moves.

@@ -101,6 +101,14 @@ class Command(BaseModel):
     not_after: Moment
     by: Issuer
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, words: Any) -> Any:
+        """Refuse null: what is not meant is left out."""
+        if isinstance(words, dict) and (nulls := [key for key, value in words.items() if value is None]):
+            raise ValueError(f"{nulls[0]} must not be null: leave it out")
+        return words
+
 
 class Hatch(Command):
     """A hatch was opened or closed."""
@@ -250,14 +258,15 @@ KINDS: Final[Mapping[str, type[Command]]] = {
 }
 
 
-def build(kind: type[Command], **words: Any) -> bytes:
-    """Build a command.
+def build(kind: type[Command], /, **words: Any) -> bytes:
+    """Build a command; a word that is None is left out.
 
     Raises:
         ValueError: it would be refused; the message says why.
     """
+    given = {key: value for key, value in words.items() if value is not None}
     try:
-        command = kind.model_validate_json(orjson.dumps({"v": VERSION, **words}))
+        command = kind.model_validate_json(orjson.dumps({"v": VERSION, **given}))
     except ValidationError as error:
         raise ValueError(_in_words(error, kind)) from None
     return orjson.dumps(command.model_dump(mode="json", exclude_none=True))

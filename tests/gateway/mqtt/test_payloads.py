@@ -96,6 +96,7 @@ def health():
         journal_rows=7,
         journal_problem="",
         losses={"queue_full": 2},
+        commands={"ok": 3, "malformed": 1},
     )
 
 
@@ -237,7 +238,7 @@ def test_no_property_can_be_missing_renamed_added_or_of_another_kind(kind):
     original = checked(kind, EXAMPLES[kind])
     keyed_by_ids = {"transducers", "buses", "channels", "attempts", "unused", "losses", "rejected", "where"}
     if kind == "health":
-        keyed_by_ids.add("units")
+        keyed_by_ids |= {"units", "commands"}
     for path in paths(original):
         changed = copy.deepcopy(original)
         place = parent(changed, path)
