@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from drivers.bus import Bus
 from drivers.reader import UnitReader, reader
@@ -23,7 +23,7 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.calibrations import Calibrations
-from gateway.desk import Desk, Seen
+from gateway.desk import Desk, Seen, seen_before
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
@@ -82,10 +82,6 @@ class Handover:
     hatches: Mapping[str, HatchState]
     seen: Mapping[str, Seen]
     ended_s: float
-
-
-class _SucceededError(Exception):
-    """Another gateway takes over."""
 
 
 class Gateway:
@@ -157,7 +153,7 @@ class Gateway:
             topics=self._topics,
             boot=self.boot,
             utc_ms=self._now_ms,
-            seen=None if before is None else before.seen,
+            seen=self._seen(journal, before),
         )
         self.carrier = make_carrier(
             self._outbox,
@@ -168,6 +164,12 @@ class Gateway:
         )
         if before is not None:
             self._take_over(before)
+
+    def _seen(self, journal: Journal | None, before: Handover | None) -> Mapping[str, Seen]:
+        """Return what has been commanded before, and is not to be obeyed again."""
+        if before is not None:
+            return before.seen
+        return {} if journal is None else seen_before(journal, self._topics, self._now_ms())
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -210,27 +212,31 @@ class Gateway:
         Returns:
             What the next gateway begins with.
         """
+        working = self._loop.create_task(self._work(), name="gateway")
+        successor = self._operations.successor
+        either: tuple[asyncio.Future[Any], ...] = (working, successor)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            self._farewell = "reload"
+        finally:
+            working.cancel()
+            await asyncio.wait([working])
+            if not working.cancelled():
+                working.result()
+        return self._handover(successor.result())
+
+    async def _work(self) -> None:
         self._announce()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._until_succeeded(), name="reload")
                 tasks.create_task(self.desk.run(), name="commands")
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 tasks.create_task(self._expire(), name="stale")
                 tasks.create_task(self.findings.run(), name="findings")
                 tasks.create_task(self._report_health(), name="health")
                 tasks.create_task(self._health.watch_loop(), name="loop lag")
-        except* _SucceededError:
-            pass
         finally:
             self._publisher.flush()
-        return self._handover(self._operations.successor.result())
-
-    async def _until_succeeded(self) -> None:
-        """End this gateway when another rig is to take over."""
-        await self._operations.successor
-        self._farewell = "reload"
-        raise _SucceededError
 
     def _handover(self, successor: NewRig) -> Handover:
         statistics = self._outbox.statistics()

@@ -25,6 +25,7 @@ from gateway.mqtt.commands import (
     named,
     read,
 )
+from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.topics import Topics
 
@@ -34,6 +35,7 @@ BURST: Final = 20
 """So many commands may come at once, and `RATE_PER_S` for longer."""
 REMEMBERED: Final = 8192
 """Answers that are remembered: more than come at `RATE_PER_S` while a command can be valid."""
+_ROUTINE: Final = ("replay",)  # a consumer that misses something asks each minute, for ever: that need not stay
 RUNNING: Final = 16
 """Commands that are being obeyed at the same time."""
 ANYBODY: Final = frozenset({"hatch", "event", "acknowledge", "shelve", "replay"})
@@ -55,8 +57,8 @@ class Obeys(Protocol):
 class Records(Protocol):
     """Puts an event on record: `gateway.findings.Findings.record`."""
 
-    def __call__(self, kind: str, what: bytes, t_ms: int, /) -> None:
-        """Take what is said of it, a JSON object, and when that was."""
+    def __call__(self, kind: str, what: bytes, t_ms: int, /, *, lasting: bool = True) -> None:
+        """Take what is said of it, a JSON object, when that was, and whether it stays when telemetry makes room."""
         ...
 
 
@@ -78,10 +80,31 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A command that was accepted; `answer` is None while it is being obeyed."""
+    """A command that was accepted.
 
-    digest: bytes
+    Attributes:
+        digest: of its name and payload; None where only the answer is left of it, in the journal.
+        answer: None while it is being obeyed.
+    """
+
+    digest: bytes | None
     answer: bytes | None = None
+
+
+def seen_before(journal: Journal, topics: Topics, now_ms: int) -> dict[str, Seen]:
+    """Return what the journal has of commands that were obeyed before this start, and could still come again."""
+    since_ms = now_ms - round(LONGEST_LIFE_S * 1000)
+    try:
+        rows = journal.newest(topics.response(""), since_ms=since_ms, limit=REMEMBERED)
+    except JournalError as error:
+        _log.warning("%s: a command that comes again may be obeyed again", error)
+        return {}
+    found = {}
+    for row in rows:
+        said = orjson.loads(row.payload)
+        if said["status"] in ("done", "failed"):
+            found[said["id"]] = Seen(digest=None, answer=row.payload)
+    return found
 
 
 def may(permissions: Mapping[str, Permission], by: str, name: str) -> bool:
@@ -136,14 +159,17 @@ class Desk:
 
     async def run(self) -> None:
         """Obey until cancelled; what is not finished by then is answered as stopped."""
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
                 await asyncio.Event().wait()
-        finally:
-            self._tasks = None
+            finally:
+                self._tasks = None
 
     def take(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
-        """Take what came on a topic of commands."""
+        """Take what came on a topic of commands; not when about to end, so that the next gateway can if it comes again."""
+        if self._tasks is None:
+            return
         name = topic.removeprefix(self._topics.command(""))
         if not self._bucket.take(self._loop.time()):
             self._flood(name)
@@ -156,7 +182,7 @@ class Desk:
             digest = hashlib.sha256(orjson.dumps([name]) + payload).digest()
             if not self._known(words["id"], digest):
                 command = self._admitted(name, payload, retained=retained)
-                self._start(command, verdict, digest)
+                self._start(self._tasks, command, verdict, digest)
         except CommandError as error:
             self._say(replace(verdict, code=error.code, text=error.text))
 
@@ -179,7 +205,7 @@ class Desk:
         seen = self.seen.get(command_id)
         if seen is None:
             return False
-        if seen.digest != digest:
+        if seen.digest not in (None, digest):
             raise CommandError(Code.ID_REUSED, "another command had this id: choose a new one")
         self.counts["duplicate"] += 1
         if seen.answer is not None:  # without a number of its own: it is the same message
@@ -203,14 +229,12 @@ class Desk:
             raise CommandError(Code.NOT_ALLOWED, text)
         return command
 
-    def _start(self, command: Command, verdict: Verdict, digest: bytes) -> None:
-        if self._tasks is None:
-            raise CommandError(Code.BUSY, "the gateway is about to start or to stop: send it again")
+    def _start(self, tasks: asyncio.TaskGroup, command: Command, verdict: Verdict, digest: bytes) -> None:
         if self._running >= RUNNING:
             raise CommandError(Code.BUSY, f"{RUNNING} commands are being obeyed already: send it again later")
         self._remember(command.id, Seen(digest=digest))
         self._running += 1
-        self._tasks.create_task(self._work(self._obeys.obey(command), verdict), name=f"command {command.topic}")
+        tasks.create_task(self._work(self._obeys.obey(command), verdict), name=f"command {command.topic}")
 
     def _remember(self, command_id: str, seen: Seen) -> None:
         self.seen[command_id] = seen
@@ -239,7 +263,8 @@ class Desk:
         if verdict.id is not None:
             n = self._outbox.number()
             payload = answer(verdict, gateway=self._topics.gateway, boot=self._boot, n=n, t_ms=self._utc_ms())
-            self._outbox.put(Message(topic=self._topics.response(verdict.id), payload=payload, n=n, record=True))
+            topic = self._topics.response(verdict.id)
+            self._outbox.put(Message(topic=topic, payload=payload, n=n, record=verdict.name not in _ROUTINE))
             seen = self.seen.get(verdict.id)
             if seen is not None and seen.answer is None and verdict.code is not Code.ID_REUSED:
                 self.seen[verdict.id] = replace(seen, answer=payload)
@@ -248,7 +273,7 @@ class Desk:
     def _put_on_record(self, verdict: Verdict) -> None:
         said = verdict.words()
         _log.info("command %s %s by %s: %s %s", said["name"], said["id"], said["by"], said["code"], said["text"])
-        self._record("command", orjson.dumps(said), self._utc_ms())
+        self._record("command", orjson.dumps(said), self._utc_ms(), lasting=verdict.name not in _ROUTINE)
 
 
 def _text(by: object) -> str | None:

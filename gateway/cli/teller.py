@@ -16,10 +16,11 @@ from gateway.mqtt.broker import MqttSettingsError
 from gateway.mqtt.commands import Command, build
 from gateway.mqtt.outbox import Message
 from gateway.mqtt.topics import Topics
-from gateway.mqtt.visit import visit
+from gateway.mqtt.visit import Heard, Visit, visit
 from gateway.process import run
 
 _ANSWER_S: Final = 5.0
+_AGAIN_S: Final = 3.0
 _VALID_S: Final = 30.0
 
 
@@ -77,13 +78,23 @@ def tell(
     return answer
 
 
+async def _answer(at_broker: Visit, command: Message) -> Heard:
+    """Send a command again and again until there is an answer: a gateway obeys it once, whatever it has missed."""
+    while True:
+        at_broker.publish(command)
+        try:
+            async with asyncio.timeout(_AGAIN_S):
+                return await at_broker.next()
+        except TimeoutError:
+            continue
+
+
 async def _tell(rig: Rig, name: str, command_id: str, payload: bytes, wait_s: float) -> dict[str, Any]:
     topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
     async with visit(rig.mqtt, topics.response(command_id)) as at_broker:
-        at_broker.publish(Message(topic=topics.command(name), payload=payload))
         try:
             async with asyncio.timeout(wait_s):
-                heard = await at_broker.next()
+                heard = await _answer(at_broker, Message(topic=topics.command(name), payload=payload))
         except TimeoutError:
             where = f"gateway '{rig.station.gateway}' does not answer" if at_broker.connected else "no broker answers"
             raise CommandError(

@@ -139,7 +139,7 @@ class SegmentVote:
 
         Args:
             member: what is known of it now.
-            recalibrated_s: since when it shows the same air differently; what came before that is not compared any more.
+            recalibrated_s: since when it shows the same air differently; what came before is not compared any more.
 
         Returns:
             Whether the level goes on; it does not where nobody else knows it.

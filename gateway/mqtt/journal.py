@@ -332,6 +332,23 @@ class Journal:
             for n, t_ms, topic, payload, record in found
         ]
 
+    def newest(self, topic: str, *, since_ms: int, limit: int) -> list[Row]:
+        """Return the newest rows of topics that begin so, in order, at most `limit` of them.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        question = (
+            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
+            " WHERE topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
+        )
+        with self._spoken():
+            found = self._opened().execute(question, (topic, topic + "\x7f", since_ms, limit)).fetchall()
+        return [
+            Row(n=n, t_ms=t_ms, topic=name, payload=payload, record=bool(record))
+            for n, t_ms, name, payload, record in reversed(found)
+        ]
+
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
             raise JournalError(f"{self.path}: not open")

@@ -147,13 +147,11 @@ def test_what_no_register_holds_is_not_asked(kind, value):
     setting = Setting(address=0, type=kind, range=(-1e30, 1e30))
     low, high = limits(setting)
     setting = setting.model_copy(update={"range": (low, high)})
-    try:
-        data = encode(setting, value)
-    except ValueError as error:
-        assert "range" in str(error) or "whole numbers" in str(error)
-        assert not low <= value <= high or value != int(value)
+    if low <= value <= high and (kind == "float32" or value == int(value)):
+        assert math.isclose(decode(setting, encode(setting, value)), value, rel_tol=1e-6, abs_tol=1e-44)
     else:
-        assert math.isclose(decode(setting, data), value, rel_tol=1e-6, abs_tol=1e-44)
+        with pytest.raises(ValueError, match=r"beyond its range|whole numbers"):
+            encode(setting, value)
 
 
 def test_beyond_its_range_nothing_is_asked():
@@ -214,7 +212,7 @@ def test_modbus_tcp_writes_too():
     assert run_virtual(main(), limit_s=60) == Written(before=0.0, now=7.0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from(["ok", "ok", "ok", "lost", "late", "twice", "damaged", "deaf", "stuck"]), max_size=14),
     st.integers(1, 5),

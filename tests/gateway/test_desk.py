@@ -45,7 +45,7 @@ class Bench:
         outbox = Outbox()
         self.desk = Desk(
             self,
-            lambda kind, what, t_ms: self.records.append((kind, orjson.loads(what))),
+            lambda kind, what, t_ms, lasting=True: self.records.append((kind, orjson.loads(what))),
             permissions=permissions,
             outbox=outbox,
             topics=TOPICS,
@@ -294,7 +294,7 @@ def test_memory_of_answers_is_bounded_and_outlives_each_command(monkeypatch):
     assert list(bench.desk.seen) == [f"c{number}" for number in range(20, 30)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(

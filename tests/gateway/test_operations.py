@@ -91,7 +91,7 @@ class Run:
         payload = commands.build(kind, id=command_id, not_after=not_after, by=by, **words)
         self.link.hear(f"{BASE}/cmd/g/{kind.topic}", payload)
         async with asyncio.timeout(within_s):
-            while not (answers := self.on(f"rsp/g/{command_id}")):
+            while not (answers := self.on(f"rsp/g/{command_id}")):  # noqa: ASYNC110 - virtual time
                 await asyncio.sleep(0.01)
         jsonschema.validate(answers[0], schemas.schema("response"))
         return answers[0]
@@ -415,6 +415,29 @@ def test_answers_and_their_records_are_numbered_and_kept(tmp_path):
     in_room(script, journal=journal)
 
 
+def test_after_a_restart_a_command_is_still_not_obeyed_again(tmp_path):
+    def journal():
+        found = Journal(tmp_path / "j.sqlite", max_bytes=10**8, max_age_ms=10**12)
+        found.open()
+        return found
+
+    payload = commands.build(
+        commands.Hatch, id="h1", not_after=round((WALL_S + 60) * 1000), by="anna", hatch="lab--hall", state="open"
+    )
+
+    async def give(run):
+        run.link.hear(f"{BASE}/cmd/g/hatch", payload)
+        await asyncio.sleep(1.0)
+        return run.on("rsp/g/h1")
+
+    (first,) = in_room(give, journal=journal()).result
+    assert first["status"] == "done"
+    again = in_room(give, journal=journal(), boot="0002")
+    assert again.result == [first]
+    assert [hatch["state"] for hatch in again.on("hatch/lab--hall")] == ["closed"]
+    assert again.gateway.desk.counts == {"duplicate": 1}
+
+
 def test_a_bad_rig_file_is_refused_and_the_old_one_runs_on():
     def load():
         raise RigError(())
@@ -468,7 +491,7 @@ def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tm
 def test_a_shelved_alarm_is_silent_for_its_time():
     async def script(run):
         run.fleet.world.leak("lab", 2.0, round((run.loop.time() + 60) * 1e9))
-        while not run.gateway.findings.alarms:
+        while not run.gateway.findings.alarms:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(1.0)
         (alarm,) = run.gateway.findings.alarms
         name = alarm.condition.id

@@ -1,5 +1,7 @@
 """Commands are read as they were built; whatever else comes is refused with a code, and their schemas agree."""
 
+from contextlib import suppress
+
 import jsonschema
 import orjson
 import pytest
@@ -21,6 +23,15 @@ def refused(name, words):
     with pytest.raises(CommandError) as error:
         commands.read(name, words if isinstance(words, bytes) else orjson.dumps(ENVELOPE | words))
     return error.value.code, error.value.text
+
+
+def refusal(look, payload):
+    """Look at a payload; return the code of its refusal, None when it is taken."""
+    try:
+        look(payload)
+    except CommandError as error:
+        return error.code
+    return None
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
@@ -77,10 +88,7 @@ def test_there_is_no_other_command():
 @pytest.mark.parametrize("depth", [200, 1900])
 def test_deep_json_is_refused(depth):
     deep = orjson.dumps(ENVELOPE | {"state": "open"})[:-1] + b',"hatch":' + b"[" * depth + b"]" * depth + b"}"
-    try:
-        commands.named(deep)
-    except CommandError as error:
-        assert error.code is Code.MALFORMED
+    assert refusal(commands.named, deep) in (None, Code.MALFORMED)
     assert refused("hatch", deep)[0] is Code.INVALID
 
 
@@ -114,7 +122,7 @@ LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 10**6), st.floats(0.25, 0.75), st.text("ab-_ 7A", max_size=4),
     st.sampled_from([*(state.value for state in HatchState), *(event.value for event in Event)]),
 )  # fmt: skip
-KEYS = sorted({key for kind in KINDS.values() for key in kind.model_fields} - set(ENVELOPE)) + ["more"]
+KEYS = [*sorted({key for kind in KINDS.values() for key in kind.model_fields} - set(ENVELOPE)), "more"]
 
 
 @st.composite
@@ -135,22 +143,20 @@ def test_the_schema_takes_what_the_class_takes(document):
     """What JSON Schema cannot say is a rule of two keys: those the class alone knows."""
     name, words = document
     fits = jsonschema.Draft202012Validator(schemas.schema(f"command-{name}")).is_valid(words)
-    try:
+    with suppress(CommandError):
         commands.read(name, orjson.dumps(words))
-    except CommandError as error:
-        assert error.text
-        assert not fits or "mass_kg goes with" in error.text or "last must not be" in error.text, error.text
-    else:
         assert fits
+        return
+    _, text = refused(name, orjson.dumps(words))
+    assert text
+    assert not fits or "mass_kg goes with" in text or "last must not be" in text, text
 
 
 @given(st.sampled_from([*KINDS, "x"]), st.binary(max_size=300))
 def test_no_bytes_break_it(name, payload):
     for look in (commands.named, lambda each: commands.read(name, each)):
-        try:
-            look(payload)
-        except CommandError as error:
-            assert error.code.status == "rejected"
+        code = refusal(look, payload)
+        assert code is None or code.status == "rejected"
 
 
 def test_each_code_has_one_status_and_the_schema_knows_it():
