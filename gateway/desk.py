@@ -167,7 +167,7 @@ class Desk:
                 self._tasks = None
 
     def take(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
-        """Take what came on a topic of commands; not when about to end, so that the next gateway can if it comes again."""
+        """Take what came on a topic of commands; not when about to end: the next gateway will, if it comes again."""
         if self._tasks is None:
             return
         name = topic.removeprefix(self._topics.command(""))
