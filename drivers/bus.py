@@ -155,7 +155,13 @@ class Bus:
         return self._connection.problem
 
     def unit(
-        self, unit: int, fences: Iterable[Request] | Quiet, *, usual: Iterable[Request] = (), priority: int = READ
+        self,
+        unit: int,
+        fences: Iterable[Request] | Quiet,
+        *,
+        usual: Iterable[Request] = (),
+        priority: int = READ,
+        once: bool = False,
     ) -> Ask:
         """Register a unit and return the function that asks it.
 
@@ -166,6 +172,7 @@ class Bus:
             usual: questions of a usual poll: fences of last resort. Where the proper ones are owed in turn, and the
                 driver asks for just them to learn who answers, a healthy device could seem answers behind for ever.
             priority: READ or WRITE.
+            once: a question is never put twice, whatever became of it: for those that change the device.
 
         Raises:
             ValueError: no fences on a line that needs them.
@@ -183,7 +190,7 @@ class Bus:
         async def ask(request: Request) -> Attempt:
             await self._turns.enter(priority)
             try:
-                return await self._turn(record, request)
+                return await (self._only_turn(record, request) if once else self._turn(record, request))
             finally:
                 self._turns.leave()
 
@@ -212,6 +219,10 @@ class Bus:
         rest = self._records[unit].rest
         return rest.cause if self._loop.time() < rest.until_s else None
 
+    def wake(self, unit: int) -> None:
+        """Let a unit that rests be asked at once."""
+        self._records[unit].rest.until_s = 0.0
+
     def silent(self, unit: int) -> bool:
         """Say whether a unit left its last question without an answer."""
         return self._records[unit].rest.failures > 0
@@ -238,6 +249,16 @@ class Bus:
                 if attempt is not None and attempt.outcome in _ENDS_TURN:
                     return attempt
         return attempt or _not_put(request, fence, self._loop.time())
+
+    async def _only_turn(self, record: UnitRecord, request: Request) -> Attempt:
+        """Ask once: after a fence where one is needed, and not at all where it did not hold."""
+        fence: Attempt | None = None
+        if not self.pipelined and not (record.ledger.settled(request) and not record.still(request)):
+            fences = (*record.fences, *record.usual) if record.ledger.behind else record.fences
+            fence = await self._attempt(record, record.ledger.fence(fences))
+            if not record.ledger.settled(request):
+                return _not_put(request, fence, self._loop.time())
+        return await self._attempt(record, request) or _not_put(request, fence, self._loop.time())
 
     async def _lone_turn(self, line: HalfDuplex, record: UnitRecord, lone: LoneUnit, request: Request) -> Attempt:
         """Ask the only question of a unit, after a silence in place of a fence where one is needed."""

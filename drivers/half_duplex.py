@@ -204,7 +204,12 @@ class HalfDuplex:
         waiting.past_echo = True
         if not heard.startswith(waiting.request.frame) or waiting.last_s > waiting.sent_s + _END_S:
             return
+        mirrored = waiting.request.measure(heard, 0) > 0  # its answer repeats the question, as that to a write does
+        if mirrored and self._echoes < 0:
+            return
         waiting.position = waiting.accounted = len(waiting.request.frame)
+        if mirrored:
+            return
         if self._echoes < 0:  # so far it did not hear itself: another client may just have asked the same
             waiting.record.ledger.overheard(alike=True)
         self._echoes = min(self._echoes + 1, _ECHO_SURE)

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from drivers import registry
-from drivers.bus import Bus
+from drivers.bus import WRITE, Bus
+from drivers.exchange import Outcome
 from drivers.model import Driver, Identity
 from drivers.reading import RawPoll, Reason
-from drivers.rig import Transducer
+from drivers.rig import Setting, Transducer
+from drivers.setting import SettingError, Written, write_setting
 
 _UNKNOWN: Final = Identity(reason=Reason.TIMEOUT)
 
@@ -26,6 +28,9 @@ class UnitReader:
         self.identity = _UNKNOWN
         self._connects = bus.connects
         self._ask = bus.unit(unit, driver.fences, usual=driver.requests)
+        self._ask_first, self._ask_once = (
+            bus.unit(unit, driver.fences, usual=driver.requests, priority=WRITE, once=once) for once in (False, True)
+        )
 
     async def poll(self) -> RawPoll:
         """Read all channels once; a unit that is silent, unknown or not the expected one yields no value, but why."""
@@ -43,6 +48,23 @@ class UnitReader:
         if self.bus.silent(self.unit) or Reason.RESTARTED in raw.reasons.tobytes():
             self.identity = _UNKNOWN  # whoever comes back may be another
         return raw
+
+    def forget(self) -> None:
+        """Have the next poll ask at once, and who it is first, whatever became of earlier ones."""
+        self.identity = _UNKNOWN
+        self.bus.wake(self.unit)
+
+    async def write(self, setting: Setting, value: float) -> Written:
+        """Change a register, ahead of all reads, and read it back.
+
+        Raises:
+            ValueError: the value cannot be written; nothing was asked.
+            SettingError: it was not, or nobody knows.
+        """
+        if self.identity.reason is not Reason.NONE:
+            why = f"unit {self.unit} has not been read yet, or is not who it should be ({self.identity.reason.word})"
+            raise SettingError(f"{why}; nothing was written", Outcome.TIMEOUT)
+        return await write_setting(self._ask_first, self._ask_once, self.unit, setting, value)
 
     def _checked(self, raw: RawPoll) -> RawPoll:
         expected = (len(self.driver.channels),)

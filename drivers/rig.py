@@ -26,6 +26,9 @@ from pydantic_core import PydanticCustomError
 from drivers.units import parse_quantity, parse_range, unit
 
 _ID_PATTERN = r"^[a-z0-9_-]+$"
+ISSUER_PATTERN = r"^[A-Za-z0-9._@-]{1,64}$"
+"""Who gives commands: the name of a user at the broker."""
+_ISSUERS_PATTERN = r"^(\*|[A-Za-z0-9._@-]{1,64})$"
 
 
 def _quantity(dimension: str, example: str) -> Any:
@@ -68,6 +71,7 @@ def _pressure_unit(symbol: str) -> str:
 
 
 Id = Annotated[str, Field(pattern=_ID_PATTERN)]
+Issuers = Annotated[str, Field(pattern=_ISSUERS_PATTERN)]
 Pressure = Annotated[float, *_quantity("pressure", "12 Pa")]
 PressureRange = Annotated[tuple[float, float], *_range("pressure", "0..160 kPa")]
 PressureRate = Annotated[float, *_quantity("pressure rate", "1 kPa/s"), AfterValidator(_positive)]
@@ -278,6 +282,27 @@ class Register(_Words):
         return {"16": 1, "32": 2, "64": 4}[self.type[-2:]]
 
 
+class Setting(_Words):
+    """A holding register of a Modbus device that the command `write` may change; everything else is refused.
+
+    Attributes:
+        address, type, order: as in `map`.
+        range: lowest and highest number that may be written, as the register holds it.
+        function: 6 (one register) or 16; without it, 6 where one register holds the number.
+    """
+
+    address: Annotated[int, Field(ge=0, le=0xFFFF)]
+    type: Literal["int16", "uint16", "int32", "uint32", "float32"] = "uint16"
+    order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
+    range: tuple[float, float]
+    function: Literal[6, 16] | None = None
+
+    @property
+    def count(self) -> int:
+        """Registers that the number takes."""
+        return {"16": 1, "32": 2}[self.type[-2:]]
+
+
 class Transducer(_Words):
     """One pressure transducer.
 
@@ -288,6 +313,7 @@ class Transducer(_Words):
         channel: which input of a device with several (`waveshare-8ch`).
         current: the loop current at both ends of `range`, A.
         map: quantity -> register (`modbus-map`).
+        settings: name -> register that may be written (Modbus models with a map).
         range: Pa, what the transducer measures.
         max_rate: Pa/s beyond which a reading is a spike; None turns the check off.
         frozen_after: s of the very same raw value after which a reading is suspect; None turns the check off.
@@ -306,6 +332,7 @@ class Transducer(_Words):
     channel: int | None = None
     current: CurrentRange | None = None
     map: dict[str, Register] | None = None
+    settings: dict[Id, Setting] | None = None
     max_rate: PressureRate | None = None
     frozen_after: Period | None = None
     options: dict[str, Any] = Field(default_factory=dict)
@@ -412,6 +439,30 @@ class Http(_Words):
     token: Annotated[Secret, AfterValidator(_one_place)] | None = None
 
 
+CommandName = Literal[
+    "hatch",
+    "event",
+    "acknowledge",
+    "shelve",
+    "replay",
+    "rate",
+    "pause",
+    "resume",
+    "rescan",
+    "zero",
+    "calibrate",
+    "write",
+    "reload",
+    "*",
+]
+
+
+class Permission(_Words):
+    """What somebody may command; "*" is everything."""
+
+    allow: tuple[CommandName, ...]
+
+
 class Leak(_Words):
     """How the gateway watches for leaks; the defaults do for a first look.
 
@@ -462,11 +513,12 @@ class Rig(_Words):
     mqtt: Mqtt = Mqtt()
     journal: Journal = Journal()
     http: Http = Http()
+    commands: Mapping[Issuers, Permission] = Field(default_factory=dict)
     leak: Leak = Leak()
     emulator: Emulator = Emulator()
 
     def model_post_init(self, context: object, /) -> None:  # noqa: ARG002, D102 - pydantic's hook
-        for name in ("segments", "coolants", "buses", "transducers"):
+        for name in ("segments", "coolants", "buses", "transducers", "commands"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def place(self, transducer: str) -> Segment | Coolant:
@@ -489,6 +541,11 @@ class Rig(_Words):
             for name, bus in self.buses.items()
         }
         return self.model_copy(update={"buses": MappingProxyType(buses)})
+
+    def with_transducer(self, name: str, **words: Any) -> Self:
+        """Return the same rig with other words of one transducer, already in SI."""
+        changed = self.transducers[name].model_copy(update=words)
+        return self.model_copy(update={"transducers": MappingProxyType({**self.transducers, name: changed})})
 
     def with_mqtt(self, mqtt: Mqtt) -> Self:
         """Return the same rig with another broker."""

@@ -33,6 +33,8 @@ _MISSING_ADVICE: Final = {
     ("coolant", "gas_volume"): 'write gas_volume = "6 L": the gas that presses it, when the loop is whole',
     ("coolant", "pressure"): 'write pressure = "304 kPa": of the loop when it is whole',
     ("map", "address"): "write address = 0: the register as the protocol counts, from 0",
+    ("settings", "address"): "write address = 12: the register as the protocol counts, from 0",
+    ("settings", "range"): "write range = [0, 100]: lowest and highest number that may be written",
     ("map", "unit"): 'write unit = "kPa": the unit of register * scale + offset',
 }
 _ID: Final = r"^[a-z0-9_-]+$"
@@ -40,6 +42,7 @@ _PATTERNS: Final = {
     _ID: "ids have only small letters, digits, '-' and '_' (they become topic levels)",
     r"^[78][NEO][12]$": 'must be data bits, parity (N, E or O) and stop bits, such as "8N1"',
     r"^mqtts?://": "must begin with mqtt:// or mqtts://",
+    r"^(\*|[A-Za-z0-9._@-]{1,64})$": "is the name of a user: letters, digits, '.', '_', '@' and '-', or \"*\"",
     r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$": "is the name of a credential, not a path: letters, digits, '.', '_' and '-'",
 }
 _PLAIN: Final = {
@@ -184,7 +187,9 @@ def _missing_advice(path: Path) -> str:
 def _wrong_value(path: Path, details: list[ErrorDetails], schema: dict[str, Any], findings: Findings) -> None:
     first = details[0]
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
-    if first["loc"][-1] == "[key]":
+    if first["loc"][-1] == "[key]" and path[0] == "commands":
+        findings.error(path, f"'{key}' {_PATTERNS[first['ctx']['pattern']]}", at="key")
+    elif first["loc"][-1] == "[key]":
         advice = f"write '{_id(key)}'; the name for people goes into title" if _id(key) else ""
         findings.error(path, f"'{key}': {_PATTERNS[_ID]}", advice, at="key")
     elif path in _SECRETS:

@@ -7,13 +7,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from drivers.model import Model
-from drivers.rig import Register, Transducer
+from drivers.rig import Register, Setting, Transducer
 from drivers.rig_draft import Draft, Entry
 from drivers.rig_problems import Findings, did_you_mean
+from drivers.setting import limits
 from drivers.toml_places import Path
 from drivers.units import UnitError, unit_for
 
-_OWN_WORDS: Final = ("channel", "current", "map", "serial_number")
+_OWN_WORDS: Final = ("channel", "current", "map", "serial_number", "settings")
 _WORD_EXAMPLES: Final = {
     "channel": "channel = 1",
     "current": 'current = "4..20 mA"',
@@ -62,11 +63,18 @@ def _check_transducer(each: Entry[Transducer], model: Model, findings: Findings)
         findings.error((*each.path, "unit"), message)
     if words.range and model.span and each.clear("range"):
         _check_range(each.path, words.range, model, findings)
-    if words.map and each.clear("map"):
-        for quantity, register in words.map.items():
-            _check_register((*each.path, "map", quantity), quantity, register, model, findings)
+    _check_registers(each, model, findings)
     if each.clear("options"):
         _check_options((*each.path, "options"), words.options, model, findings)
+
+
+def _check_registers(each: Entry[Transducer], model: Model, findings: Findings) -> None:
+    if each.clear("map"):
+        for quantity, register in (each.words.map or {}).items():
+            _check_register((*each.path, "map", quantity), quantity, register, model, findings)
+    if each.clear("settings"):
+        for name, setting in (each.words.settings or {}).items():
+            _check_setting((*each.path, "settings", name), setting, findings)
 
 
 def _check_range(path: Path, given: tuple[float, float], model: Model, findings: Findings) -> None:
@@ -113,6 +121,21 @@ def _check_contact(path: Path, register: Register, findings: Findings) -> None:
         findings.error((*path, also[0]), message, "take it out", at="key")
     if (register.scale, register.offset) not in ((1.0, 0.0), (-1.0, 1.0)):
         findings.error(path, "a contact is 0 or 1: scale -1 with offset 1 turns it round, nothing else", at="key")
+
+
+def _check_setting(path: Path, setting: Setting, findings: Findings) -> None:
+    low, high = setting.range
+    least, most = limits(setting)
+    if low > high:
+        findings.error((*path, "range"), "range: the first number must not be above the second")
+    elif low < least or high > most:
+        findings.error((*path, "range"), f"range: a {setting.type} holds {least:.10g} to {most:.10g}")
+    if setting.address + setting.count > 0x10000:
+        findings.error((*path, "address"), f"a {setting.type} does not fit there: registers end at 65535")
+    if setting.function == 6 and setting.count > 1:
+        findings.error(
+            (*path, "function"), f"function 6 writes one register, a {setting.type} needs {setting.count}: 16"
+        )
 
 
 def _check_options(path: Path, options: Mapping[str, object], model: Model, findings: Findings) -> None:

@@ -8,9 +8,12 @@
                         v      |                         v      v
                        returned ---- acknowledge ----> cleared (none)
 ```
+From unacknowledged or acknowledged an alarm can be shelved for a while: it says nothing until that is over, and one
+that comes again meanwhile is shelved from the start. After that it is unacknowledged, if it is still there.
 An alarm stands for one cause in one place, whatever number of readings, transducers or bodies show it.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,6 +26,8 @@ class AlarmState(StrEnum):
     RETURNED = "returned"
     """It has gone, but nobody has acknowledged it."""
     CLEARED = "cleared"
+    SHELVED = "shelved"
+    """Somebody does not want to hear of it for a while."""
 
 
 class Priority(StrEnum):
@@ -75,6 +80,7 @@ class Alarm:
         on_s: since when what it tells of is there, as far as that is known.
         changed_s: since when it is in this state.
         value: as of the last update, None when there is none.
+        shelved_until_s: when it is back; None unless it is shelved.
     """
 
     condition: Condition
@@ -82,15 +88,17 @@ class Alarm:
     on_s: float
     changed_s: float
     value: float | None
+    shelved_until_s: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class _Watched:
-    """A condition under watch: since when it is there or gone against its state, and its alarm."""
+    """A condition under watch: since when it is there or gone against its state, its alarm, and how long that rests."""
 
     condition: Condition
     pending_s: float | None = None
     alarm: Alarm | None = None
+    shelved_until_s: float = -math.inf
 
 
 class UnknownAlarmError(LookupError):
@@ -163,22 +171,51 @@ class Alarms:
     def acknowledge(self, alarm_id: str, now_s: float) -> Alarm:
         """Note that somebody has seen an alarm, and return it as it is then; a second time changes nothing.
 
+        A shelved one is heard of again.
+
         Raises:
             UnknownAlarmError: no such alarm stands.
         """
+        watched, alarm = self._standing(alarm_id)
+        watched.shelved_until_s = -math.inf
+        if alarm.state in (AlarmState.UNACKNOWLEDGED, AlarmState.SHELVED):
+            alarm = watched.alarm = replace(alarm, state=AlarmState.ACKNOWLEDGED, changed_s=now_s, shelved_until_s=None)
+        elif alarm.state is AlarmState.RETURNED:
+            watched.alarm = None
+            alarm = replace(alarm, state=AlarmState.CLEARED, changed_s=now_s)
+        return alarm
+
+    def shelve(self, alarm_id: str, until_s: float, now_s: float) -> Alarm:
+        """Say nothing of an alarm until then, and return it as it is now.
+
+        Raises:
+            UnknownAlarmError: no such alarm stands, or what it told of is over: that one wants acknowledging.
+        """
+        watched, alarm = self._standing(alarm_id)
+        if alarm.state is AlarmState.RETURNED:
+            raise UnknownAlarmError(f"what alarm '{alarm_id}' told of is over: acknowledge it instead")
+        watched.shelved_until_s = until_s
+        alarm = watched.alarm = replace(alarm, state=AlarmState.SHELVED, changed_s=now_s, shelved_until_s=until_s)
+        return alarm
+
+    def unshelve(self, now_s: float) -> tuple[Alarm, ...]:
+        """Let those be heard of again whose time on the shelf is over."""
+        over = []
+        for watched in self._watched.values():
+            alarm = watched.alarm
+            if alarm is not None and alarm.state is AlarmState.SHELVED and now_s >= watched.shelved_until_s:
+                watched.alarm = replace(alarm, state=AlarmState.UNACKNOWLEDGED, changed_s=now_s, shelved_until_s=None)
+                over.append(watched.alarm)
+        return tuple(over)
+
+    def _standing(self, alarm_id: str) -> tuple[_Watched, Alarm]:
         watched = self._watched.get(alarm_id)
         if watched is None or watched.alarm is None:
             standing = ", ".join(alarm.condition.id for alarm in self.standing)
             raise UnknownAlarmError(
                 f"no alarm '{alarm_id}' stands ({f'there are: {standing}' if standing else 'none does'})"
             )
-        alarm = watched.alarm
-        if alarm.state is AlarmState.UNACKNOWLEDGED:
-            alarm = watched.alarm = replace(alarm, state=AlarmState.ACKNOWLEDGED, changed_s=now_s)
-        elif alarm.state is AlarmState.RETURNED:
-            watched.alarm = None
-            alarm = replace(alarm, state=AlarmState.CLEARED, changed_s=now_s)
-        return alarm
+        return watched, watched.alarm
 
     def _replace(self, old_id: str, condition: Condition, now_s: float) -> tuple[Alarm, ...]:
         """Let an alarm go on under another id; return both, the old one as cleared."""
@@ -190,7 +227,9 @@ class Alarms:
         if here is not None and here.alarm is not None:
             return (over,)
         alarm = replace(old.alarm, condition=condition)
-        self._watched[condition.id] = _Watched(condition=condition, alarm=alarm)
+        self._watched[condition.id] = _Watched(
+            condition=condition, alarm=alarm, shelved_until_s=alarm.shelved_until_s or -math.inf
+        )
         return over, alarm
 
     @staticmethod
@@ -203,24 +242,32 @@ class Alarms:
             before, condition=watched.condition, value=value, on_s=before.on_s if since_s is None else since_s
         )
         watched.alarm = alarm
-        return (alarm,) if alarm != before else ()
+        return (alarm,) if alarm != before and alarm.state is not AlarmState.SHELVED else ()
 
     @staticmethod
     def _come(watched: _Watched, now_s: float, value: float | None, since_s: float | None) -> Alarm:
+        shelved = now_s < watched.shelved_until_s
         alarm = watched.alarm = Alarm(
             condition=watched.condition,
-            state=AlarmState.UNACKNOWLEDGED,
+            state=AlarmState.SHELVED if shelved else AlarmState.UNACKNOWLEDGED,
             on_s=now_s if since_s is None else since_s,
             changed_s=now_s,
             value=value,
+            shelved_until_s=watched.shelved_until_s if shelved else None,
         )
         return alarm
 
     @staticmethod
     def _gone(watched: _Watched, now_s: float, value: float | None) -> Alarm:
         assert watched.alarm is not None  # noqa: S101 - only what stands can go
-        acknowledged = watched.alarm.state is AlarmState.ACKNOWLEDGED
-        state = AlarmState.CLEARED if acknowledged else AlarmState.RETURNED
-        alarm = replace(watched.alarm, condition=watched.condition, state=state, changed_s=now_s, value=value)
-        watched.alarm = None if acknowledged else alarm
+        known = watched.alarm.state is not AlarmState.UNACKNOWLEDGED
+        alarm = replace(
+            watched.alarm,
+            condition=watched.condition,
+            state=AlarmState.CLEARED if known else AlarmState.RETURNED,
+            changed_s=now_s,
+            value=value,
+            shelved_until_s=None,
+        )
+        watched.alarm = None if known else alarm
         return alarm

@@ -9,32 +9,35 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from drivers.bus import Bus
 from drivers.reader import UnitReader, reader
 from drivers.reading import RawPoll, Readings
-from drivers.rig import HatchState, Rig
+from drivers.rig import Rig
 from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
-from gateway.alarms import Alarm
-from gateway.before import before, started
+from gateway.before import before, due, started
 from gateway.broker_watch import BrokerWatch
+from gateway.calibrations import Calibrations
+from gateway.desk import Desk, Seen, seen_before
 from gateway.findings import Findings
+from gateway.handover import Handover
 from gateway.health import HealthCheck
-from gateway.leak.event import Event
 from gateway.mqtt import payloads
-from gateway.mqtt.commands import obey
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
+from gateway.operations import NewRig, Operations
 from gateway.poller import Poller, periods
 from gateway.stamps import Stamps, kernel_sync
 from gateway.supervision import Again, Supervision
@@ -69,10 +72,14 @@ class Gateway:
 
     Args:
         journal: opened, and closed at the end of `run`; None keeps what waits for the broker in memory.
+        calibrations: those given by command, of this rig; None keeps them in memory.
+        load: reads the rig file anew, for the command `reload`; raises RigError, or ValueError for what else hinders.
+        handover: what the gateway before this one has left, after `reload`.
 
     Attributes:
         boot: id of this start.
         findings: segment states, hatches, leaks and alarms; takes words on hatches and acknowledgements.
+        desk: takes commands.
         listeners: called with the readings of each poll.
         station: as in the rig file.
     """
@@ -85,11 +92,17 @@ class Gateway:
         make_carrier: MakeCarrier,
         make_transport: MakeTransport = transport_for,
         journal: Journal | None = None,
+        calibrations: Calibrations | None = None,
+        load: Callable[[], NewRig] | None = None,
+        handover: Handover | None = None,
         boot: str | None = None,
         wall: Callable[[], float] = time.time,
         sync: Callable[[], str] = kernel_sync,
     ) -> None:
-        self.boot = boot or secrets.token_hex(2)
+        self._calibrations = calibrations or Calibrations(rig)
+        rig = self._calibrations.applied()
+        self.boot = handover.boot if handover is not None else boot or secrets.token_hex(2)
+        self._farewell = "stopped"
         self._loop = asyncio.get_running_loop()
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
@@ -108,22 +121,50 @@ class Gateway:
                 spares=rig.journal.keep == "card",
             )
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
-        self.findings = Findings(rig, self._outbox, self._stamps)
+        self.findings = Findings(rig, self._outbox, self._stamps, self.boot)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
-        self._before = before(journal, rig, now_ms=self._now_ms())
         self._supervision = Supervision()
-        self._health = HealthCheck(
-            self.pollers, self._supervision, down_polls=(self._before and self._before.polls) or 0
-        )
         self._broker_watch = BrokerWatch(rig.station.gateway)
+        self._operations = Operations(
+            self._rig,
+            pollers=self.pollers,
+            findings=self.findings,
+            listeners=self.listeners,
+            replay=self._replay,
+            adopt=self._adopt,
+            calibrations=self._calibrations,
+            load=load,
+            utc_ms=self._now_ms,
+        )
+        self.desk = Desk(
+            self._operations,
+            self.findings.record,
+            permissions=rig.commands,
+            outbox=self._outbox,
+            topics=self._topics,
+            boot=self.boot,
+            utc_ms=self._now_ms,
+            seen=self._seen(journal, handover),
+        )
+        self._before = None if handover is not None else before(journal, rig, now_ms=self._now_ms())
+        self._lost_before = self._lost(handover)
+        self._health = self.health_check()
         self.carrier = make_carrier(
             self._outbox,
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
             will=self._status("offline", "connection lost"),
-            farewell=lambda: self._status("offline", "stopped"),
-            inbox=Inbox(topic=self._topics.commands, take=self._obey),
+            farewell=lambda: self._status("offline", self._farewell),
+            inbox=Inbox(topic=self._topics.commands, take=self.desk.take),
         )
+        if handover is not None:
+            self._take_over(handover)
+
+    def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
+        """Return what has been commanded before, and is not to be obeyed again."""
+        if handover is not None:
+            return handover.seen
+        return {} if journal is None else seen_before(journal, self._topics, self._now_ms())
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -149,37 +190,44 @@ class Gateway:
         """State of the clock: "ntp", "free" or "unknown"."""
         return self._stamps.sync
 
-    def move_hatch(self, hatch: str, state: HatchState) -> None:
-        """Take somebody's word for the state of a hatch; see `Findings.move_hatch`."""
-        self.findings.move_hatch(hatch, state)
+    def _adopt(self, rig: Rig, transducer: str) -> None:
+        """Go on with other words of one transducer, or with others paused, and say so."""
+        words = rig.transducers[transducer]
+        recalibrated = words.calibration != self._rig.transducers[transducer].calibration
+        if recalibrated:
+            channels = self._normalisers[words.bus, words.unit].channels
+            self._normalisers[words.bus, words.unit] = Normaliser(channels, rig.units(words.bus)[words.unit])
+        self._rig = rig
+        self._publisher.adopt(rig)
+        self.findings.watch.adopt(transducer, words, recalibrated_s=self._loop.time() if recalibrated else None)
+        self._tell_meta()
 
-    def expect(self, event: Event, segment: str, *, lasts_s: float, mass_kg: float | None) -> None:
-        """Take somebody's word for what is done to the air of a segment; see `Findings.expect`."""
-        self.findings.expect(event, segment, lasts_s=lasts_s, mass_kg=mass_kg)
+    def _replay(self, first: int, last: int) -> int:
+        """Deliver messages of record again, on `late`; return how many numbers that can be."""
+        return 0 if self._keeper is None else self._keeper.again(first, last)
 
-    def acknowledge(self, alarm_id: str) -> Alarm:
-        """Note that somebody has seen an alarm; see `Findings.acknowledge`."""
-        return self.findings.acknowledge(alarm_id)
+    async def run(self) -> Handover:
+        """Run until cancelled, or until the command `reload` has found a good rig file.
 
-    def replay(self, first: int, last: int) -> None:
-        """Deliver messages of record again, on `late`.
+        What is collected is published before it ends.
 
-        Raises:
-            LookupError: there is no journal, or it has none of these numbers.
+        Returns:
+            What the next gateway begins with.
         """
-        if self._keeper is None or not self._keeper.again(first, last):
-            raise LookupError("the journal has none of these numbers")
+        working = self._loop.create_task(self._work(), name="gateway")
+        successor = self._operations.successor
+        either: tuple[asyncio.Future[Any], ...] = (working, successor)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            self._farewell = "reload"
+        finally:
+            working.cancel()
+            await asyncio.wait([working])
+            if not working.cancelled():
+                working.result()
+        return self._handover(successor.result())
 
-    def _obey(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
-        """Obey one command and answer it; whatever it is, it ends nothing. A retained one is old, and nobody's."""
-        if retained:
-            return
-        answer = obey(topic, payload, self, topics=self._topics, t_ms=self._now_ms())
-        if answer is not None:
-            self._outbox.put(answer)
-
-    async def run(self) -> None:
-        """Run until cancelled; what is collected is published before it ends."""
+    async def _work(self) -> None:
         self._announce()
         parts = (
             Again("stale readings", self._expire),
@@ -189,6 +237,7 @@ class Gateway:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.desk.run(), name="commands")
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 for part in parts:
                     tasks.create_task(self._supervision.keep(part), name=f"{part.name}, kept")
@@ -203,6 +252,45 @@ class Gateway:
     def stuck(self) -> list[str]:
         """Return the names of parts that stand still for good; see `Supervision.stuck`."""
         return self._supervision.stuck()
+
+    def health_check(self) -> HealthCheck:
+        """Return what takes snapshots of how all of this does."""
+        return HealthCheck(self.pollers, self._supervision, commands=self.desk.counts, lost_before=self._lost_before)
+
+    def _handover(self, successor: NewRig) -> Handover:
+        statistics = self._outbox.statistics()
+        losses = Counter(self._health.losses(statistics))
+        if self._keeper is None:
+            losses["stopped"] += statistics.messages
+        told = {
+            hatch.id: self.findings.watch.hatches[hatch.id].state
+            for hatch in self._rig.hatches
+            if hatch in successor.rig.hatches and self.findings.watch.hatches[hatch.id].source == "command"
+        }
+        return Handover(
+            rig=successor.rig,
+            rig_hash=successor.rig_hash,
+            boot=self.boot,
+            newest_n=self._outbox.newest_n,
+            losses={cause: number for cause, number in losses.items() if number},
+            hatches=told,
+            seen=self.desk.seen,
+            ended_s=self._loop.time(),
+        )
+
+    def _lost(self, handover: Handover | None) -> Mapping[str, int]:
+        """Return what was lost before this gateway began, by cause."""
+        if handover is None:
+            return {"down_polls": (self._before and self._before.polls) or 0}
+        lost = Counter(handover.losses)
+        lost["missed_polls"] += due(self._rig, self._loop.time() - handover.ended_s)
+        return lost
+
+    def _take_over(self, handover: Handover) -> None:
+        """Go on where the gateway before this one ended."""
+        self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
+        for hatch, state in handover.hatches.items():
+            self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
 
     async def _until_all_is_kept(self) -> None:
         """Keep what is said until the link has ended; what it could not deliver is then in the journal."""
@@ -229,18 +317,23 @@ class Gateway:
                 carrying.cancel()
 
     def _announce(self) -> None:
+        self._outbox.put(self._status("online", None))
+        self._tell_meta()
+        if self._before is not None:
+            n = self._outbox.number()
+            payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
+            self._outbox.put(Message(topic=self._topics.event("start"), payload=payload, n=n, record=True))
+
+    def _tell_meta(self) -> None:
         meta = payloads.meta(
             self._rig,
             t_ms=self._now_ms(),
             rig_hash=self._rig_hash,
             software=version("manovac"),
+            paused=self._operations.paused,
+            calibrated={name: asdict(told) for name, told in self._calibrations.told.items()},
         )
-        self._outbox.put(self._status("online", None))
         self._outbox.put(Message(topic=self._topics.meta, payload=meta, retain=True))
-        if self._before is not None:
-            n = self._outbox.number()
-            payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
-            self._outbox.put(Message(topic=self._topics.event("start"), payload=payload, n=n, record=True))
 
     def _status(self, state: Literal["online", "offline"], reason: str | None) -> Message:
         payload = payloads.status(state=state, boot=self.boot, t_ms=self._now_ms(), reason=reason)

@@ -37,12 +37,12 @@ def before(journal: Journal | None, rig: Rig, *, now_ms: int) -> Before | None:
     return Before(
         end="killed" if journal.reserved.closed_ms is None else "stopped",
         ended_ms=journal.ended_ms,
-        polls=None if journal.ended_ms is None else _due(rig, (now_ms - journal.ended_ms) / 1000),
+        polls=None if journal.ended_ms is None else due(rig, (now_ms - journal.ended_ms) / 1000),
         skipped=journal.skipped,
     )
 
 
-def _due(rig: Rig, seconds: float) -> int:
+def due(rig: Rig, seconds: float) -> int:
     """Return how many polls a rig asks for in that time; none where the clock has gone back."""
     periods_s = (period_s for bus in rig.buses for period_s in periods(rig.units(bus)).values())
     return sum(int(max(seconds, 0.0) / period_s) for period_s in periods_s)
@@ -51,10 +51,9 @@ def _due(rig: Rig, seconds: float) -> int:
 def started(past: Before, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
     """Build the event with which a gateway begins."""
     words = {
-        "boot": boot,
         "end": past.end,
         "ended": past.ended_ms,
         "polls": past.polls,
         "skipped": past.skipped,
     }
-    return event("start", orjson.dumps(words), gateway=gateway, n=n, t_ms=t_ms)
+    return event("start", orjson.dumps(words), gateway=gateway, boot=boot, n=n, t_ms=t_ms)

@@ -32,13 +32,14 @@ class Findings:
         listeners: called with each alarm that changes.
     """
 
-    def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps) -> None:
+    def __init__(self, rig: Rig, outbox: Outbox, stamps: Stamps, boot: str) -> None:
         self._loop = asyncio.get_running_loop()
         self.watch = StationWatch(rig, self._loop.time())
         self.listeners: list[Callable[[Alarm], None]] = []
         self._gateway = rig.station.gateway
         self._outbox = outbox
         self._stamps = stamps
+        self._boot = boot
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._alarms = Alarms()
         self._told_hatches = False
@@ -74,6 +75,8 @@ class Findings:
         if finding is not None:
             payload = finding_payloads.leak(finding, self._stamps.utc_ms)
             self._outbox.put(Message(topic=self._topics.leak, payload=payload, retain=True))
+        for alarm in self._alarms.unshelve(now_s):
+            self._tell_alarm(alarm, now_s)
         for seen in self.watch.observations():
             self.observe(seen, now_s)
 
@@ -91,7 +94,7 @@ class Findings:
         self.watch.move_hatch(hatch, state, "command", self._loop.time())
         self.look(self._loop.time())
 
-    def expect(self, event: Event, segment: str, *, lasts_s: float, mass_kg: float | None) -> None:
+    def expect(self, event: Event, segment: str, *, lasts_s: float, mass_kg: float | None, by: str) -> None:
         """Take somebody's word for what is done to the air of a segment from now on: it is no leak and no gain.
 
         Raises:
@@ -100,6 +103,8 @@ class Findings:
         self.watch.disturb(segment, lasts_s, mass_kg)
         metered = "" if mass_kg is None else f", {mass_kg:g} kg"
         _log.info("%s in %s, expected to last %.0f s%s", event.value, segment, lasts_s, metered)
+        told = finding_payloads.happening(segment=segment, lasts_s=lasts_s, mass_kg=mass_kg, by=by)
+        self.record(event.value, told, self._stamps.utc_ms(self._loop.time()))
         self.look(self._loop.time())
 
     def acknowledge(self, alarm_id: str) -> Alarm:
@@ -112,6 +117,23 @@ class Findings:
         alarm = self._alarms.acknowledge(alarm_id, now_s)
         self._tell_alarm(alarm, now_s)
         return alarm
+
+    def shelve(self, alarm_id: str, lasts_s: float) -> Alarm:
+        """Say nothing of an alarm for so long, and return it as it is then.
+
+        Raises:
+            gateway.alarms.UnknownAlarmError: no such alarm stands.
+        """
+        now_s = self._loop.time()
+        alarm = self._alarms.shelve(alarm_id, now_s + lasts_s, now_s)
+        self._tell_alarm(alarm, now_s)
+        return alarm
+
+    def record(self, kind: str, what: bytes, t_ms: int, *, lasting: bool = True) -> None:
+        """Publish an event, numbered; one that is lasting is kept when telemetry has to make room."""
+        n = self._outbox.number()
+        payload = finding_payloads.event(kind, what, gateway=self._gateway, boot=self._boot, n=n, t_ms=t_ms)
+        self._outbox.put(Message(topic=self._topics.event(kind), payload=payload, n=n, record=lasting))
 
     def _tell_state(self, state: SegmentState) -> None:
         said = (state.used, dict(state.rejected), state.quality)
@@ -137,9 +159,7 @@ class Findings:
         topic = self._topics.alarm(alarm.condition.id)
         t_ms = self._stamps.utc_ms(now_s)
         payload = finding_payloads.alarm(alarm, t_ms=t_ms, utc_ms=self._stamps.utc_ms)
-        n = self._outbox.number()
-        event = finding_payloads.event("alarm", payload, gateway=self._gateway, n=n, t_ms=t_ms)
-        self._outbox.put(Message(topic=self._topics.event("alarm"), payload=event, n=n, record=True))
+        self.record("alarm", payload, t_ms)
         over = alarm.state is AlarmState.CLEARED
         self._outbox.put(Message(topic=topic, payload=payload, retain=not over))
         if over:  # an empty retained payload takes it from the broker; who listens has had the word "cleared"

@@ -4,12 +4,12 @@ import asyncio
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from drivers.bus import UnitStatistics
-from gateway.mqtt.outbox import LinkStatistics
+from gateway.mqtt.outbox import LinkStatistics, OutboxStatistics
 from gateway.mqtt.payloads import BusHealth, Health, UnitHealth
 from gateway.poller import Poller
 from gateway.supervision import Supervision
@@ -22,13 +22,22 @@ class HealthCheck:
     """Takes a snapshot each time it is asked; line use is that since the time before.
 
     Args:
-        down_polls: polls that were due while no gateway ran, before this one.
+        commands: how many came so far, by the code of their answer; it grows.
+        lost_before: what was lost before this gateway began, by cause, such as polls due while none ran.
     """
 
-    def __init__(self, pollers: Iterable[Poller], supervision: Supervision, *, down_polls: int = 0) -> None:
+    def __init__(
+        self,
+        pollers: Iterable[Poller],
+        supervision: Supervision,
+        *,
+        commands: Mapping[str, int],
+        lost_before: Mapping[str, int],
+    ) -> None:
         self._pollers = list(pollers)
         self._supervision = supervision
-        self._down_polls = down_polls
+        self._commands = commands
+        self._lost_before = lost_before
         self._line_s: defaultdict[str, float] = defaultdict(float)
         self._loop = asyncio.get_running_loop()
         self._asked_s = self._loop.time()
@@ -42,18 +51,23 @@ class HealthCheck:
         self._due_s = now_s + _LAG_EACH_S
         return _LAG_EACH_S
 
+    def losses(self, outbox: OutboxStatistics) -> dict[str, int]:
+        """Return what was lost so far, by cause."""
+        losses = Counter(self._lost_before) + Counter(outbox.losses)
+        for poller in self._pollers:
+            losses["undelivered_polls"] += poller.undelivered
+            if poller.schedule is not None:
+                losses["missed_polls"] += sum(poller.schedule.missed.values())
+        return {cause: number for cause, number in losses.items() if number}
+
     def snapshot(self, link: LinkStatistics, *, sync: str) -> Health:
         """Return how everything does now."""
         now_s = self._loop.time()
         elapsed_s, self._asked_s = max(now_s - self._asked_s, 1e-9), now_s
         lag_s, self._lag_s = self._lag_s, 0.0
-        losses = Counter(link.outbox.losses)
-        losses["down_polls"] = self._down_polls
-        losses["superseded"] += link.outbox.superseded
-        for poller in self._pollers:
-            if poller.schedule is not None:
-                losses["missed_polls"] += sum(poller.schedule.missed.values())
-            losses["undelivered_polls"] += poller.undelivered
+        losses = self.losses(link.outbox)
+        if link.outbox.superseded:
+            losses["superseded"] = link.outbox.superseded
         return Health(
             sync=sync,
             buses={poller.bus.name: self._bus(poller, elapsed_s) for poller in self._pollers},
@@ -64,8 +78,9 @@ class HealthCheck:
             queue_oldest_s=link.outbox.oldest_s,
             journal_rows=link.outbox.journal_rows,
             journal_problem=link.outbox.journal_problem,
-            losses={cause: number for cause, number in losses.items() if number},
+            losses=losses,
             failures=self._supervision.health(),
+            commands=self._commands,
         )
 
     def _bus(self, poller: Poller, elapsed_s: float) -> BusHealth:

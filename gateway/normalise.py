@@ -23,12 +23,16 @@ _NEVER_MS: Final = np.iinfo(np.int64).max
 
 
 class Normaliser:
-    """The channels of one unit with their calibrations, limits and recent past."""
+    """The channels of one unit with their calibrations, limits and recent past.
+
+    Attributes:
+        channels: as its driver gives them.
+    """
 
     def __init__(self, channels: Sequence[Channel], transducers: Mapping[str, Transducer]) -> None:
         words = [transducers[channel.transducer] for channel in channels]
         pressure = np.array([channel.quantity == "pressure" for channel in channels])
-        self._channels = tuple(channels)
+        self.channels = tuple(channels)
         self._scale = np.array([channel.unit.scale for channel in channels])
         self._offset = np.array([channel.unit.offset for channel in channels])
         calibrations = [
@@ -78,7 +82,7 @@ class Normaliser:
             quality = QUALITY_OF[reasons]
             quality[np.isnan(values)] = Quality.BAD
         return Readings(
-            channels=self._channels,
+            channels=self.channels,
             values=values,
             quality=quality,
             reasons=reasons,

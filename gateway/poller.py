@@ -8,7 +8,11 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from drivers.bus import Bus
 from drivers.reader import UnitReader
@@ -30,6 +34,7 @@ class Poller:
     Attributes:
         name: for logs and health.
         schedule: made when it first starts; None before.
+        paused: transducers that are not asked; their readings are bad, "config", until they are asked again.
         crashes: polls that ended in an exception of a driver (a bug, logged once per unit and kind).
         undelivered: polls whose readings nobody could take (a bug, logged likewise).
         heartbeat_s: loop time of the last poll that ended, -inf before the first.
@@ -42,15 +47,39 @@ class Poller:
         self.bus = bus
         self.readers = readers
         self.schedule: Schedule | None = None
+        self.paused: set[str] = set()
         self.crashes = 0
         self.undelivered = 0
         self.heartbeat_s = -math.inf
         self._began_s = math.inf
-        self._periods = periods
+        self._periods = dict(periods)
         self._deliver = deliver
         self._crash_kinds: set[tuple[int, type[Exception]]] = set()
         self._idle: list[asyncio.Future[int]] = []
         self._alarm: asyncio.TimerHandle | None = None
+        self._wanted: dict[int, list[asyncio.Future[RawPoll]]] = {}
+
+    def set_period(self, unit: int, period_s: float) -> None:
+        """Poll a unit at another period, from now on."""
+        self._periods[unit] = period_s
+        if self.schedule is not None:
+            self.schedule.change(unit, period_s, now_s=self.bus.now_s())
+            self._look_anew(self.schedule)
+
+    async def poll_anew(self, unit: int) -> RawPoll:
+        """Ask a unit as soon as the line is free, who it is first, even if it rests; return what that poll brings."""
+        wanted: asyncio.Future[RawPoll] = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(unit, []).append(wanted)
+        if self.schedule is not None:
+            self.schedule.hurry(unit, now_s=self.bus.now_s())
+            self._look_anew(self.schedule)
+        return await wanted
+
+    def _look_anew(self, schedule: Schedule) -> None:
+        """Hand out what is due now that it may be sooner than before."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._hand_out(schedule)
 
     async def run(self) -> None:
         """Hold the bus open and poll until cancelled; a second time it goes on with its schedule."""
@@ -85,7 +114,14 @@ class Poller:
     async def _work(self, schedule: Schedule) -> None:
         while True:
             unit = await self._next(schedule)
-            self._hand_on(unit, await self._poll(unit))
+            wanted = self._wanted.pop(unit, ())
+            if wanted:
+                self.readers[unit].forget()
+            raw = await self._poll(unit)
+            self._hand_on(unit, raw)
+            for each in wanted:
+                if not each.done():
+                    each.set_result(raw)
             self.heartbeat_s = self.bus.now_s()
             schedule.done(unit, now_s=self.heartbeat_s)
             if self.bus.resting(unit) is not None:
@@ -144,7 +180,12 @@ class Poller:
     async def _poll(self, unit: int) -> RawPoll:
         reader = self.readers[unit]
         try:
-            return await reader.poll()
+            if not self.paused:
+                return await reader.poll()
+            held = np.array([channel.transducer in self.paused for channel in reader.driver.channels])
+            if held.all():
+                return RawPoll.nothing(reader.driver.channels, Reason.CONFIG, self.bus.now_s())
+            return _without(await reader.poll(), held)
         except Exception as error:  # noqa: BLE001 - anybody's driver, and whatever it raises is that unit's trouble alone
             self.crashes += 1
             self._tell_crash(unit, error, "the driver failed; its readings are bad until it works")
@@ -162,6 +203,12 @@ class Poller:
         if kind not in self._crash_kinds:
             self._crash_kinds.add(kind)
             _log.error("bus %s, unit %d: %s", self.bus.name, unit, what, exc_info=error)
+
+
+def _without(raw: RawPoll, held: NDArray[np.bool_]) -> RawPoll:
+    """Return a poll without what is paused: the other inputs of its device go on."""
+    reasons = np.where(held, np.uint8(Reason.CONFIG), raw.reasons)
+    return replace(raw, values=np.where(held, np.nan, raw.values), reasons=reasons)
 
 
 def periods(units: Mapping[int, Mapping[str, Transducer]]) -> dict[int, float]:

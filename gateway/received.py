@@ -1,7 +1,7 @@
 """What a consumer has received of gateways' records: readings in a file, and which numbers are missing.
 
-A reference for consumers in any language: numbers of record (`batch`, `late`, `event`) have no gap on a gateway, so
-whoever has them all has everything; what is missing can be asked for again by the command `replay`.
+A reference for consumers in any language: numbers of record (`batch`, `late`, `event`, `rsp`) have no gap on a gateway,
+so whoever has them all has everything; what is missing can be asked for again by the command `replay`.
 """
 
 import csv
@@ -37,11 +37,12 @@ class ReceiveError(ValueError):
 
 
 def mark(document: Mapping[str, Any]) -> str:
-    """Return what tells a message from another one of its number: the start of its gateway, or the time of an event.
+    """Return what tells a message from another one of its number: the start of its gateway.
 
-    A gateway without a journal begins its numbers anew at each start.
+    A gateway without a journal begins its numbers anew at each start. Events of older gateways do not name it: there
+    it is their time.
     """
-    return str(document["t"] if "kind" in document else document["boot"])
+    return str(document["boot"] if "boot" in document else document["t"])
 
 
 @contextmanager
@@ -81,7 +82,7 @@ class Store(Protocol):
         ...
 
     def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
-        """Take one message of record: a batch with its readings, or an event with none."""
+        """Take one message of record: a batch with its readings, or an event or an answer with none."""
         ...
 
     def save(self) -> None:
@@ -301,11 +302,11 @@ class Received:
         """Take a message; those of other topics than of record are passed over."""
         self.messages += 1
         last = topic.rpartition("/")[2]
-        if last not in {"batch", "late"} and "/event/" not in topic:
+        if last not in {"batch", "late"} and "/event/" not in topic and "/rsp/" not in topic:
             return
         try:
             document = orjson.loads(payload)
-            found = [] if "kind" in document else list(readings_of(document))
+            found = list(readings_of(document)) if last in {"batch", "late"} else []
             gateway, n, its_mark = str(document["gw"]), int(document["n"]), mark(document)
         except (KeyError, TypeError, ValueError):
             self.strange += 1

@@ -3,7 +3,8 @@
 Pure: times are handed in.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -50,6 +51,22 @@ class Schedule:
         self._order = len(self._waiting)
         self._polling: dict[int, _Due] = {}
         self.missed = dict.fromkeys(periods, 0)
+
+    def change(self, unit: int, period_s: float, *, now_s: float) -> None:
+        """Poll a unit at another period, from now on."""
+        self._again(unit, lambda due: due._replace(since_s=now_s, period_s=period_s, due_s=now_s))
+
+    def hurry(self, unit: int, *, now_s: float) -> None:
+        """Poll a unit next, ahead of all that are due; its grid begins anew."""
+        polling = unit in self._polling  # then it is put back a period later than it was due
+        self._again(unit, lambda due: due._replace(since_s=-math.inf, due_s=now_s - polling * due.period_s))
+
+    def _again(self, unit: int, changed: Callable[[_Due], _Due]) -> None:
+        if unit in self._polling:
+            self._polling[unit] = changed(self._polling[unit])
+        else:
+            self._waiting = [changed(due) if due.unit == unit else due for due in self._waiting]
+            heapify(self._waiting)
 
     def next_due_s(self) -> float | None:
         """Return when the next poll is due, None while every unit is being polled."""

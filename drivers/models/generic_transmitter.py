@@ -179,6 +179,7 @@ def _model(name: str, title: str, profile: Profile, quantities: tuple[str, ...])
         identity="none",
         unconfirmed="line and address as delivered; that a given label on a given transmitter means this map",
         driver=driver,
+        takes=frozenset({"settings"}),
         options=Options,
     )
 

@@ -126,7 +126,7 @@ MODEL: Final = Model(
     faults="NaN and infinities; numbers outside `valid` or in `invalid` of the rig file",
     identity="none",
     driver=ModbusMap,
-    takes=frozenset({"map"}),
+    takes=frozenset({"map", "settings"}),
     needs=frozenset({"map"}),
     shares_unit=True,
 )

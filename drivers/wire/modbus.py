@@ -15,7 +15,12 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.diag_message import ReturnQueryDataRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+    WriteSingleRegisterRequest,
+)
 
 from drivers.exchange import Request
 
@@ -23,6 +28,10 @@ READ_COILS: Final = 1
 READ_DISCRETE: Final = 2
 READ_HOLDING: Final = 3
 READ_INPUT: Final = 4
+WRITE_ONE: Final = 6
+WRITE_MANY: Final = 16
+MOST_WRITTEN: Final = 123
+"""Registers that one write can change (Modbus Application Protocol V1.1b3, 6.12)."""
 MOST_REGISTERS: Final = 125
 """Registers that one read can bring (Modbus Application Protocol V1.1b3, 6.3)."""
 PAYLOAD_AT: Final = 3
@@ -171,6 +180,33 @@ def read_registers(unit: int, function: int, address: int, count: int) -> Modbus
     pdu = _READS[function](address=address, count=count, dev_id=unit)
     size = (count + 7) // 8 if function in BIT_READS else 2 * count
     return _request(unit, pdu, value_head=bytes((unit, function, size)), answer_size=5 + size)
+
+
+def write_registers(unit: int, function: int, address: int, data: bytes) -> ModbusRequest:
+    """Return the question that writes holding registers.
+
+    Its answer repeats address and value (6) or address and count (16), so it can be that of an older write to the same
+    place: read the registers back.
+
+    Args:
+        unit: address on the bus.
+        function: 6 (one register) or 16.
+        address: first register, from 0.
+        data: what they are to hold, two bytes each.
+
+    Raises:
+        ValueError: no such write.
+    """
+    count, odd = divmod(len(data), 2)
+    most = {WRITE_ONE: 1, WRITE_MANY: MOST_WRITTEN}.get(function, 0)
+    if odd or not (1 <= count <= most and address >= 0 and address + count <= 0x10000):
+        raise ValueError(f"unit {unit}: function {function} cannot write {len(data)} bytes at {address:#06x}")
+    registers = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
+    if function == WRITE_ONE:
+        one = WriteSingleRegisterRequest(address=address, registers=registers, dev_id=unit)
+        return _request(unit, one, value_head=None, answer_size=8)
+    many = WriteMultipleRegistersRequest(address=address, registers=registers, dev_id=unit)
+    return _request(unit, many, value_head=struct.pack(">BBHH", unit, function, address, count), answer_size=8)
 
 
 def echo_test(unit: int, nonce: int) -> ModbusRequest:

@@ -36,6 +36,7 @@ _BUILT_IN: Final = {
     "leak": ("gateway.cli.leak:app", "Whether and where air is lost; which hatch to close."),
     "hatch": ("gateway.cli.hatch:hatch", "Tell the gateway that a hatch was opened or closed."),
     "event": ("gateway.cli.event:event", "Tell of a repress, an airlock cycle or a docking."),
+    "command": ("gateway.cli.command:command", "Give any command to the gateway."),
     "analyse": ("gateway.cli.analyse:analyse", "Look for leaks in recorded readings; write a report."),
     "sub": ("gateway.cli.sub:sub", "Receive a station's record; tell what is missing."),
     "service": ("gateway.cli.service:service", "Print the systemd unit that runs the gateway of a rig."),
@@ -54,7 +55,7 @@ _OTHERS: Final = {
 }
 _ORDER: Final = (
     *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
-    *("event", "analyse", "sub", "record", "replay", "trace", "service", "broker-config"),
+    *("event", "command", "analyse", "sub", "record", "replay", "trace", "service", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
 

@@ -15,6 +15,7 @@ def event(
     segment: Annotated[str, typer.Option(help="Where; all that open hatches join to it is disturbed alike.")],
     mass: Annotated[str, typer.Option(help='Of a repress: what is let in, as metered, such as "5 kg".')] = "",
     lasts: Annotated[str, typer.Option(help="From now until the air has settled again.")] = "20 min",
+    by: Annotated[str, typer.Option(help="Who says so; your user name when not given.", metavar="NAME")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
 ) -> None:
     """Tell the running gateway of a repress, an airlock cycle or a docking when it begins: it is no leak and no gain.
@@ -27,7 +28,7 @@ def event(
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.cli.quantity import above_zero  # noqa: PLC0415
-    from gateway.cli.teller import command_name, tell  # noqa: PLC0415
+    from gateway.cli.teller import tell  # noqa: PLC0415
     from gateway.leak.told import duration  # noqa: PLC0415
     from gateway.mqtt import commands  # noqa: PLC0415
 
@@ -39,8 +40,8 @@ def event(
         raise CommandError(f"--mass {mass}: goes with {Event.REPRESS.value} only", USAGE)
     mass_kg = above_zero("--mass", mass, "mass", below=commands.MOST_KG) if mass else None
     lasts_s = above_zero("--lasts", lasts, "time", below=commands.MOST_S)
-    command_id = command_name("event")
-    payload = commands.event(command_id=command_id, kind=kind, segment=segment, lasts_s=lasts_s, mass_kg=mass_kg)
-    metered = f", {mass_kg:g} kg" if mass_kg else ""
-    told = f"{kind.value} in {segment}{metered}: not judged for {duration(lasts_s)}"
-    tell(words, "event", command_id, payload, told=told, as_json=as_json)
+    happening = {"kind": kind, "segment": segment, "lasts_s": lasts_s, "mass_kg": mass_kg}
+    tell(words, commands.Happening, happening, by=by, as_json=as_json)
+    if not as_json:
+        metered = f", {mass_kg:g} kg" if mass_kg else ""
+        typer.echo(f"{kind.value} in {segment}{metered}: not judged for {duration(lasts_s)}")

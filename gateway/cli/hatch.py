@@ -13,6 +13,7 @@ def hatch(
     hatch_id: Annotated[str, typer.Argument(help="A hatch, such as prk--zvezda.", metavar="HATCH")],
     state: Annotated[HatchState, typer.Argument(help="What it is now.")],
     *,
+    by: Annotated[str, typer.Option(help="Who says so; your user name when not given.", metavar="NAME")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
 ) -> None:
     """Tell the running gateway the state of a hatch: levels start anew on both sides, and no step counts as a leak.
@@ -22,7 +23,7 @@ def hatch(
     from drivers.rig_problems import did_you_mean  # noqa: PLC0415
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
-    from gateway.cli.teller import command_name, tell  # noqa: PLC0415
+    from gateway.cli.teller import tell  # noqa: PLC0415
     from gateway.mqtt import commands  # noqa: PLC0415
 
     words = load_rig(rig)
@@ -32,6 +33,6 @@ def hatch(
         there = ", ".join(each.id for each in words.hatches) or "none"
         hint = did_you_mean(hatch_id, known) or f"; there are: {there}"
         raise CommandError(f"{rig} has no hatch '{hatch_id}'{hint}", USAGE)
-    command_id = command_name("hatch")
-    payload = commands.hatch(command_id=command_id, hatch_id=known[hatch_id], state=state)
-    tell(words, "hatch", command_id, payload, told=f"{known[hatch_id]}: {state.value}", as_json=as_json)
+    tell(words, commands.Hatch, {"hatch": known[hatch_id], "state": state}, by=by, as_json=as_json)
+    if not as_json:
+        typer.echo(f"{known[hatch_id]}: {state.value}")

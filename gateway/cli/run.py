@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from drivers.reading import Reading
     from drivers.rig import Rig
     from drivers.transport.transport import MakeTransport
     from gateway.app import Gateway
+    from gateway.handover import Handover
     from gateway.mqtt.journal import Journal
+    from gateway.operations import NewRig
 
 
 def run(
@@ -44,8 +46,7 @@ def run(
     words = load_rig(rig)
     if not words.transducers:
         raise CommandError(f"{rig} has no transducer: there is nothing to poll", USAGE)
-    if http_port is not None:
-        words = _with_http(words, http_port)
+    words = _with_http(words, http_port)
     if dry_run:
         _plan(words, as_json=as_json)
         return
@@ -55,7 +56,12 @@ def run(
 
     log_to_terminal(logging.DEBUG if verbose else logging.INFO)
     try:
-        complete = run_process(_with_ports(rig, words, record, once=once, emulated=emulated, as_json=as_json))
+        work = (
+            _once_with_ports(rig, words, record, emulated=emulated, as_json=as_json)
+            if once
+            else _run_on(rig, words, record, http_port, emulated=emulated)
+        )
+        complete = run_process(work)
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
     except RecordError as error:
@@ -78,38 +84,112 @@ def _refuse_contradictions(*, once: bool, dry_run: bool, as_json: bool, record: 
         raise CommandError("--record and --dry-run exclude each other: nothing is said then", USAGE)
 
 
-async def _with_ports(
-    path: Path, rig: "Rig", record: Path | None, *, once: bool, emulated: bool, as_json: bool
-) -> bool:
+@asynccontextmanager
+async def _at_ports(
+    path: Path, rig: "Rig", record: Path | None, *, emulated: bool
+) -> "AsyncIterator[tuple[Rig, MakeTransport]]":
+    """Yield the rig with the ports that it is to use, and what opens them."""
     from gateway.app import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
     from gateway.recorded import recorded_transports  # noqa: PLC0415
 
-    if emulated:
-        async with emulator(path) as ports:
-            return await _with_ports(path, rig.with_ports(ports), record, once=once, emulated=False, as_json=as_json)
-    with recorded_transports(record, rig.buses, rig_hash=rig_hash(path)) as make_transport:
-        return await _run(path, rig, make_transport, once=once, as_json=as_json)
+    async with AsyncExitStack() as stack:
+        if emulated:
+            rig = rig.with_ports(await stack.enter_async_context(emulator(path)))
+        make = stack.enter_context(recorded_transports(record, rig.buses, rig_hash=rig_hash(path)))
+        yield rig, make
 
 
-async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once: bool, as_json: bool) -> bool:
-    """Run until cancelled, or once; say whether no reading was bad."""
-    if once:
-        return await _once(rig, make_transport, as_json=as_json)
+async def _once_with_ports(path: Path, rig: "Rig", record: Path | None, *, emulated: bool, as_json: bool) -> bool:
+    async with _at_ports(path, rig, record, emulated=emulated) as (wired, make_transport):
+        return await _once(wired, make_transport, as_json=as_json)
+
+
+async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | None, *, emulated: bool) -> bool:
+    """Run until cancelled; after the command `reload` with the rig file as it is then. Systemd is told how it does."""
+    import asyncio  # noqa: PLC0415
+    import logging  # noqa: PLC0415
+
+    from gateway.app import rig_hash  # noqa: PLC0415
+    from gateway.cli import CommandError  # noqa: PLC0415
+    from gateway.service import Notifier, report  # noqa: PLC0415
+
+    running: list[Gateway] = []
+
+    def stuck() -> list[str]:
+        return [name for each in running for name in each.stuck()]
+
+    def ready() -> bool:
+        return any(each.polled for each in running)
+
+    telling = asyncio.create_task(report(Notifier(), ready=ready, stuck=stuck), name="systemd")
+    handover: Handover | None = None
+    good = now = (rig, rig_hash(path))
+    try:
+        while True:
+            try:
+                async with _at_ports(path, now[0], record, emulated=emulated) as (wired, make_transport):
+                    reload = None if record else lambda: _reloaded(path)
+                    gateway = _gateway(wired, now[1], make_transport, reload, handover)
+                    running[:] = [gateway]
+                    async with _display(gateway, wired):
+                        handover = await gateway.run()
+                good, now = now, (_with_http(handover.rig, http_port), handover.rig_hash)
+            except CommandError as error:
+                if now is good:
+                    raise
+                logging.getLogger(__name__).error("reload: %s; the old rig file runs on", error)  # noqa: TRY400
+                now = good
+    finally:
+        telling.cancel()
+        await asyncio.wait([telling])
+
+
+def _reloaded(path: Path) -> "NewRig":
+    """Read the rig file anew, and look whether a gateway could start with it.
+
+    Raises:
+        RigError, MqttSettingsError: it could not.
+    """
+    from drivers.rig_source import load_rig  # noqa: PLC0415
+    from gateway.app import rig_hash  # noqa: PLC0415
+    from gateway.mqtt.broker import broker  # noqa: PLC0415
+    from gateway.operations import NewRig  # noqa: PLC0415
+
+    found = NewRig(rig=load_rig(path), rig_hash=rig_hash(path))
+    broker(found.rig.mqtt)
+    if not found.rig.transducers:
+        raise ValueError(f"{path} has no transducer: there is nothing to poll")
+    return found
+
+
+def _gateway(
+    rig: "Rig",
+    rig_hash: str,
+    make_transport: "MakeTransport",
+    reload: "Callable[[], NewRig] | None",
+    handover: "Handover | None",
+) -> "Gateway":
     from drivers.rig_problems import counted  # noqa: PLC0415
-    from gateway.app import Gateway, rig_hash  # noqa: PLC0415
+    from gateway.app import Gateway  # noqa: PLC0415
+    from gateway.calibrations import Calibrations, calibrations_path  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
     from gateway.mqtt.journal import JournalBusyError  # noqa: PLC0415
     from gateway.mqtt.link import Link  # noqa: PLC0415
 
+    calibrations = Calibrations(rig, calibrations_path(rig))
+    calibrations.load()
     try:
         gateway = Gateway(
             rig,
-            rig_hash=rig_hash(path),
+            rig_hash=rig_hash,
             make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
             make_transport=make_transport,
             journal=_journal(rig),
+            calibrations=calibrations,
+            load=reload,
+            handover=handover,
         )
     except (MqttSettingsError, JournalBusyError) as error:
         raise CommandError(str(error), USAGE) from error
@@ -118,15 +198,15 @@ async def _run(path: Path, rig: "Rig", make_transport: "MakeTransport", *, once:
         f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
         err=True,
     )
-    async with _display(gateway, rig):
-        await _serve(gateway)
-    return True
+    return gateway
 
 
-def _with_http(rig: "Rig", port: int) -> "Rig":
-    """Return the same rig with another HTTP port."""
+def _with_http(rig: "Rig", port: int | None) -> "Rig":
+    """Return the same rig with the HTTP port that the command says, if it says one."""
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
 
+    if port is None:
+        return rig
     if not 0 <= port <= 65535:
         raise CommandError(f"--http-port {port}: a number from 0 to 65535", USAGE)
     return rig.model_copy(update={"http": rig.http.model_copy(update={"port": port})})
@@ -155,17 +235,6 @@ async def _display(gateway: "Gateway", rig: "Rig") -> "AsyncIterator[None]":
             raise CommandError(f"http: cannot listen on {where}: {error.strerror}") from error
         typer.echo(f"{address}/metrics, /healthz, /readyz", err=True)
         yield
-
-
-async def _serve(gateway: "Gateway") -> None:
-    """Run the gateway, and tell systemd how it does where that wants to know."""
-    import asyncio  # noqa: PLC0415
-
-    from gateway.service import Notifier, report  # noqa: PLC0415
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(report(Notifier(), ready=lambda: gateway.polled, stuck=gateway.stuck), name="systemd")
-        tasks.create_task(gateway.run(), name="gateway")
 
 
 def _journal(rig: "Rig") -> "Journal | None":

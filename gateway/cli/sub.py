@@ -120,7 +120,7 @@ async def _keep_record(rig: "Rig", at_broker: "Visit", received: "Received", ack
         missing = {gap: missing.get(gap, (now_s + _PATIENCE_S, _PATIENCE_S)) for gap in gaps}
         for gap, (due_s, pause_s) in missing.items():
             if now_s >= due_s:
-                _ask_again(rig, at_broker, *gap)
+                _ask_again(rig, at_broker, gap, by=ack)
                 pause_s = min(2 * pause_s, _LONGEST_PATIENCE_S)  # noqa: PLW2901
                 missing[gap] = (now_s + pause_s, pause_s)
 
@@ -135,13 +135,13 @@ def _acknowledge(rig: "Rig", at_broker: "Visit", received: "Received", ack: str)
         at_broker.publish(Message(topic=topics.acknowledgement(ack), payload=acknowledged(n), retain=True))
 
 
-def _ask_again(rig: "Rig", at_broker: "Visit", gateway: str, first: int, last: int) -> None:
-    import secrets  # noqa: PLC0415
-
-    from gateway.mqtt.commands import replay  # noqa: PLC0415
+def _ask_again(rig: "Rig", at_broker: "Visit", gap: tuple[str, int, int], *, by: str) -> None:
+    from gateway.cli.teller import envelope  # noqa: PLC0415
+    from gateway.mqtt.commands import Replay, build  # noqa: PLC0415
     from gateway.mqtt.outbox import Message  # noqa: PLC0415
     from gateway.mqtt.topics import Topics  # noqa: PLC0415
 
-    payload = replay(command_id=f"replay-{secrets.token_hex(6)}", first=first, last=last)
+    gateway, first, last = gap
+    payload = build(Replay, **envelope("replay", by), first=first, last=last)
     topic = Topics(station=rig.station.id, gateway=gateway).command("replay")
     at_broker.publish(Message(topic=topic, payload=payload))

@@ -19,6 +19,7 @@ from gateway.health import HealthCheck
 from gateway.mqtt.credentials import secret
 from gateway.mqtt.outbox import LinkStatistics
 from gateway.poller import Poller
+from gateway.supervision import Again
 
 CONNECTIONS: Final = 32
 LIFE_S: Final = 10.0  # of a connection: who is slower than that keeps nobody else out
@@ -65,6 +66,14 @@ class Shown(Protocol):
         """State of the clock."""
         ...
 
+    def stuck(self) -> Sequence[str]:
+        """Return the names of parts that stand still for good."""
+        ...
+
+    def health_check(self) -> HealthCheck:
+        """Return what takes snapshots of how it does."""
+        ...
+
 
 @asynccontextmanager
 async def serving(gateway: Shown, words: Http) -> AsyncIterator[str]:
@@ -89,7 +98,7 @@ async def serving(gateway: Shown, words: Http) -> AsyncIterator[str]:
     )
     await runner.setup()
     server = None
-    watching = asyncio.create_task(display.check.watch_loop(), name="http: loop lag")
+    watching = asyncio.create_task(Again("http: loop lag", display.check.watch_loop).run(), name="http: loop lag")
     try:
         server = await asyncio.get_running_loop().create_server(_door(runner), words.listen, words.port)
         host, port = server.sockets[0].getsockname()[:2]
@@ -130,7 +139,7 @@ class _Display:
     def __init__(self, gateway: Shown, guard: Guard) -> None:
         self._gateway = gateway
         self._guard = guard
-        self.check = HealthCheck(gateway.pollers)
+        self.check = gateway.health_check()
         self._second = 0
         self._requests = 0
 
@@ -176,8 +185,9 @@ class _Display:
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
     async def _alive(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        """Answer: who can, is alive."""
-        return _text("alive")
+        """Answer that it is alive, unless a part of it stands still for good."""
+        stuck = self._gateway.stuck()
+        return _text(f"stuck: {', '.join(stuck)}", status=503) if stuck else _text("alive")
 
     async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002
         """Answer whether readings come in and go out; what hinders that is named."""

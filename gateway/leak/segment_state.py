@@ -13,6 +13,7 @@ from typing import Final
 
 from drivers.reading import Quality
 from gateway.leak.fused import FusedMean
+from gateway.leak.steps import STEP_S
 from gateway.leak.transducer_record import GATE, Member, Record, Rejection, Sample
 
 _JUMPED_AFTER: Final = 3  # samples in a row outside the gate
@@ -79,6 +80,7 @@ class SegmentVote:
         self._mean_s = -math.inf
         self._weights_now: Mapping[str, float] = {}
         self._agreed = True
+        self._anew_s: dict[str, float] = {}  # what a step brings that ends before then is of two calibrations
         self.doubtful = False
 
     @property
@@ -138,6 +140,23 @@ class SegmentVote:
         record.verdict, record.strikes, record.inside, record.calm = None, 0, 0, 0
         self._pressure.forget(name)
 
+    def adopt(self, member: Member, *, recalibrated_s: float | None = None) -> bool:
+        """Know a transducer differently from now on; one that is recalibrated joins the others anew.
+
+        Args:
+            member: what is known of it now.
+            recalibrated_s: since when it shows the same air differently; what came before is not compared any more.
+
+        Returns:
+            Whether the level goes on; it does not where nobody else knows it.
+        """
+        self._records[member.name].member = member
+        if recalibrated_s is None:
+            return True
+        self.accept(member.name)
+        self._anew_s[member.name] = recalibrated_s + STEP_S
+        return bool(self._pressure)
+
     def take(self, samples: Mapping[str, Sample], now_s: float) -> SegmentState:
         """Take what came in one step.
 
@@ -145,7 +164,11 @@ class SegmentVote:
             samples: by transducer; who is missing said nothing.
             now_s: end of the step.
         """
-        values = {name: each.pressure_pa for name, each in samples.items() if not math.isnan(each.pressure_pa)}
+        values = {
+            name: each.pressure_pa
+            for name, each in samples.items()
+            if not math.isnan(each.pressure_pa) and now_s > self._anew_s.get(name, -math.inf)
+        }
         for name, sample in samples.items():
             self._records[name].problem = sample.problem
         for name, value in values.items():

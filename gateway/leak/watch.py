@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from drivers.reading import Readings
-from drivers.rig import HatchState, Rig
+from drivers.rig import HatchState, Rig, Transducer
 from gateway.alarms import Condition, Observation, Priority
 from gateway.leak.bodies import AIR_S, ClosedHatch, bodies
 from gateway.leak.body_watch import BodyWatch, settled_s
@@ -31,6 +31,7 @@ _SIGMAS_95: Final = 1.96
 _SHARE: Final = 0.95  # probability that the leak is in a body, for that body to be said to leak
 _REJECTED_FOR_S: Final = 10.0
 _FEW: Final = 3
+_SETTLES_S: Final = 10.0  # after a new calibration: it takes effect at once
 _NAMED: Final = frozenset(each.value for each in Rejection if each is not Rejection.STALE)
 
 
@@ -101,6 +102,12 @@ class StationWatch:
             held = {name for watch in self._watches if end_s < watch.settled_s for name in watch.body.segments}
             self._trips.take(said, self._votes, end_s, held)
             yield tuple(self.states.values())
+
+    def adopt(self, name: str, words: Transducer, *, recalibrated_s: float | None = None) -> None:
+        """Take other words for a transducer; that one recalibrated shows the same air differently is no leak."""
+        vote = self._votes.get(words.segment)
+        if vote is not None and not vote.adopt(Member.of(name, words), recalibrated_s=recalibrated_s):
+            self.disturb(words.segment, _SETTLES_S)
 
     def move_hatch(self, hatch: str, state: HatchState, source: Source, now_s: float) -> None:
         """Note that a hatch moves.

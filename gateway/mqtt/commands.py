@@ -1,184 +1,382 @@
-"""Commands by MQTT, `cmd/<gateway>/<name>`, and their answers, `rsp/<gateway>/<id>`: validated, obeyed, answered.
+"""The commands of a gateway as words and bytes: `cmd/<gateway>/<name>` in, `rsp/<gateway>/<id>` out. Pure.
 
-`hatch` tells the state of a hatch, `event` of a repress, an airlock cycle or a docking, `acknowledge` that somebody has
-seen an alarm, `replay` asks for numbers of record again. A command carries an id of its sender's choice, which names
-the topic of the answer; one without a usable id cannot be answered and is logged.
+A command is one JSON object: an envelope and the command's own keys beside it. The classes here are the only place
+where their keys are described: what comes in is checked by them, `schemas/command-*.json` and docs/commands.md are
+compared with them. Who obeys is `gateway.operations`; who may, and what has been answered already, `gateway.desk`.
 """
 
-import logging
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import ErrorDetails
 
-from drivers.rig import HatchState
-from gateway.alarms import Alarm
+from drivers.rig import ISSUER_PATTERN, HatchState
 from gateway.leak.event import Event
-from gateway.mqtt.outbox import Message
-from gateway.mqtt.payloads import VERSION
-from gateway.mqtt.topics import Topics
 
-_log: Final = logging.getLogger(__name__)
-_LONGEST: Final = 4096  # bytes of a command
-_LONGEST_ID: Final = 64
-MOST_KG: Final = 1e5  # of an event
+VERSION: Final = 1
+LONGEST: Final = 4096
+"""Bytes of a command."""
+LONGEST_LIFE_S: Final = 3600.0
+"""By which `not_after` may lie ahead: for so long, at least, a gateway remembers what it has answered."""
+MOST_KG: Final = 1e5
 MOST_S: Final = 86_400.0
+_LONGEST_NAME: Final = 64
+_LONGEST_TEXT: Final = 2000
 _ID: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
-
-class Station(Protocol):
-    """What commands can change: `gateway.app.Gateway`."""
-
-    def move_hatch(self, hatch: str, state: HatchState, /) -> None:
-        """Take a word for the state of a hatch."""
-        ...
-
-    def expect(self, event: Event, segment: str, /, *, lasts_s: float, mass_kg: float | None) -> None:
-        """Take a word for what is done to the air of a segment from now on."""
-        ...
-
-    def acknowledge(self, alarm_id: str, /) -> Alarm:
-        """Note that somebody has seen an alarm."""
-        ...
-
-    def replay(self, first: int, last: int, /) -> None:
-        """Deliver messages of record again.
-
-        Raises:
-            LookupError: there is none of these numbers.
-        """
-        ...
+Id = Annotated[
+    str, Field(pattern=r"^[a-z0-9_-]{1,64}$", description="of the sender's choice; it names the topic of the answer")
+]
+Issuer = Annotated[str, Field(pattern=ISSUER_PATTERN, description="who says so, as a user at the broker is called")]
+Moment = Annotated[int, Field(ge=0, description="ms UTC; after that it is not obeyed; at most 1 h ahead")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,200}$")]
+_EITHER: Final[JsonDict] = {"oneOf": [{"required": ["bus"]}, {"required": ["transducer"]}]}
 
 
-class _RefusedError(ValueError):
-    """A command that cannot be obeyed; the message is for its sender."""
+class Code(StrEnum):
+    """How a command ended, for programs; `text` of the answer says it for people."""
+
+    OK = "ok"
+    """It was done."""
+    EXPIRED = "expired"
+    """It came after its `not_after`, by the gateway's clock."""
+    MALFORMED = "malformed"
+    """It is no JSON, or has no usable id; without an id there is no answer."""
+    TOO_LARGE = "too_large"
+    """It has more than 4096 bytes; not read, not answered."""
+    INVALID = "invalid"
+    """A key is missing, unknown, or not as it must be."""
+    UNKNOWN = "unknown_command"
+    """There is no such command."""
+    RETAINED = "retained"
+    """It was a retained message."""
+    TOO_FAR = "too_far"
+    """Its `not_after` lies more than an hour ahead."""
+    NOT_ALLOWED = "not_allowed"
+    """Whoever gives it has no right to, by the rig file."""
+    ID_REUSED = "id_reused"
+    """Another command had this id."""
+    TOO_MANY = "too_many"
+    """More than 20 came at once, or 2 a second for long; not read, not answered."""
+    BUSY = "busy"
+    """Too much is being done just now: give it again later."""
+    NOT_FOUND = "not_found"
+    """There is no such hatch, segment, alarm, transducer, bus, setting, or number of record."""
+    NOT_POSSIBLE = "not_possible"
+    """It cannot be done; the text says why."""
+    BAD_RIG = "bad_rig"
+    """The rig file has mistakes, which the text names; the old one runs on."""
+    NO_ANSWER = "no_answer"
+    """The device gave no answer that could be believed; the text says what is known."""
+    DEVICE_REFUSED = "device_refused"
+    """The device refused."""
+    NOT_CONFIRMED = "not_confirmed"
+    """The device holds something else than was written, or is another one."""
+    NOT_KEPT = "not_kept"
+    """A calibration could not be kept, and was not changed."""
+    STOPPED = "stopped"
+    """The gateway ended before it was done."""
+    BUG = "bug"
+    """A mistake of ours; the gateway's log has it."""
+
+    @property
+    def status(self) -> "Status":
+        """What a program has to know first: whether anything was done."""
+        if self in (Code.OK, Code.EXPIRED):
+            return "done" if self is Code.OK else "expired"
+        return "failed" if self in _FAILED else "rejected"
 
 
-def hatch(*, command_id: str, hatch_id: str, state: HatchState) -> bytes:
-    """Build the command that tells the state of a hatch."""
-    return orjson.dumps({"v": VERSION, "id": command_id, "hatch": hatch_id, "state": state.value})
+Status = Literal["done", "rejected", "failed", "expired"]
+_FAILED: Final = frozenset(
+    {Code.NO_ANSWER, Code.DEVICE_REFUSED, Code.NOT_CONFIRMED, Code.NOT_KEPT, Code.STOPPED, Code.BUG}
+)
 
 
-def event(*, command_id: str, kind: Event, segment: str, lasts_s: float, mass_kg: float | None = None) -> bytes:
-    """Build the command that tells of an event that begins now, and how long it lasts; a repress may be metered."""
-    words = {"v": VERSION, "id": command_id, "kind": kind.value, "segment": segment}
-    return orjson.dumps(words | {"lasts_s": lasts_s, "mass_kg": mass_kg})
+class CommandError(Exception):
+    """A command that is not obeyed, or was and failed; the message is for its sender."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text[:_LONGEST_TEXT]
 
 
-def acknowledge(*, command_id: str, alarm_id: str) -> bytes:
-    """Build the command that acknowledges an alarm."""
-    return orjson.dumps({"v": VERSION, "id": command_id, "alarm": alarm_id})
+class Command(BaseModel):
+    """What all commands have.
+
+    Attributes:
+        topic: the last level of its topic.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    topic: ClassVar[str] = ""
+
+    v: Literal[1]
+    id: Id
+    not_after: Moment
+    by: Issuer
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, words: Any) -> Any:
+        """Refuse null: what is not meant is left out."""
+        if isinstance(words, dict) and (nulls := [key for key, value in words.items() if value is None]):
+            raise ValueError(f"{nulls[0]} must not be null: leave it out")
+        return words
 
 
-def replay(*, command_id: str, first: int, last: int) -> bytes:
-    """Build the command that asks for the numbers from first to last again."""
-    return orjson.dumps({"v": VERSION, "id": command_id, "first": first, "last": last})
+class Hatch(Command):
+    """A hatch was opened or closed."""
+
+    topic = "hatch"
+
+    hatch: Name
+    state: HatchState
+
+
+class Happening(Command):
+    """Something moves air and is no leak, beginning now."""
+
+    topic = "event"
+
+    kind: Event
+    segment: Name
+    lasts_s: Annotated[float, Field(gt=0, le=MOST_S, description="until the air has settled again")]
+    mass_kg: (
+        Annotated[float, Field(gt=0, le=MOST_KG, description="of a repress: what is let in, as metered")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _metered(self) -> Self:
+        if self.mass_kg is not None and self.kind is not Event.REPRESS:
+            raise ValueError(f"mass_kg goes with {Event.REPRESS.value} only")
+        return self
+
+
+class Acknowledge(Command):
+    """Somebody has seen an alarm."""
+
+    topic = "acknowledge"
+
+    alarm: Name
+
+
+class Shelve(Command):
+    """An alarm is not to be heard of for a while."""
+
+    topic = "shelve"
+
+    alarm: Name
+    lasts_s: Annotated[float, Field(gt=0, le=28_800, description="then it is back, at most 8 h")]
+
+
+class Replay(Command):
+    """Messages of record are wanted again."""
+
+    topic = "replay"
+
+    first: Annotated[int, Field(ge=1)]
+    last: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.last < self.first:
+            raise ValueError("last must not be before first")
+        return self
+
+
+class Rate(Command):
+    """A transducer is polled more or less often, until the gateway starts anew."""
+
+    topic = "rate"
+
+    transducer: Name
+    poll_s: Annotated[float, Field(ge=0.01, le=MOST_S)]
+
+
+class _Target(Command):
+    """What is said of a bus or of one transducer."""
+
+    model_config = ConfigDict(json_schema_extra=_EITHER)
+
+    bus: Name | None = None
+    transducer: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.bus is None) == (self.transducer is None):
+            raise ValueError("needs either bus or transducer")
+        return self
+
+
+class Pause(_Target):
+    """A bus or a transducer is not asked any more, until `resume` or the gateway's next start."""
+
+    topic = "pause"
+
+
+class Resume(_Target):
+    """A bus or a transducer is asked again."""
+
+    topic = "resume"
+
+
+class Rescan(Command):
+    """A unit is asked at once, even when it rests after silence, and who it is, too."""
+
+    topic = "rescan"
+
+    transducer: Name
+
+
+class Zero(Command):
+    """What a transducer shows now is to be the true pressure: its offset is changed for it."""
+
+    topic = "zero"
+
+    transducer: Name
+    at_pa: Annotated[float, Field(ge=0, le=1e9, description="the true pressure now; 0 in vacuum")]
+
+
+class Calibrate(Command):
+    """A transducer gets another offset and gain: true = gain * value + offset."""
+
+    topic = "calibrate"
+
+    transducer: Name
+    offset_pa: Annotated[float, Field(ge=-1e8, le=1e8)]
+    gain: Annotated[float, Field(ge=0.5, le=2)]
+
+
+class Write(Command):
+    """A register of a device is changed: one of the `settings` in the rig file."""
+
+    topic = "write"
+
+    transducer: Name
+    setting: Name
+    value: Annotated[float, Field(ge=-3.5e38, le=3.5e38, description="as the register holds it")]
+
+
+class Reload(Command):
+    """The rig file is read anew, and the gateway goes on with it if it is good."""
+
+    topic = "reload"
+
+
+KINDS: Final[Mapping[str, type[Command]]] = {
+    kind.topic: kind
+    for kind in (
+        *(Hatch, Happening, Acknowledge, Shelve, Replay),
+        *(Rate, Pause, Resume, Rescan, Zero, Calibrate, Write, Reload),
+    )
+}
+
+
+def build(kind: type[Command], /, **words: Any) -> bytes:
+    """Build a command; a word that is None is left out.
+
+    Raises:
+        ValueError: it would be refused; the message says why.
+    """
+    given = {key: value for key, value in words.items() if value is not None}
+    try:
+        command = kind.model_validate_json(orjson.dumps({"v": VERSION, **given}))
+    except ValidationError as error:
+        raise ValueError(_in_words(error, kind)) from None
+    return orjson.dumps(command.model_dump(mode="json", exclude_none=True))
+
+
+def named(payload: bytes) -> dict[str, Any]:
+    """Return a payload's keys, if it has an id that an answer can be sent to.
+
+    Raises:
+        CommandError: it has none.
+    """
+    if len(payload) > LONGEST:
+        raise CommandError(Code.TOO_LARGE, f"{len(payload)} bytes are more than {LONGEST}")
+    try:
+        words = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise CommandError(Code.MALFORMED, f"it is not JSON: {error}") from None
+    command_id = words.get("id") if isinstance(words, dict) else None
+    if not isinstance(command_id, str) or not 0 < len(command_id) <= _LONGEST_NAME or not set(command_id) <= _ID:
+        text = f"it needs an id of up to {_LONGEST_NAME} small letters, digits, '_' and '-'"
+        raise CommandError(Code.MALFORMED, text)
+    return dict(words)
+
+
+def read(name: str, payload: bytes) -> Command:
+    """Read a command of that name.
+
+    Raises:
+        CommandError: there is no such command, or it is not as it must be.
+    """
+    kind = KINDS.get(name)
+    if kind is None:
+        raise CommandError(Code.UNKNOWN, f"no such command (there are: {', '.join(KINDS)})")
+    try:
+        return kind.model_validate_json(payload)
+    except ValidationError as error:
+        raise CommandError(Code.INVALID, _in_words(error, kind)) from None
+
+
+def _in_words(error: ValidationError, kind: type[Command]) -> str:
+    return "; ".join(_mistake(each, kind) for each in error.errors(include_url=False)[:5])
+
+
+def _mistake(error: ErrorDetails, kind: type[Command]) -> str:
+    key = str(error["loc"][0])[:_LONGEST_NAME] if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{key}' (known: {', '.join(kind.model_fields)})"
+    if error["type"] == "missing":
+        return f"missing key '{key}'"
+    text = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+    return f"{key} {text}".strip().replace("Input should be", "must be").replace("String should", "must")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How a command ended.
+
+    Attributes:
+        id, by: None where they could not be read.
+        name: of the command, as its topic has it.
+        text: for people; empty when it was done.
+        result: what came of it, by command.
+    """
+
+    id: str | None
+    name: str
+    by: str | None
+    code: Code
+    text: str = ""
+    result: Mapping[str, Any] | None = None
+
+    def words(self) -> dict[str, Any]:
+        """Return what answers and events say of it."""
+        return {
+            "id": self.id,
+            "name": self.name[:_LONGEST_NAME],
+            "by": self.by,
+            "status": self.code.status,
+            "code": self.code.value,
+            "text": self.text,
+            "result": self.result,
+        }
+
+
+def answer(verdict: Verdict, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
+    """Build the answer to a command that has an id."""
+    return orjson.dumps({"v": VERSION, "gw": gateway, "boot": boot, "n": n, "t": t_ms, **verdict.words()})
 
 
 def acknowledged(n: int) -> bytes:
     """Build what a consumer says of a gateway's record: everything up to that number is stored."""
     return orjson.dumps({"v": VERSION, "n": n})
-
-
-def response(*, command_id: str, t_ms: int, problem: str | None) -> bytes:
-    """Build the answer to a command: obeyed, or refused for that problem."""
-    return orjson.dumps({"v": VERSION, "id": command_id, "t": t_ms, "ok": problem is None, "problem": problem})
-
-
-def obey(topic: str, payload: bytes, station: Station, *, topics: Topics, t_ms: int) -> Message | None:
-    """Obey a command and return its answer; None when it cannot be answered."""
-    name = topic.removeprefix(topics.command(""))
-    try:
-        words = _words(payload)
-    except _RefusedError as error:
-        _log.warning("command %s is not obeyed: %s", name, error)
-        return None
-    problem = None
-    try:
-        _KINDS.get(name, _unknown)(words, station)
-    except (_RefusedError, LookupError) as error:
-        problem = str(error.args[0])
-    _log.info("command %s %s: %s", name, words["id"], problem or "obeyed")
-    answer = response(command_id=words["id"], t_ms=t_ms, problem=problem)
-    return Message(topic=topics.response(words["id"]), payload=answer)
-
-
-def _words(payload: bytes) -> dict[str, Any]:
-    if len(payload) > _LONGEST:
-        raise _RefusedError(f"{len(payload)} bytes are more than {_LONGEST}")
-    try:
-        words = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise _RefusedError(f"it is not JSON: {error}") from None
-    command_id = words.get("id") if isinstance(words, dict) else None
-    if not isinstance(command_id, str) or not 0 < len(command_id) <= _LONGEST_ID or not set(command_id) <= _ID:
-        raise _RefusedError(f"it needs an id of up to {_LONGEST_ID} small letters, digits, '_' and '-'")
-    return dict(words)
-
-
-def _expect(words: Mapping[str, Any], numbers: Collection[str] = (), **kinds: tuple[str, ...]) -> list[str]:
-    """Return the texts of a command, one for each keyword; its values are what the text may be, empty for anything.
-
-    `numbers` are what it may have beside them.
-    """
-    if words.get("v") != VERSION:
-        raise _RefusedError(f"v must be {VERSION}")
-    known = ("v", "id", *kinds, *numbers)
-    if strange := sorted(set(words) - set(known)):
-        raise _RefusedError(f"unknown key '{strange[0]}' (known: {', '.join(known)})")
-    texts = []
-    for key, allowed in kinds.items():
-        text = words.get(key)
-        if not isinstance(text, str) or (allowed and text not in allowed):
-            raise _RefusedError(f"{key} must be {' or '.join(allowed) if allowed else 'a text'}")
-        texts.append(text)
-    return texts
-
-
-def _number(words: Mapping[str, Any], key: str, most: float) -> float:
-    """Return a number above 0."""
-    number = words.get(key)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= most:
-        raise _RefusedError(f"{key} must be a number above 0, up to {most:g}")
-    return float(number)
-
-
-def _hatch(words: Mapping[str, Any], station: Station) -> None:
-    hatch_id, state = _expect(words, hatch=(), state=tuple(each.value for each in HatchState))
-    station.move_hatch(hatch_id, HatchState(state))
-
-
-def _event(words: Mapping[str, Any], station: Station) -> None:
-    kinds = tuple(each.value for each in Event)
-    kind, segment = _expect(words, ("lasts_s", "mass_kg"), kind=kinds, segment=())
-    lasts_s = _number(words, "lasts_s", MOST_S)
-    mass_kg = None if words.get("mass_kg") is None else _number(words, "mass_kg", MOST_KG)
-    if mass_kg is not None and kind != Event.REPRESS:
-        raise _RefusedError(f"mass_kg goes with {Event.REPRESS.value} only")
-    station.expect(Event(kind), segment, lasts_s=lasts_s, mass_kg=mass_kg)
-
-
-def _acknowledge(words: Mapping[str, Any], station: Station) -> None:
-    (alarm_id,) = _expect(words, alarm=())
-    station.acknowledge(alarm_id)
-
-
-def _replay(words: Mapping[str, Any], station: Station) -> None:
-    numbers = [words.get(key) for key in ("first", "last")]
-    _expect(words, numbers=("first", "last"))
-    first, last = (number if type(number) is int else 0 for number in numbers)
-    if not 1 <= first <= last:
-        raise _RefusedError("first and last must be whole numbers from 1 on, last not before first")
-    station.replay(first, last)
-
-
-def _unknown(words: Mapping[str, Any], station: Station) -> None:  # noqa: ARG001 - as all of them
-    raise _RefusedError(f"no such command (there are: {', '.join(_KINDS)})")
-
-
-_KINDS: Final[Mapping[str, Callable[[Mapping[str, Any], Station], None]]] = {
-    "hatch": _hatch,
-    "event": _event,
-    "acknowledge": _acknowledge,
-    "replay": _replay,
-}

@@ -110,21 +110,30 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
             "value": now.value,
             "limit": condition.limit,
             "segment": condition.segment,
+            "shelved_until": None if now.shelved_until_s is None else utc_ms(now.shelved_until_s),
         }
     )
 
 
-def event(kind: str, what: bytes, *, gateway: str, n: int, t_ms: int) -> bytes:
+def event(kind: str, what: bytes, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
     """Build the record of one transition.
 
     Args:
-        kind: the topic's level: "alarm", "hatch".
-        what: the payload that says it on its own, retained topic.
+        kind: the topic's level: "alarm", "command", or what somebody told of ("repress", "eva", "docking").
+        what: what is said of it, a JSON object.
         gateway: id in the rig file.
+        boot: id of this start of the gateway.
         n: the gateway's running number.
         t_ms: when, ms UTC.
     """
-    return orjson.dumps({"v": VERSION, "gw": gateway, "n": n, "t": t_ms, "kind": kind, kind: orjson.Fragment(what)})
+    return orjson.dumps(
+        {"v": VERSION, "gw": gateway, "boot": boot, "n": n, "t": t_ms, "kind": kind, kind: orjson.Fragment(what)}
+    )
+
+
+def happening(*, segment: str, lasts_s: float, mass_kg: float | None, by: str) -> bytes:
+    """Build what somebody told of the air of a segment: how long it is disturbed, what is let in if metered."""
+    return orjson.dumps({"segment": segment, "lasts_s": lasts_s, "mass_kg": mass_kg, "by": by})
 
 
 def read_leak(payload: bytes) -> StationFinding:

@@ -323,6 +323,23 @@ class Journal:
             for n, t_ms, topic, payload, record in found
         ]
 
+    def newest(self, topic: str, *, since_ms: int, limit: int) -> list[Row]:
+        """Return the newest rows of topics that begin so, in order, at most `limit` of them.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        question = (
+            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
+            " WHERE topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
+        )
+        with self._spoken():
+            found = self._opened().execute(question, (topic, topic + "\x7f", since_ms, limit)).fetchall()
+        return [
+            Row(n=n, t_ms=t_ms, topic=name, payload=payload, record=bool(record))
+            for n, t_ms, name, payload, record in reversed(found)
+        ]
+
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
             raise JournalError(f"{self.path}: not open")
@@ -359,16 +376,20 @@ class Journal:
             raise JournalError(f"{self.path}: {error.strerror or error}") from error
 
 
-def journal_of(rig: Rig) -> Journal | None:
-    """Return the journal that a rig file asks for, not opened; None for one in memory.
+def journal_path(rig: Rig) -> Path:
+    """Return where the journal of a rig stands.
 
-    Without a path it stands in the state folder of the service (systemd's STATE_DIRECTORY), else of the user
+    Without a path in the rig file that is the state folder of the service (systemd's STATE_DIRECTORY), else of the user
     (XDG_STATE_HOME, usually ~/.local/state).
     """
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = os.environ.get("STATE_DIRECTORY") or f"{state}/manovac"
+    return Path(rig.journal.path or f"{folder}/{rig.station.id}-{rig.station.gateway}.sqlite").expanduser()
+
+
+def journal_of(rig: Rig) -> Journal | None:
+    """Return the journal that a rig file asks for, not opened; None for one in memory."""
     words = rig.journal
     if words.keep == "memory":
         return None
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = os.environ.get("STATE_DIRECTORY") or f"{state}/manovac"
-    path = Path(words.path or f"{folder}/{rig.station.id}-{rig.station.gateway}.sqlite").expanduser()
-    return Journal(path, max_bytes=round(words.size), max_age_ms=round(words.age * 1000))
+    return Journal(journal_path(rig), max_bytes=round(words.size), max_age_ms=round(words.age * 1000))

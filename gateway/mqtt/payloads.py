@@ -6,7 +6,7 @@ alone and inside numpy arrays, and that is how "no value" gets onto the wire her
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -146,14 +146,25 @@ def status(*, state: Literal["online", "offline"], boot: str, t_ms: int, reason:
     return orjson.dumps({"v": VERSION, "state": state, "boot": boot, "t": t_ms, "reason": reason})
 
 
-def meta(rig: Rig, *, t_ms: int, rig_hash: str, software: str) -> bytes:
+def meta(
+    rig: Rig,
+    *,
+    t_ms: int,
+    rig_hash: str,
+    software: str,
+    paused: Collection[str] = (),
+    calibrated: Mapping[str, Mapping[str, Any]] | None = None,
+) -> bytes:
     """Build what consumers need to know of a gateway; never holds anything of `[mqtt]`.
 
     Args:
-        rig: what is wired where.
-        t_ms: when the gateway started, ms UTC.
+        rig: what is wired where, as it is now.
+        t_ms: since when it is so, ms UTC.
         rig_hash: of the rig file.
         software: version of Manovac.
+        paused: transducers that are not asked.
+        calibrated: by transducer, who has given its offset and gain by command, and when; those of the others are the
+            rig file's.
     """
     return orjson.dumps(
         {
@@ -163,7 +174,10 @@ def meta(rig: Rig, *, t_ms: int, rig_hash: str, software: str) -> bytes:
             "software": software,
             "rig": rig_hash,
             "units": SI_UNITS,
-            "transducers": {name: _transducer(words) for name, words in rig.transducers.items()},
+            "transducers": {
+                name: _transducer(words) | {"paused": name in paused, "calibrated_by": (calibrated or {}).get(name)}
+                for name, words in rig.transducers.items()
+            },
         }
     )
 
@@ -242,6 +256,7 @@ class Health:
         journal_rows, journal_problem: what the journal holds, and why it cannot be written now, if so.
         losses: messages lost since the gateway started, by cause.
         failures: parts of the gateway that have failed and were begun again, by name.
+        commands: how many came, by the code of their answer.
     """
 
     sync: str
@@ -255,6 +270,7 @@ class Health:
     journal_problem: str
     losses: Mapping[str, int]
     failures: Mapping[str, PartHealth]
+    commands: Mapping[str, int]
 
 
 def health(now: Health, *, gateway: str, boot: str, t_ms: int) -> bytes:

@@ -97,6 +97,17 @@ class Publisher:
         self._collected: dict[str, _Collected] = {}
         self._batch_due_s: float | None = None
 
+    def adopt(self, rig: Rig) -> None:
+        """Go on with other poll periods: a reading is stale after three of them."""
+        self._rig = rig
+        for unit in self._units.values():
+            unit.limits_s = self._limits_s(unit.channels)
+            unit.shortest_s = float(unit.limits_s.min())
+
+    def _limits_s(self, channels: Iterable[Channel]) -> NDArray[np.float64]:
+        polls = [self._rig.transducers[channel.transducer].poll for channel in channels]
+        return np.array([max(_STALE_POLLS * poll, _STALE_S) for poll in polls])
+
     def publish(self, readings: Readings) -> None:
         """Take the readings of one poll of one unit."""
         now_s = readings.time_s
@@ -154,7 +165,7 @@ class Publisher:
         segments: dict[str, list[int]] = {}
         for column, transducer in enumerate(words):
             segments.setdefault(transducer.segment, []).append(column)
-        limits_s = np.array([max(_STALE_POLLS * each.poll, _STALE_S) for each in words])
+        limits_s = self._limits_s(readings.channels)
         unit = _Unit(
             channels=readings.channels,
             topics=tuple(

@@ -42,7 +42,7 @@ def test_a_hatch_is_told_and_the_air_bodies_follow(tmp_path, rig_file, capsys):
         code, out, err = call(capsys, "event", rig_file, "repress", "--segment", "cabin", "--mass", "20 g")
         assert (code, out, err) == (0, "repress in cabin, 0.02 kg: not judged for 20 min\n", "")
         code, out, _ = call(capsys, "event", rig_file, "eva", "--segment", "airlock", "--lasts", "2 h", "--json")
-        assert (code, json.loads(out)["ok"]) == (0, True)
+        assert (code, json.loads(out)["status"]) == (0, "done")
         code, out, _ = call(capsys, "leak", "watch", rig_file, "--once")
         assert "no leak is seen" in out
         assert "cabin: " in out

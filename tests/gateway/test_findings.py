@@ -33,6 +33,12 @@ RIG = Rig.model_validate(
 )
 
 
+def command(kind, command_id, /, **words):
+    """Build a command as of now, virtual time."""
+    not_after = round((1e9 + asyncio.get_running_loop().time() + 30) * 1000)
+    return commands.build(kind, id=command_id, not_after=not_after, by="anna", **words)
+
+
 class Station:
     """A gateway on an emulated rig, and what was published."""
 
@@ -117,7 +123,7 @@ def test_a_silent_transducer_is_named_and_a_dead_bus_is_said():
 
 def test_a_leak_goes_from_readings_to_an_alarm_that_is_acknowledged_by_mqtt_and_goes_again():
     def acknowledge(gateway, link):
-        link.hear(f"{BASE}/cmd/g/acknowledge", b'{"v":1,"id":"a1","alarm":"leak-lab"}')
+        link.hear(f"{BASE}/cmd/g/acknowledge", command(commands.Acknowledge, "a1", alarm="leak-lab"))
 
     station = Station().run(200.0, [(150.0, acknowledge)], leak_pa_per_s=2.0)
     alarms = station.on("alarm/leak-lab")
@@ -125,9 +131,10 @@ def test_a_leak_goes_from_readings_to_an_alarm_that_is_acknowledged_by_mqtt_and_
     assert alarms[0]["segment"] == "lab"
     events = station.on("event/alarm")
     assert [event["alarm"] for event in events] == alarms, "each transition once, to stay"
+    assert {event["boot"] for event in events} == {"0001"}
     assert len({event["n"] for event in events}) == len(events)
     assert abs(alarms[0]["t_on"] - (1e12 + 60_000)) < 5_000
-    assert station.on("rsp/g/a1")[0]["ok"]
+    assert station.on("rsp/g/a1")[0]["result"] == {"alarm": "leak-lab", "state": "acknowledged"}
     (lab, hall) = station.on("leak")[-1]["bodies"]
     assert (lab["class"], hall["class"]) == ("puncture", "none")
     low, high = lab["ci95"]
@@ -139,13 +146,15 @@ def test_a_leak_goes_from_readings_to_an_alarm_that_is_acknowledged_by_mqtt_and_
 
 def test_a_hatch_command_moves_the_hatch_and_a_wrong_one_is_refused():
     def tell(gateway, link):
-        link.hear(f"{BASE}/cmd/g/hatch", b'{"v":1,"id":"h1","hatch":"lab--hall","state":"open"}')
-        link.hear(f"{BASE}/cmd/g/hatch", b'{"v":1,"id":"h2","hatch":"lab--attic","state":"open"}')
+        link.hear(f"{BASE}/cmd/g/hatch", command(commands.Hatch, "h1", hatch="lab--hall", state="open"))
+        link.hear(f"{BASE}/cmd/g/hatch", command(commands.Hatch, "h2", hatch="lab--attic", state="open"))
         link.hear(f"{BASE}/cmd/g/hatch", b"open sesame")
 
     station = Station().run(40.0, [(25.0, tell)])
-    assert station.on("rsp/g/h1")[0]["ok"]
-    assert "there are: lab--hall" in station.on("rsp/g/h2")[0]["problem"]
+    assert station.on("rsp/g/h1")[0]["status"] == "done"
+    (refused,) = station.on("rsp/g/h2")
+    assert (refused["status"], refused["code"]) == ("rejected", "not_found")
+    assert "there are: lab--hall" in refused["text"]
     assert [(hatch["state"], hatch["source"]) for hatch in station.on("hatch/lab--hall")] == [
         ("closed", "rig"),
         ("open", "command"),
@@ -158,14 +167,17 @@ def test_a_hatch_command_moves_the_hatch_and_a_wrong_one_is_refused():
 def test_an_event_command_makes_the_body_collect_anew_and_a_wrong_one_is_refused():
     def tell(gateway, link):
         for command_id, segment in (("e1", "lab"), ("e2", "attic")):
-            payload = commands.event(
-                command_id=command_id, kind=Event.REPRESS, segment=segment, lasts_s=60.0, mass_kg=0.1
-            )
-            link.hear(f"{BASE}/cmd/g/event", payload)
+            words = {"kind": Event.REPRESS, "segment": segment, "lasts_s": 60.0, "mass_kg": 0.1}
+            link.hear(f"{BASE}/cmd/g/event", command(commands.Happening, command_id, **words))
 
     station = Station().run(60.0, [(45.0, tell)])
-    assert station.on("rsp/g/e1")[0]["ok"]
-    assert "no transducer measures the air of segment 'attic'" in station.on("rsp/g/e2")[0]["problem"]
+    assert station.on("rsp/g/e1")[0]["status"] == "done"
+    assert "no transducer measures the air of segment 'attic'" in station.on("rsp/g/e2")[0]["text"]
+    (told,) = station.on("event/repress")
+    assert (told["boot"], told["repress"]) == (
+        "0001",
+        {"segment": "lab", "lasts_s": 60.0, "mass_kg": 0.1, "by": "anna"},
+    )
     classes = [[body["class"] for body in leak["bodies"]] for leak in station.on("leak")]
     assert classes[-2:] == [["none", "none"], ["collecting", "none"]]
 

@@ -41,7 +41,7 @@ def healths(line: ScriptedLine, words: BusWords, periods: dict[int, float], *tim
         tasks = [asyncio.create_task(poller.run()), asyncio.create_task(Again("loop lag", check.watch_loop).run())]
         for time_s in times_s:
             await asyncio.sleep(time_s - bus.now_s())
-            taken.append(check.snapshot(link(), sync="ntp"))
+            taken.append(check.snapshot(link(), sync="ntp", commands={}))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -59,6 +59,24 @@ ALARM: Final = Alarm(
     changed_s=60.0,
     value=1.13,
 )
+COMMANDS: Final = {
+    commands.Hatch: {"hatch": "prk--zvezda", "state": HatchState.CLOSED},
+    commands.Happening: {"kind": Event.DOCKING, "segment": "zvezda", "lasts_s": 1200.0},
+    commands.Acknowledge: {"alarm": "leak-prk"},
+    commands.Shelve: {"alarm": "leak-prk", "lasts_s": 600.0},
+    commands.Replay: {"first": 5, "last": 9},
+    commands.Rate: {"transducer": "sm_p1", "poll_s": 0.5},
+    commands.Pause: {"bus": "aft"},
+    commands.Resume: {"transducer": "sm_p1"},
+    commands.Rescan: {"transducer": "sm_p1"},
+    commands.Zero: {"transducer": "sm_p1", "at_pa": 0.0},
+    commands.Calibrate: {"transducer": "sm_p1", "offset_pa": -12.5, "gain": 1.0002},
+    commands.Write: {"transducer": "sm_p1", "setting": "damping", "value": 3},
+    commands.Reload: {},
+}
+VERDICT: Final = commands.Verdict(
+    id="c1", name="hatch", by="anna", code=commands.Code.NOT_FOUND, text="no hatch 'prk--mir' in the rig"
+)
 EXAMPLES: Final = {
     "state": finding_payloads.state(STATE, gateway="pi1", n=918275, t_ms=T_MS),
     "hatch": finding_payloads.hatch(passage="closed", source="command", quality="good", t_ms=T_MS),
@@ -68,13 +86,14 @@ EXAMPLES: Final = {
         "alarm",
         finding_payloads.alarm(ALARM, t_ms=T_MS + 60_000, utc_ms=utc_ms),
         gateway="pi1",
+        boot="3f9c",
         n=918276,
         t_ms=T_MS + 60_000,
     ),
-    "command-event": commands.event(command_id="c2", kind=Event.REPRESS, segment="zvezda", lasts_s=1200.0, mass_kg=5.0),
-    "command-hatch": commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED),
-    "command-acknowledge": commands.acknowledge(command_id="c2", alarm_id="leak-prk"),
-    "command-replay": commands.replay(command_id="c3", first=5, last=9),
+    **{
+        f"command-{kind.topic}": commands.build(kind, id="c1", not_after=T_MS + 30_000, by="anna", **words)
+        for kind, words in COMMANDS.items()
+    },
     "ack": commands.acknowledged(918273),
-    "response": commands.response(command_id="c1", t_ms=T_MS, problem="no such hatch"),
+    "response": commands.answer(VERDICT, gateway="pi1", boot="3f9c", n=918277, t_ms=T_MS),
 }

@@ -189,7 +189,8 @@ async def test_what_a_gateway_may_not_write_is_refused_counted_and_logged(start_
         outbox.put(Message(topic=f"{MOON}/seg/base/batch", payload=b"of another station"))
         await until(lambda: link.statistics().acknowledged + link.statistics().refused == 3)
         assert (link.statistics().acknowledged, link.statistics().refused) == (1, 2)
-        assert HealthCheck([], Supervision()).snapshot(link.statistics(), sync="free").losses == {"refused": 2}
+        check = HealthCheck([], Supervision(), commands={}, lost_before={})
+        assert check.snapshot(link.statistics(), sync="free").losses == {"refused": 2}
     errors = {record.getMessage() for record in caplog.records if record.levelno == logging.ERROR}
     assert errors == {
         f"MQTT: {topic}: the broker refuses it: Not authorized (counted and dropped)"

@@ -1,4 +1,6 @@
-"""Commands are validated, obeyed once, and answered; whatever comes in, nothing breaks."""
+"""Commands are read as they were built; whatever else comes is refused with a code, and their schemas agree."""
+
+from contextlib import suppress
 
 import jsonschema
 import orjson
@@ -6,123 +8,160 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.rig import HatchState
-from gateway.alarms import UnknownAlarmError
+from drivers.rig import CommandName, HatchState
 from gateway.leak.event import Event
 from gateway.mqtt import commands, schemas
-from gateway.mqtt.topics import Topics
+from gateway.mqtt.commands import KINDS, Code, CommandError
+from tests.gateway.mqtt.command_schemas import schema_of
+from tests.gateway.mqtt.finding_examples import COMMANDS
 
-TOPICS = Topics(station="iss", gateway="pi1")
-T_MS = 1_731_980_001_000
-
-
-class Station:
-    """What commands did."""
-
-    def __init__(self):
-        self.hatches = {}
-        self.expected = []
-
-    def move_hatch(self, hatch, state):
-        if hatch != "prk--zvezda":
-            raise LookupError(f"no hatch '{hatch}' in the rig (there are: prk--zvezda)")
-        self.hatches[hatch] = state
-
-    def expect(self, event, segment, *, lasts_s, mass_kg):
-        if segment != "prk":
-            raise LookupError(f"no segment '{segment}' in the rig (there are: prk)")
-        self.expected.append((event, segment, lasts_s, mass_kg))
-
-    def acknowledge(self, alarm_id):
-        raise UnknownAlarmError(f"no alarm '{alarm_id}' stands (none does)")
+ENVELOPE = {"v": 1, "id": "c1", "not_after": 1_731_980_031_000, "by": "anna"}
 
 
-def obey(name, payload, station=None):
-    """Obey a command; return the answer's topic and content, None when there is none."""
-    message = commands.obey(TOPICS.command(name), payload, station or Station(), topics=TOPICS, t_ms=T_MS)
-    if message is None:
-        return None
-    document = orjson.loads(message.payload)
-    jsonschema.validate(document, schemas.schema("response"))
-    assert not message.retain
-    return message.topic, document
+def refused(name, words):
+    """Read a command that is refused; return the code and the text."""
+    with pytest.raises(CommandError) as error:
+        commands.read(name, words if isinstance(words, bytes) else orjson.dumps(ENVELOPE | words))
+    return error.value.code, error.value.text
 
 
-def test_a_hatch_command_is_obeyed_and_answered_on_its_own_topic():
-    station = Station()
-    payload = commands.hatch(command_id="c1", hatch_id="prk--zvezda", state=HatchState.CLOSED)
-    topic, answer = obey("hatch", payload, station)
-    assert topic == "manovac/v1/iss/rsp/pi1/c1"
-    assert answer == {"v": 1, "id": "c1", "t": T_MS, "ok": True, "problem": None}
-    assert station.hatches == {"prk--zvezda": HatchState.CLOSED}
+def refusal(look, payload):
+    """Look at a payload; return the code of its refusal, None when it is taken."""
+    try:
+        look(payload)
+    except CommandError as error:
+        return error.code
+    return None
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_what_is_built_is_read(kind):
+    words = COMMANDS[kind]
+    payload = commands.build(kind, id="c1", not_after=1, by="anna@station", **words)
+    command = commands.read(kind.topic, payload)
+    assert type(command) is kind
+    assert {key: getattr(command, key) for key in words} == words
+    assert (command.id, command.not_after, command.by) == ("c1", 1, "anna@station")
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items())
+def test_the_schema_in_the_wheel_is_that_of_the_class(name, kind):
+    assert schemas.schema(f"command-{name}") == schema_of(kind), "python -m tests.gateway.mqtt.command_schemas"
+
+
+def test_the_rig_file_knows_each_command():
+    assert {*KINDS, "*"} == set(CommandName.__args__)
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("name", "words", "text"),
     [
-        ({"kind": "eva", "mass_kg": None}, (Event.EVA, "prk", 60.0, None)),
-        ({"kind": "docking"}, (Event.DOCKING, "prk", 60.0, None)),
-        ({"kind": "repress", "mass_kg": 5.5}, (Event.REPRESS, "prk", 60.0, 5.5)),
-    ],
-)
-def test_an_event_is_told_and_may_be_metered(words, expected):
-    station = Station()
-    _, answer = obey("event", orjson.dumps({"v": 1, "id": "c1", "segment": "prk", "lasts_s": 60, **words}), station)
-    assert answer["ok"]
-    assert station.expected == [expected]
-
-
-def test_the_event_that_is_built_is_obeyed():
-    station = Station()
-    payload = commands.event(command_id="c1", kind=Event.REPRESS, segment="prk", lasts_s=900.0, mass_kg=5.0)
-    assert obey("event", payload, station)[1]["ok"]
-    assert station.expected == [(Event.REPRESS, "prk", 900.0, 5.0)]
-
-
-@pytest.mark.parametrize(
-    ("name", "words", "problem"),
-    [
-        ("hatch", {"hatch": "prk--zarya", "state": "open"}, "no hatch 'prk--zarya' in the rig"),
-        ("hatch", {"hatch": "prk--zvezda", "state": "ajar"}, "state must be open or closed or unknown"),
+        ("hatch", {"hatch": "prk--zvezda", "state": "ajar"}, "state must be 'open', 'closed' or 'unknown'"),
         ("hatch", {"hatch": "prk--zvezda", "state": ["open"]}, "state must be"),
-        ("hatch", {"hatch": "prk--zvezda"}, "state must be"),
-        ("hatch", {"hatch": 7, "state": "open"}, "hatch must be a text"),
-        ("hatch", {"hatch": "prk--zvezda", "state": "open", "by": "me"}, "unknown key 'by'"),
+        ("hatch", {"hatch": "prk--zvezda"}, "missing key 'state'"),
+        ("hatch", {"hatch": 7, "state": "open"}, "hatch must be a valid string"),
+        ("hatch", {"hatch": "prk--zvezda", "state": "open", "force": True}, "unknown key 'force' (known: v, id,"),
         ("hatch", {"v": 2, "hatch": "prk--zvezda", "state": "open"}, "v must be 1"),
-        ("event", {"kind": "party", "segment": "prk"}, "kind must be repress or eva or docking"),
-        ("event", {"kind": "eva"}, "segment must be a text"),
-        ("event", {"kind": "eva", "segment": "prk"}, "lasts_s must be a number above 0, up to 86400"),
-        ("event", {"kind": "eva", "segment": "mir", "lasts_s": 1}, "no segment 'mir' in the rig"),
+        ("hatch", {"by": "anna and bob", "hatch": "prk--zvezda", "state": "open"}, "by must match"),
+        ("hatch", {"not_after": 1.5, "hatch": "prk--zvezda", "state": "open"}, "not_after must be a valid integer"),
+        ("hatch", {"hatch": "prk--zvezda", "state": None}, "state must not be null: leave it out"),
+        ("event", {"kind": "party", "segment": "prk", "lasts_s": 1}, "kind must be 'repress', 'eva' or 'docking'"),
         ("event", {"kind": "eva", "segment": "prk", "lasts_s": 1, "mass_kg": 1}, "mass_kg goes with repress only"),
-        (
-            "event",
-            {"kind": "repress", "segment": "prk", "lasts_s": 1, "mass_kg": -1},
-            "mass_kg must be a number above 0, up to",
-        ),
-        ("event", {"kind": "repress", "segment": "prk", "lasts_s": 1, "mass_kg": True}, "mass_kg must be a number"),
-        ("event", {"kind": "repress", "segment": "prk", "lasts_s": "1 h"}, "lasts_s must be a number"),
-        ("event", {"kind": "repress", "segment": "prk", "lasts_s": 1e9}, "up to 86400"),
-        ("event", {"kind": "repress", "segment": "prk", "kg": 1}, "known: v, id, kind, segment, lasts_s, mass_kg"),
-        ("acknowledge", {"alarm": "leak-prk"}, "no alarm 'leak-prk' stands"),
-        ("explode", {}, "no such command (there are: hatch, event, acknowledge, replay)"),
+        ("event", {"kind": "repress", "segment": "prk", "lasts_s": 1, "mass_kg": -1}, "mass_kg must be greater than 0"),
+        ("event", {"kind": "repress", "segment": "prk", "lasts_s": 1, "mass_kg": True}, "mass_kg must be a valid num"),
+        ("event", {"kind": "repress", "segment": "prk", "lasts_s": 1e9}, "lasts_s must be less than or equal to 86400"),
+        ("replay", {"first": 9, "last": 5}, "last must not be before first"),
+        ("pause", {}, "needs either bus or transducer"),
+        ("pause", {"bus": "aft", "transducer": "sm_p1"}, "needs either bus or transducer"),
     ],
 )
-def test_what_cannot_be_obeyed_is_refused_with_the_reason(name, words, problem):
-    station = Station()
-    _, answer = obey(name, orjson.dumps({"v": 1, "id": "c1", **words}), station)
-    assert not answer["ok"]
-    assert problem in answer["problem"]
-    assert (station.hatches, station.expected) == ({}, [])
+def test_what_is_not_as_it_must_be_is_refused_with_the_reason(name, words, text):
+    code, said = refused(name, words)
+    assert code is Code.INVALID
+    assert text in said
+
+
+def test_there_is_no_other_command():
+    assert refused("explode", {}) == (Code.UNKNOWN, f"no such command (there are: {', '.join(KINDS)})")
+
+
+@pytest.mark.parametrize("depth", [200, 1900])
+def test_deep_json_is_refused(depth):
+    deep = orjson.dumps(ENVELOPE | {"state": "open"})[:-1] + b',"hatch":' + b"[" * depth + b"]" * depth + b"}"
+    assert refusal(commands.named, deep) in (None, Code.MALFORMED)
+    assert refused("hatch", deep)[0] is Code.INVALID
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"open", b"[]", b"{}", b'{"id":""}', b'{"id":"A/b"}', b'{"id":7}', b'{"id":"a"}' + b" " * 5000]
+    ("payload", "code"),
+    [
+        (b"", Code.MALFORMED),
+        (b"open", Code.MALFORMED),
+        (b"[]", Code.MALFORMED),
+        (b"{}", Code.MALFORMED),
+        (b'{"id":""}', Code.MALFORMED),
+        (b'{"id":"A/b"}', Code.MALFORMED),
+        (b'{"id":7}', Code.MALFORMED),
+        (b'{"id":"a","by":"\xff"}', Code.MALFORMED),
+        (b'{"id":"a","v":NaN}', Code.MALFORMED),
+        (b'{"id":"a"}' + b" " * 5000, Code.TOO_LARGE),
+    ],
 )
-def test_what_has_no_usable_id_is_logged_and_nothing_else(payload, caplog):
-    assert obey("hatch", payload) is None
-    assert "is not obeyed" in caplog.text
+def test_what_has_no_usable_id_is_told_apart(payload, code):
+    with pytest.raises(CommandError) as error:
+        commands.named(payload)
+    assert error.value.code is code
 
 
-@given(st.sampled_from(["hatch", "event", "acknowledge", "x"]), st.binary(max_size=200))
+def test_what_cannot_be_meant_is_not_built():
+    with pytest.raises(ValueError, match="poll_s must be greater than or equal to"):
+        commands.build(commands.Rate, id="c1", not_after=1, by="anna", transducer="sm_p1", poll_s=0)
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 10**6), st.floats(0.25, 0.75), st.text("ab-_ 7A", max_size=4),
+    st.sampled_from([*(state.value for state in HatchState), *(event.value for event in Event)]),
+)  # fmt: skip
+KEYS = [*sorted({key for kind in KINDS.values() for key in kind.model_fields} - set(ENVELOPE)), "more"]
+
+
+@st.composite
+def documents(draw):
+    """A command of that name, with some of its keys changed, lost, or beside others."""
+    name = draw(st.sampled_from(sorted(KINDS)))
+    words = ENVELOPE | orjson.loads(orjson.dumps(COMMANDS[KINDS[name]]))
+    for key in draw(st.lists(st.sampled_from([*words, *KEYS]), max_size=3)):
+        if draw(st.booleans()):
+            words.pop(key, None)
+        else:
+            words[key] = draw(LEAVES | st.lists(LEAVES, max_size=1))
+    return name, words
+
+
+@given(documents())
+def test_the_schema_takes_what_the_class_takes(document):
+    """What JSON Schema cannot say is a rule of two keys: those the class alone knows."""
+    name, words = document
+    fits = jsonschema.Draft202012Validator(schemas.schema(f"command-{name}")).is_valid(words)
+    with suppress(CommandError):
+        commands.read(name, orjson.dumps(words))
+        assert fits
+        return
+    _, text = refused(name, orjson.dumps(words))
+    assert text
+    assert not fits or "mass_kg goes with" in text or "last must not be" in text, text
+
+
+@given(st.sampled_from([*KINDS, "x"]), st.binary(max_size=300))
 def test_no_bytes_break_it(name, payload):
-    obey(name, payload)
+    for look in (commands.named, lambda each: commands.read(name, each)):
+        code = refusal(look, payload)
+        assert code is None or code.status == "rejected"
+
+
+def test_each_code_has_one_status_and_the_schema_knows_it():
+    rules = schemas.schema("response")["allOf"]
+    said = {rule["if"]["properties"]["status"]["const"]: rule["then"]["properties"]["code"]["enum"] for rule in rules}
+    assert {code: status for status, codes in said.items() for code in codes} == {
+        code.value: code.status for code in Code
+    }

@@ -94,6 +94,10 @@ def test_the_schemas_words_are_the_programs_words():
         ("leak", {"where": {"prk": 1.5}}),
         ("leak", {"next_hatch": "prk"}),
         ("alarm", {"state": "shelved"}),
+        ("alarm", {"shelved_until": T_MS}),
+        ("event", {"kind": "command"}),
+        ("response", {"code": "ok"}),
+        ("response", {"status": "done"}),
         ("alarm", {"id": "Leak PrK"}),
     ],
 )

@@ -97,6 +97,7 @@ def health():
         journal_problem="",
         losses={"queue_full": 2},
         failures={"bus aft": payloads.PartHealth(failures=1, problem="KeyError: 3")},
+        commands={"ok": 3, "malformed": 1},
     )
 
 
@@ -237,7 +238,7 @@ def test_no_property_can_be_missing_renamed_added_or_of_another_kind(kind):
     original = checked(kind, EXAMPLES[kind])
     keyed_by_ids = {"transducers", "buses", "channels", "attempts", "unused", "losses", "failures", "rejected", "where"}
     if kind == "health":
-        keyed_by_ids.add("units")
+        keyed_by_ids |= {"units", "commands"}
     for path in paths(original):
         changed = copy.deepcopy(original)
         place = parent(changed, path)

@@ -1,0 +1,281 @@
+"""Where commands come in: each is judged, obeyed at most once, answered and put on record, whatever is sent.
+
+In this order: too many are not even read; what is no command is refused; one that was answered before gets the same
+answer again; then retained, expired and forbidden ones are refused; the rest is obeyed, several at a time.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+import orjson
+
+from drivers.rig import Permission
+from gateway.mqtt.commands import (
+    LONGEST_LIFE_S,
+    Code,
+    Command,
+    CommandError,
+    Verdict,
+    answer,
+    named,
+    read,
+)
+from gateway.mqtt.journal import Journal, JournalError
+from gateway.mqtt.outbox import Message, Outbox
+from gateway.mqtt.topics import Topics
+
+_log: Final = logging.getLogger(__name__)
+RATE_PER_S: Final = 2.0
+BURST: Final = 20
+"""So many commands may come at once, and `RATE_PER_S` for longer."""
+REMEMBERED: Final = 8192
+"""Answers that are remembered: more than come at `RATE_PER_S` while a command can be valid."""
+_ROUTINE: Final = ("replay",)  # a consumer that misses something asks each minute, for ever: that need not stay
+RUNNING: Final = 16
+"""Commands that are being obeyed at the same time."""
+ANYBODY: Final = frozenset({"hatch", "event", "acknowledge", "shelve", "replay"})
+"""What whoever the broker lets through may command where `[commands]` says nothing: it changes Manovac's view alone."""
+
+
+class Obeys(Protocol):
+    """Who does what a command says: `gateway.operations.Operations`."""
+
+    async def obey(self, command: Command, /) -> Mapping[str, Any] | None:
+        """Do it and return what came of it.
+
+        Raises:
+            CommandError: it cannot be done, or was not.
+        """
+        ...
+
+
+class Records(Protocol):
+    """Puts an event on record: `gateway.findings.Findings.record`."""
+
+    def __call__(self, kind: str, what: bytes, t_ms: int, /, *, lasting: bool = True) -> None:
+        """Take what is said of it, a JSON object, when that was, and whether it stays when telemetry makes room."""
+        ...
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Says who comes too often; `level` is how many may come now."""
+
+    level: float
+    at_s: float
+
+    def take(self, now_s: float) -> bool:
+        self.level = min(self.level + (now_s - self.at_s) * RATE_PER_S, BURST)
+        self.at_s = now_s
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A command that was accepted.
+
+    Attributes:
+        digest: of its name and payload; None where only the answer is left of it, in the journal.
+        answer: None while it is being obeyed.
+    """
+
+    digest: bytes | None
+    answer: bytes | None = None
+
+
+def seen_before(journal: Journal, topics: Topics, now_ms: int) -> dict[str, Seen]:
+    """Return what the journal has of commands that were obeyed before this start, and could still come again."""
+    since_ms = now_ms - round(LONGEST_LIFE_S * 1000)
+    try:
+        rows = journal.newest(topics.response(""), since_ms=since_ms, limit=REMEMBERED)
+    except JournalError as error:
+        _log.warning("%s: a command that comes again may be obeyed again", error)
+        return {}
+    found = {}
+    for row in rows:
+        said = orjson.loads(row.payload)
+        if said["status"] in ("done", "failed"):
+            found[said["id"]] = Seen(digest=None, answer=row.payload)
+    return found
+
+
+def may(permissions: Mapping[str, Permission], by: str, name: str) -> bool:
+    """Say whether somebody may give that command: by an entry of his own, else by that of "*", else as `ANYBODY`."""
+    permission = permissions.get(by) or permissions.get("*")
+    allowed = ANYBODY if permission is None else permission.allow
+    return name in allowed or "*" in allowed
+
+
+class Desk:
+    """Takes the commands of one gateway. Bounded in everything; nothing that comes in raises.
+
+    Args:
+        obeys: does what is said.
+        record: puts an event on record.
+        permissions: of the rig file, by issuer.
+        outbox, topics, gateway, boot: for answers.
+        utc_ms: now.
+        seen: what the desk before this one had seen.
+
+    Attributes:
+        counts: commands so far, by the code of their answer; "duplicate" for those answered from memory.
+        seen: accepted commands by id, the oldest first.
+    """
+
+    def __init__(
+        self,
+        obeys: Obeys,
+        record: Records,
+        *,
+        permissions: Mapping[str, Permission],
+        outbox: Outbox,
+        topics: Topics,
+        boot: str,
+        utc_ms: Callable[[], int],
+        seen: Mapping[str, Seen] | None = None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._obeys = obeys
+        self._record = record
+        self._permissions = permissions
+        self._outbox = outbox
+        self._topics = topics
+        self._boot = boot
+        self._utc_ms = utc_ms
+        self._loop = asyncio.get_running_loop()
+        self._bucket = _Bucket(BURST, self._loop.time())
+        self._flooded = False
+        self.seen: dict[str, Seen] = dict(seen or {})
+        self._running = 0
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Obey until cancelled; what is not finished by then is answered as stopped."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+    def take(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
+        """Take what came on a topic of commands; not when about to end: the next gateway will, if it comes again."""
+        if self._tasks is None:
+            return
+        name = topic.removeprefix(self._topics.command(""))
+        if not self._bucket.take(self._loop.time()):
+            self._flood(name)
+            return
+        self._flooded = self._flooded and self._bucket.level < BURST - 1
+        verdict = Verdict(id=None, name=name, by=None, code=Code.OK)
+        try:
+            words = named(payload)
+            verdict = replace(verdict, id=words["id"], by=_text(words.get("by")))
+            digest = hashlib.sha256(orjson.dumps([name]) + payload).digest()
+            if not self._known(words["id"], digest):
+                command = self._admitted(name, payload, retained=retained)
+                self._start(self._tasks, command, verdict, digest)
+        except CommandError as error:
+            self._say(replace(verdict, code=error.code, text=error.text))
+
+    def _flood(self, name: str) -> None:
+        """Count what comes too often; put the first of a burst on record."""
+        self.counts[Code.TOO_MANY.value] += 1
+        if not self._flooded:
+            self._flooded = True
+            text = (
+                f"more than {BURST} at once, or {RATE_PER_S:g} a second: not read, not answered, until they are fewer"
+            )
+            self._put_on_record(Verdict(id=None, name=name, by=None, code=Code.TOO_MANY, text=text))
+
+    def _known(self, command_id: str, digest: bytes) -> bool:
+        """Say whether a command has come before; send its answer again if so, and if there is one yet.
+
+        Raises:
+            CommandError: another command had that id.
+        """
+        seen = self.seen.get(command_id)
+        if seen is None:
+            return False
+        if seen.digest not in (None, digest):
+            raise CommandError(Code.ID_REUSED, "another command had this id: choose a new one")
+        self.counts["duplicate"] += 1
+        if seen.answer is not None:  # without a number of its own: it is the same message
+            self._outbox.put(Message(topic=self._topics.response(command_id), payload=seen.answer, record=True))
+        return True
+
+    def _admitted(self, name: str, payload: bytes, *, retained: bool) -> Command:
+        command = read(name, payload)
+        now_ms = self._utc_ms()
+        if retained:
+            text = "it is a retained message, and old: take it away (an empty retained message), send without retain"
+            raise CommandError(Code.RETAINED, text)
+        if command.not_after < now_ms:
+            late_s = (now_ms - command.not_after) / 1000
+            raise CommandError(Code.EXPIRED, f"it came {late_s:.1f} s after its not_after, by this gateway's clock")
+        if command.not_after > now_ms + LONGEST_LIFE_S * 1000:
+            text = f"not_after lies more than {LONGEST_LIFE_S / 3600:g} h ahead, by this gateway's clock ({now_ms})"
+            raise CommandError(Code.TOO_FAR, text)
+        if not may(self._permissions, command.by, name):
+            text = f"'{command.by}' may not command {name}: [commands] of the gateway's rig file says who may what"
+            raise CommandError(Code.NOT_ALLOWED, text)
+        return command
+
+    def _start(self, tasks: asyncio.TaskGroup, command: Command, verdict: Verdict, digest: bytes) -> None:
+        if self._running >= RUNNING:
+            raise CommandError(Code.BUSY, f"{RUNNING} commands are being obeyed already: send it again later")
+        self._remember(command.id, Seen(digest=digest))
+        self._running += 1
+        tasks.create_task(self._work(self._obeys.obey(command), verdict), name=f"command {command.topic}")
+
+    def _remember(self, command_id: str, seen: Seen) -> None:
+        self.seen[command_id] = seen
+        if len(self.seen) > REMEMBERED:
+            del self.seen[next(iter(self.seen))]
+
+    async def _work(self, obeying: Coroutine[Any, Any, Mapping[str, Any] | None], verdict: Verdict) -> None:
+        try:
+            verdict = replace(verdict, result=await obeying)
+        except CommandError as error:
+            verdict = replace(verdict, code=error.code, text=error.text)
+        except asyncio.CancelledError:
+            text = "the gateway stopped before it was done: nobody knows how far it came"
+            verdict = replace(verdict, code=Code.STOPPED, text=text)
+            raise
+        except Exception:  # noqa: BLE001 - whatever a command meets, it ends nothing else
+            _log.exception("command %s %s failed", verdict.name, verdict.id)
+            verdict = replace(verdict, code=Code.BUG, text="a bug: the gateway's log has it")
+        finally:
+            self._running -= 1
+            self._say(verdict)
+
+    def _say(self, verdict: Verdict) -> None:
+        """Answer a command, count it and put it on record."""
+        self.counts[verdict.code.value] += 1
+        if verdict.id is not None:
+            n = self._outbox.number()
+            payload = answer(verdict, gateway=self._topics.gateway, boot=self._boot, n=n, t_ms=self._utc_ms())
+            topic = self._topics.response(verdict.id)
+            self._outbox.put(Message(topic=topic, payload=payload, n=n, record=verdict.name not in _ROUTINE))
+            seen = self.seen.get(verdict.id)
+            if seen is not None and seen.answer is None and verdict.code is not Code.ID_REUSED:
+                self.seen[verdict.id] = replace(seen, answer=payload)
+        self._put_on_record(verdict)
+
+    def _put_on_record(self, verdict: Verdict) -> None:
+        said = verdict.words()
+        _log.info("command %s %s by %s: %s %s", said["name"], said["id"], said["by"], said["code"], said["text"])
+        self._record("command", orjson.dumps(said), self._utc_ms(), lasting=verdict.name not in _ROUTINE)
+
+
+def _text(by: object) -> str | None:
+    """Return an issuer's name if it could be one; what is said of a command that is refused names him, too."""
+    return by if isinstance(by, str) and len(by) <= 64 else None

@@ -1,0 +1,30 @@
+"""What a gateway leaves to the one that takes over from it in the same process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drivers.rig import HatchState, Rig
+from gateway.desk import Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What a gateway leaves to the one that takes over in the same process, with another rig.
+
+    Attributes:
+        boot: of both: it is no new start.
+        newest_n: the number given out last.
+        losses: counted so far, by cause.
+        hatches: states that somebody told, and that the new rig file says nothing new of.
+        seen: commands that are not to be obeyed again.
+        ended_s: since when nothing is polled, on the event loop's clock.
+    """
+
+    rig: Rig
+    rig_hash: str
+    boot: str
+    newest_n: int
+    losses: Mapping[str, int]
+    hatches: Mapping[str, HatchState]
+    seen: Mapping[str, Seen]
+    ended_s: float

@@ -1,0 +1,123 @@
+"""`manovac command` against a running gateway and mosquitto: pause, rate, zero, a new rig file, and who may not."""
+
+import json
+import signal
+import subprocess
+import time
+from importlib.resources import files
+
+import pytest
+
+from drivers.rig_source import load_rig
+from gateway.mqtt import commands
+from tests.commands import call, ended_by, started
+
+BASE = "manovac/v1/bench"
+
+
+@pytest.fixture
+def rig_file(tmp_path, mosquitto):
+    """The bench rig that ships, with this broker; anna may command everything."""
+    path = tmp_path / "bench.toml"
+    text = files("hil").joinpath("rigs", "bench.toml").read_text()
+    path.write_text(text.replace("mqtt://127.0.0.1:1883", mosquitto.url) + '\n[commands.anna]\nallow = ["*"]\n')
+    return path
+
+
+@pytest.fixture
+def heard(mosquitto, require_program):
+    """Everything that is said, by topic."""
+    program = require_program("mosquitto_sub")
+    command = [program, "-p", str(mosquitto.port), "-q", "1", "-t", f"{BASE}/#", "-F", "%t %p"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+
+        def end():
+            time.sleep(0.5)
+            listener.terminate()
+            lines = (line.partition(" ") for line in listener.communicate(timeout=10)[0].splitlines())
+            said = ((topic.removeprefix(f"{BASE}/"), payload) for topic, _, payload in lines)
+            return [(topic, json.loads(payload)) for topic, payload in said if payload and not topic.startswith("cmd/")]
+
+        yield end
+        listener.kill()
+
+
+def published(require_program, mosquitto, name, payload, *options):
+    program = require_program("mosquitto_pub")
+    words = ["-p", str(mosquitto.port), "-q", "1", "-t", f"{BASE}/cmd/pi1/{name}", "-m", payload, *options]
+    subprocess.run([program, *words], check=True, timeout=10)
+
+
+def test_commands_are_obeyed_refused_and_put_on_record(
+    tmp_path, rig_file, mosquitto, capsys, monkeypatch, heard, require_program
+):
+    def command(*words, by="anna"):
+        return call(capsys, "command", rig_file, *words, "--by", by)
+
+    assert load_rig(rig_file).station.gateway == "pi1"
+    name = next(iter(load_rig(rig_file).transducers))
+    published(require_program, mosquitto, "reload", _reload("r0"), "-r")
+    with started(tmp_path, "run", "--emulated", rig_file) as gateway:
+        monkeypatch.setattr("gateway.cli.command._WAIT_S", 0.5)
+        end_s = time.monotonic() + 20
+        while command("pause", f"transducer={name}").code and time.monotonic() < end_s:
+            pass
+        monkeypatch.undo()
+        assert command("resume", f"transducer={name}") == (0, "resume: done  paused=[]\n", "")
+        code, out, _ = command("rate", f"transducer={name}", "poll_s=0.5", "--json")
+        assert (code, json.loads(out)["result"]["poll_s"]) == (0, 0.5)
+        code, out, err = command("rate", f"transducer={name}", "poll_s=0.5", by="bob")
+        assert (code, out) == (1, "")
+        assert err.startswith("manovac: the gateway refuses: 'bob' may not command rate")
+        kept = rig_file.read_text()
+        rig_file.write_text(kept + "[segment\n")
+        published(require_program, mosquitto, "reload", _reload("r1"))
+        rig_file.write_text(kept.replace('title = "', 'title = "new ', 1))
+        assert command("reload").code == 0
+        assert command("hatch", "hatch=cabin--airlock", "state=closed").code == 0
+        published(require_program, mosquitto, "hatch", "open sesame")
+        twice = _command(commands.Hatch, "h2", hatch="cabin--airlock", state="open")
+        published(require_program, mosquitto, "hatch", twice)
+        published(require_program, mosquitto, "hatch", twice)
+        assert command("hatch", "hatch=cabin--airlock", "state=closed").code == 0
+        assert ended_by(gateway, signal.SIGINT).code == 0
+    messages = heard()
+    statuses = [payload for topic, payload in messages if topic == "gw/pi1/status"]
+    assert [(each["state"], each["reason"]) for each in statuses if each["reason"] != "stopped"][:3] == [
+        ("online", None), ("offline", "reload"), ("online", None),
+    ]  # fmt: skip
+    assert len({each["boot"] for each in statuses}) == 1
+    answers = {payload["id"]: payload for topic, payload in messages if topic.startswith("rsp/")}
+    assert answers["r1"]["code"] == "bad_rig"
+    assert "bench.toml" in answers["r1"]["text"]
+    assert [topic for topic, _ in messages].count("rsp/pi1/h2") == 2
+    codes = [payload["command"]["code"] for topic, payload in messages if topic == "event/command"]
+    assert {"ok", "not_allowed", "bad_rig", "malformed", "retained"} <= set(codes)
+    assert [payload["command"]["id"] for topic, payload in messages if topic == "event/command"].count("h2") == 1
+    numbers = sorted({payload["n"] for topic, payload in messages if topic.split("/")[0] in ("rsp", "event")})
+    batches = {payload["n"] for topic, payload in messages if topic.endswith(("/batch", "/late"))}
+    assert set(range(numbers[0], numbers[-1] + 1)) <= {*numbers, *batches}, "numbers go on, none is left out"
+
+
+def _command(kind, command_id, /, **words):
+    not_after = round((time.time() + 30) * 1000)
+    return commands.build(kind, id=command_id, not_after=not_after, by="anna", **words).decode()
+
+
+def _reload(command_id):
+    return _command(commands.Reload, command_id)
+
+
+def test_usage_errors(rig_file, capsys):
+    for words, complaint in (
+        (["command", rig_file, "pauze"], "no command 'pauze', did you mean 'pause'?"),
+        (["command", rig_file, "pause", "p1"], "'p1': write KEY=VALUE"),
+        (["command", rig_file, "pause"], "pause: needs either bus or transducer"),
+        (["command", rig_file, "rate", "transducer=p1", "poll_s=1 s"], "poll_s=1 s: must be a number, in SI units"),
+        (["command", rig_file, "rate", "transducer=p1"], "rate: missing key 'poll_s'"),
+        (["command", rig_file, "reload", "--by", "anna b"], "reload: by must match"),
+        (["command", "none.toml", "reload"], "no such file"),
+    ):
+        code, out, err = call(capsys, *words)
+        assert (code, out) == (2, "")
+        assert complaint in err
