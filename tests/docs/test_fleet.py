@@ -50,6 +50,8 @@ def test_every_metric_that_it_names_exists() -> None:
         journal_rows=0,
         journal_problem="",
         losses={"refused": 1},
+        failures={},
+        commands={},
     )
     given = exposition(health, link, {"gateway": "g"}).decode()
     named = set(re.findall(r"manovac_\w+", TEXT))

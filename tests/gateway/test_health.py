@@ -36,12 +36,12 @@ def healths(line: ScriptedLine, words: BusWords, periods: dict[int, float], *tim
         bus = line.bus(words)
         readers = {unit: UnitReader(bus, unit, Gauge(unit)) for unit in periods}
         poller = Poller(bus, readers, periods, lambda unit, raw: None)
-        check = HealthCheck([poller], Supervision())
+        check = HealthCheck([poller], Supervision(), commands={}, lost_before={})
         taken = []
         tasks = [asyncio.create_task(poller.run()), asyncio.create_task(Again("loop lag", check.watch_loop).run())]
         for time_s in times_s:
             await asyncio.sleep(time_s - bus.now_s())
-            taken.append(check.snapshot(link(), sync="ntp", commands={}))
+            taken.append(check.snapshot(link(), sync="ntp"))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

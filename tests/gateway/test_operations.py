@@ -481,11 +481,12 @@ def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tm
         assert run.gateway.boot == "0001"
         numbers = [each.n for each in run.messages if each.n is not None]
         assert min(numbers) == handover.newest_n + 1
-        assert run.gateway.carrier.statistics().outbox.losses["missed_polls"] == 5 * 5  # 5 s, five units
+        link = run.gateway.carrier.statistics()
+        assert run.gateway.health_check().losses(link.outbox)["missed_polls"] == 5 * 5  # 5 s, five units
         assert first.command_id in run.gateway.desk.seen
 
     after = replace(handover, ended_s=-5.0)
-    in_room(look, the_rig=handover.rig, rig_hash="new", journal=journal(), before=after)
+    in_room(look, the_rig=handover.rig, rig_hash="new", journal=journal(), handover=after)
 
 
 def test_a_shelved_alarm_is_silent_for_its_time():
