@@ -103,7 +103,9 @@ def test_what_is_not_tight_or_not_valid_fails_the_check(record, capsys):
     code, out, _ = call(capsys, *words(record, allowed="0.06 kg/day"))
     assert (code, out.splitlines()[-1]) == (3, "prk: test not valid")
     assert "times the resolution, 10 are needed: test" in out or "times the accuracy, 4 are needed: test" in out
-    code, out, _ = call(capsys, *words(record, "--resolution", "0.001 Pa", "--accuracy", "0.001 Pa", allowed="0.1 kg/day"))
+    code, out, _ = call(
+        capsys, *words(record, "--resolution", "0.001 Pa", "--accuracy", "0.001 Pa", allowed="0.1 kg/day")
+    )
     assert (code, out.splitlines()[-1]) == (3, "prk: better, not tight")
     swapped = words(record)
     swapped[7:9] = ["2026-05-01T00:00", "2026-05-01T00:30"]
