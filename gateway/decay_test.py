@@ -127,7 +127,7 @@ def _levels(
         if each.channels[0].transducer in rig.transducers:
             look(each.time_s)
             steps.take(each)
-            gases.take(each)
+            gases.take(each, {} if state is None else {segment: state})
     look(rows[-1][0] + 2 * STEP_S)
     return times[_SETTLING:], levels[_SETTLING:], state, levels[-1] if levels else None
 

@@ -170,19 +170,20 @@ class BodyLevel:
         if math.isnan(level.pressure_pa):
             return level if math.isnan(self._share) else replace(level, basis=self._basis)
         heard = {gas: _heard(says) for gas, says in gases.items()}
-        partials_pa = {
-            gas: self._gases.setdefault(gas, FusedMean()).take(
-                {name: each.partial_pa for name, each in says.items()}, dict.fromkeys(says, 1.0)
+        parts = [
+            self._gases.setdefault(gas, FusedMean()).take(
+                {name: each.part for name, each in says.items()}, dict.fromkeys(says, 1.0)
             )
             for gas, says in heard.items()
-        }
-        left = 1 - sum(partials_pa.values()) / level.pressure_pa
+        ]
+        left = 1 - sum(parts)
         basis = {gas: all(each.held for each in says.values()) for gas, says in heard.items()}
         if basis != self._basis:
             self._basis, self._share = basis, left if left >= _LEAST_NITROGEN else math.nan
         if not self._basis or math.isnan(self._share):
             return level
-        each_pa = [(says.white_pa, says.sd_pa, len(heard[gas])) for gas in heard for says in heard[gas].values()]
+        scale_pa = level.pressure_pa / self._share
+        each = [(now.white / len(says), now.sd / len(says)) for says in heard.values() for now in says.values()]
         return replace(
             level,
             x_pa=level.x_pa * left / self._share,
@@ -190,8 +191,8 @@ class BodyLevel:
             coarse_pa=level.coarse_pa / self._share,
             basis=self._basis,
             gas=GasNoise(
-                white_pa=math.hypot(*(white_pa / count for white_pa, _, count in each_pa)) / self._share,
-                sd_pa=math.hypot(*(sd_pa / count for _, sd_pa, count in each_pa)) / self._share,
+                white_pa=scale_pa * math.hypot(*(white for white, _ in each)),
+                sd_pa=scale_pa * math.hypot(*(sd for _, sd in each)),
             ),
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import (
+    breathing,
     codec_fuzz,
     dead_unit,
     fleet_scale,
@@ -40,6 +41,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,
     "leak-watch": leak_watch.measure,
+    "breathing": breathing.measure,
 }
 
 
