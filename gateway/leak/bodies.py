@@ -138,6 +138,7 @@ class BodyLevel:
         self._pressure = FusedMean()
         self._coldness = FusedMean()
         self._gases: dict[str, FusedMean] = {}
+        self._spoke: dict[str, frozenset[str]] = {}
         self._basis: Basis = {}
         self._share = 1.0
 
@@ -170,13 +171,7 @@ class BodyLevel:
         if math.isnan(level.pressure_pa):
             return level if math.isnan(self._share) else replace(level, basis=self._basis)
         heard = {gas: _heard(says) for gas, says in gases.items()}
-        parts = [
-            self._gases.setdefault(gas, FusedMean()).take(
-                {name: each.part for name, each in says.items()}, dict.fromkeys(says, 1.0)
-            )
-            for gas, says in heard.items()
-        ]
-        left = 1 - sum(parts)
+        left = 1 - sum(self._part(gas, says) for gas, says in heard.items())
         basis = {gas: all(each.held for each in says.values()) for gas, says in heard.items()}
         if basis != self._basis:
             self._basis, self._share = basis, left if left >= _LEAST_NITROGEN else math.nan
@@ -195,6 +190,14 @@ class BodyLevel:
                 sd_pa=scale_pa * math.hypot(*(sd for _, sd in each)),
             ),
         )
+
+    def _part(self, gas: str, says: Mapping[str, GasNow]) -> float:
+        """Return a gas's part of the pressure; who has been away joins at the value that the others have."""
+        mean, spoke = self._gases.setdefault(gas, FusedMean()), self._spoke.get(gas, frozenset())
+        for name in spoke - says.keys():
+            mean.forget(name)
+        self._spoke[gas] = frozenset(says)
+        return mean.take({name: each.part for name, each in says.items()}, dict.fromkeys(says, 1.0))
 
 
 def _heard(says: Mapping[str, GasNow]) -> Mapping[str, GasNow]:

@@ -3,7 +3,8 @@
 People, scrubbers and generators move these gases over hours; a gas sensor is noisier than the mean of a body's pressure
 transducers. So what it says is smoothed over minutes, in a way that does not lag behind a steady change; and as a part
 of the pressure, which air that is lost does not change. One that falls silent is taken to go on as in the hours before,
-for a day: taken as standing still, breathing would look like a leak.
+for a day: taken as standing still, breathing would look like a leak. One that jumps begins anew, as if it had been
+silent: somebody breathed at it, or exchanged it.
 """
 
 import math
@@ -32,6 +33,9 @@ _TREND_STEP_S: Final = 60.0
 _TREND_POINTS: Final = 360  # six hours: two and a half cycles of a carbon dioxide bed
 _TREND_FEWEST: Final = 10
 _NOISE_STEPS: Final = 600
+_GATE: Final = 6.0  # standard deviations
+_LEAST_JUMP: Final = 1e-4  # of the pressure: 10 Pa in a cabin; less makes no leak within minutes
+_JUMPED_AFTER: Final = 3  # readings in a row; fewer are passed over
 _PASSED: Final = 1.25  # variance of the smoothed value, in parts of the readings' times the share that is new
 
 
@@ -88,13 +92,17 @@ class GasSensor:
         self._variance = 0.0
         self._last_pa = math.nan
         self._step = math.inf
+        self._strikes = 0
         self._past: deque[tuple[float, float]] = deque(maxlen=_TREND_POINTS)
 
     def take(self, partial_pa: float, pressure_pa: float, time_s: float) -> None:
         """Take its next good reading, and the pressure of its segment."""
         part = partial_pa / pressure_pa
-        if time_s - self._seen_s > self._silent_s:
+        self._strikes = self._strikes + 1 if self._jumps(part) else 0
+        if time_s - self._seen_s > self._silent_s or self._strikes == _JUMPED_AFTER:
             self._begin()
+        elif self._strikes:
+            return
         if not self._count:
             self._since_s, self._once, self._twice = time_s, part, part
         self._count += 1
@@ -110,6 +118,11 @@ class GasSensor:
         if self._known and (not self._past or time_s >= self._past[-1][0] + _TREND_STEP_S):
             self._past.append((time_s, self._smoothed))
             self._course = self._straight()
+
+    def _jumps(self, part: float) -> bool:
+        """Say whether a reading is so far from what was known that it is another sensor's, or another air's."""
+        limit = max(_GATE * math.sqrt(self._variance), _LEAST_JUMP)
+        return self._known and abs(part - self._smoothed) > limit
 
     def _learn(self, part: float) -> None:
         """Learn noise from second differences, which no steady change enters."""
@@ -134,7 +147,8 @@ class GasSensor:
     def _straight(self) -> _Course:
         time_s, part = self._past[-1]
         if len(self._past) < _TREND_FEWEST:
-            return _Course(time_s=time_s, part=part, per_s=0.0, strays=self._sd)
+            per_s = self._course.per_s if self._course is not None else 0.0
+            return _Course(time_s=time_s, part=part, per_s=per_s, strays=self._sd)
         past = np.array(self._past)
         since_s = past[:, 0] - time_s
         slope, level = (float(each) for each in np.polyfit(since_s, past[:, 1], 1))
