@@ -1,7 +1,7 @@
 """Partial pressures of oxygen, carbon dioxide and water vapour, as transducers say them: what to take off for nitrogen.
 
 People, scrubbers and generators move these gases over hours; a gas sensor is noisier than the mean of a body's pressure
-transducers. So what it says is smoothed over minutes, in a way that does not lag behind a steady change; and as a part
+transducers. So what it says is smoothed over minutes, in a way that does not lag behind a steady change, and as a part
 of the pressure, which air that is lost does not change. One that falls silent is taken to go on as in the hours before,
 for a day: taken as standing still, breathing would look like a leak. One that jumps begins anew, as if it had been
 silent: somebody breathed at it, or exchanged it.
@@ -33,10 +33,11 @@ _TREND_STEP_S: Final = 60.0
 _TREND_POINTS: Final = 360  # six hours: two and a half cycles of a carbon dioxide bed
 _TREND_FEWEST: Final = 10
 _NOISE_STEPS: Final = 600
-_GATE: Final = 6.0  # standard deviations
-_LEAST_JUMP: Final = 1e-4  # of the pressure: 10 Pa in a cabin; less makes no leak within minutes
-_JUMPED_AFTER: Final = 3  # readings in a row; fewer are passed over
-_PASSED: Final = 1.25  # variance of the smoothed value, in parts of the readings' times the share that is new
+_GATE: Final = 4.0  # standard deviations; a reading that is further off is passed over
+_LEAST_JUMP: Final = 3e-5  # of the pressure: 3 Pa in a cabin; the air's temperature does as much
+_JUDGED_AFTER: Final = 15  # readings
+_NEWS: Final = 0.3  # of what readings lie off of late
+_JUMPED: Final = 0.53  # of the gate, by so much they lie off: 5 sigma; three far ones in a row do, or ten near ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,42 @@ class _Course:
     strays: float
 
 
+class _Line:
+    """A straight line through what came of late, by least squares that forget: it lags behind no steady change.
+
+    Sums are over weights, weighted times before the last value, and weighted values.
+    """
+
+    __slots__ = ("_s0", "_s1", "_s2", "_sty", "_sy")
+
+    def __init__(self) -> None:
+        self._s0 = self._s1 = self._s2 = self._sy = self._sty = 0.0
+
+    def take(self, value: float, apart_s: float) -> None:
+        """Take the next value, so long after the last one."""
+        self._sty -= apart_s * self._sy
+        self._s2 += apart_s * (apart_s * self._s0 - 2 * self._s1)
+        self._s1 -= apart_s * self._s0
+        kept = math.exp(-apart_s / _SMOOTH_S)
+        self._s0, self._s1, self._s2 = kept * self._s0 + 1.0, kept * self._s1, kept * self._s2
+        self._sy, self._sty = kept * self._sy + value, kept * self._sty
+
+    @property
+    def _determinant(self) -> float:
+        return self._s0 * self._s2 - self._s1**2
+
+    def at(self, ahead_s: float) -> float:
+        """Return the line so long after the last value; needs two."""
+        level = self._s2 * self._sy - self._s1 * self._sty
+        slope = self._s0 * self._sty - self._s1 * self._sy
+        return (level + ahead_s * slope) / self._determinant
+
+    @property
+    def variance(self) -> float:
+        """That of the line at the last value, at most, in parts of the values'."""
+        return self._s2 / self._determinant
+
+
 class GasSensor:
     """One gas at one transducer.
 
@@ -86,43 +123,36 @@ class GasSensor:
     def _begin(self) -> None:
         self._since_s = self._seen_s = math.nan
         self._count = 0
-        self._share = 1.0
-        self._once = self._twice = 0.0
+        self._line = _Line()
         self._last = self._before = math.nan
         self._variance = 0.0
         self._last_pa = math.nan
         self._step = math.inf
-        self._strikes = 0
+        self._lean = 0.0  # how far readings lie off of late
         self._past: deque[tuple[float, float]] = deque(maxlen=_TREND_POINTS)
 
     def take(self, partial_pa: float, pressure_pa: float, time_s: float) -> None:
         """Take its next good reading, and the pressure of its segment."""
-        part = partial_pa / pressure_pa
-        self._strikes = self._strikes + 1 if self._jumps(part) else 0
-        if time_s - self._seen_s > self._silent_s or self._strikes == _JUMPED_AFTER:
+        part, apart_s = partial_pa / pressure_pa, time_s - self._seen_s
+        limit = max(_GATE * math.sqrt(self._variance), _LEAST_JUMP)
+        off = part - self._line.at(apart_s) if self._count >= _JUDGED_AFTER else 0.0
+        self._lean += _NEWS * (min(max(off, -limit), limit) - self._lean)
+        if apart_s > self._silent_s or abs(self._lean) > _JUMPED * limit:
             self._begin()
-        elif self._strikes:
+        elif abs(off) > limit:
             return
         if not self._count:
-            self._since_s, self._once, self._twice = time_s, part, part
+            self._since_s = self._seen_s = time_s
         self._count += 1
-        if self._count > 1:
-            self._share = max(1 / self._count, -math.expm1((self._seen_s - time_s) / _SMOOTH_S))
-        self._once += self._share * (part - self._once)
-        self._twice += self._share * (self._once - self._twice)
+        self._line.take(part, time_s - self._seen_s)
         if (moved_pa := abs(partial_pa - self._last_pa)) > 0:
             self._step = min(self._step, moved_pa / pressure_pa)
         self._last_pa = partial_pa
         self._learn(part)
         self._seen_s = time_s
         if self._known and (not self._past or time_s >= self._past[-1][0] + _TREND_STEP_S):
-            self._past.append((time_s, self._smoothed))
+            self._past.append((time_s, self._line.at(0.0)))
             self._course = self._straight()
-
-    def _jumps(self, part: float) -> bool:
-        """Say whether a reading is so far from what was known that it is another sensor's, or another air's."""
-        limit = max(_GATE * math.sqrt(self._variance), _LEAST_JUMP)
-        return self._known and abs(part - self._smoothed) > limit
 
     def _learn(self, part: float) -> None:
         """Learn noise from second differences, which no steady change enters."""
@@ -136,13 +166,9 @@ class GasSensor:
         return self._count >= _KNOWN_AFTER and self._seen_s - self._since_s >= _KNOWN_AFTER_S
 
     @property
-    def _smoothed(self) -> float:
-        return 2 * self._once - self._twice  # what smoothing once lags behind, smoothing twice lags twice
-
-    @property
     def _sd(self) -> float:
         step = 0.0 if math.isinf(self._step) else self._step
-        return math.sqrt(_PASSED * self._share * self._variance + step**2 / 12)
+        return math.sqrt(self._line.variance * self._variance + step**2 / 12)
 
     def _straight(self) -> _Course:
         time_s, part = self._past[-1]
@@ -159,7 +185,7 @@ class GasSensor:
         """Return what it says; None before it is known, and when it has been silent for too long."""
         white = math.sqrt(self._variance)
         if self._known and now_s - self._seen_s <= self._silent_s:
-            return GasNow(part=self._smoothed, white=white, sd=self._sd, held=False)
+            return GasNow(part=self._line.at(0.0), white=white, sd=self._sd, held=False)
         course = self._course
         if course is None or now_s - course.time_s > _HELD_S:
             return None

@@ -131,13 +131,23 @@ def test_a_gas_sensor_that_falls_silent_makes_no_leak_nor_does_its_return():
     assert cabin.there == {}
 
 
-@pytest.mark.parametrize("jump_pa", [12.0, 800.0, -150.0])
+@pytest.mark.parametrize("jump_pa", [5.0, 12.0, 800.0, -150.0])
 def test_a_gas_sensor_that_jumps_makes_no_leak(jump_pa):
     cabin = Cabin().run(1800)
     cabin.gas_offset_pa = jump_pa
     cabin.run(1800)
     assert cabin.there == {}
     assert cabin.notes.startswith("nitrogen is watched")
+
+
+def test_a_single_wild_reading_is_passed_over():
+    sensor = GasSensor(1.0)
+    for second in range(120):
+        sensor.take(400.0 + second % 3, 1e5, float(second))
+    before = sensor.now(119.0).part
+    sensor.take(9_000.0, 1e5, 120.0)
+    assert sensor.now(120.0).part == before
+    assert not sensor.now(120.0).held
 
 
 def test_a_hole_is_found_while_a_gas_sensor_is_silent():
