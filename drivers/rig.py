@@ -471,7 +471,7 @@ class Leak(_Words):
         reserve_pressure: Pa, to which reserve times count.
         temperature_error: K, standard deviation between a segment's mean temperature and the measured one, each segment
             for itself; it sets what can be seen at all. Where no temperature is measured, it is at least 0.3 K.
-        gas_error: Pa, standard deviation of what crew and machines do to total pressure without any leak.
+        gas_error: Pa, standard deviation of what crew and machines do without any leak to gases that are not measured.
         depress_rate: Pa/s; a segment whose pressure falls that fast trips an alarm of its own, whatever the statistics
             say. (1 mmHg/min: ours, no published figure was found.)
         low_pressure: Pa, below which a segment trips one, too; None turns that off.

@@ -35,13 +35,11 @@ Row = tuple[float, dict[str, tuple[float, Quality, Reason]]]
 """A moment (s) and what each channel said then."""
 
 
-def rows(path: Path, *, from_s: float = -math.inf, to_s: float = math.inf) -> list[Row]:
+def rows(path: Path) -> list[Row]:
     """Read a file of recorded readings, in order of time.
 
     Args:
         path: its name says what it is.
-        from_s: only what is not older, s UTC.
-        to_s: only what is not newer, s UTC.
 
     Raises:
         RecordError: it cannot be read, or is not what it should be.
@@ -62,11 +60,20 @@ def rows(path: Path, *, from_s: float = -math.inf, to_s: float = math.inf) -> li
     if not found:
         raise RecordError(f"{path}: there is no reading in it")
     found.sort(key=lambda row: row[0])
-    between = [row for row in found if from_s <= row[0] <= to_s]
-    if not between:
+    return found
+
+
+def between(found: Sequence[Row], path: Path, from_s: float, to_s: float) -> list[Row]:
+    """Return the rows of a file that are neither older nor newer, s UTC.
+
+    Raises:
+        RecordError: there is none.
+    """
+    there = [row for row in found if from_s <= row[0] <= to_s]
+    if not there:
         begin, end = (dt.datetime.fromtimestamp(found[place][0], dt.UTC) for place in (0, -1))
         raise RecordError(f"{path}: no reading in that time; its own go from {begin:%FT%T} to {end:%FT%T} UTC")
-    return between
+    return there
 
 
 def moment_s(text: str) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from gateway.cli.leak_repair import repair
 from gateway.cli.leak_watch import watch
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
@@ -34,6 +35,7 @@ def _leak() -> None:
 
 
 app.command()(watch)
+app.command()(repair)
 
 
 @app.command()

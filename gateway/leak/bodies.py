@@ -140,6 +140,7 @@ class BodyLevel:
         self._pressure = FusedMean()
         self._coldness = FusedMean()
         self._gases: dict[str, FusedMean] = {}
+        self._spoke: dict[str, frozenset[str]] = {}
         self._basis: Basis = {}
         self._share = 1.0
 
@@ -181,19 +182,14 @@ class BodyLevel:
         if math.isnan(level.pressure_pa):
             return level if math.isnan(self._share) else replace(level, basis=self._basis)
         heard = {gas: _heard(says) for gas, says in gases.items()}
-        partials_pa = {
-            gas: self._gases.setdefault(gas, FusedMean()).take(
-                {name: each.partial_pa for name, each in says.items()}, dict.fromkeys(says, 1.0)
-            )
-            for gas, says in heard.items()
-        }
-        left = 1 - sum(partials_pa.values()) / level.pressure_pa
+        left = 1 - sum(self._part(gas, says) for gas, says in heard.items())
         basis = {gas: all(each.held for each in says.values()) for gas, says in heard.items()}
         if basis != self._basis:
             self._basis, self._share = basis, left if left >= _LEAST_NITROGEN else math.nan
         if not self._basis or math.isnan(self._share):
             return level
-        each_pa = [(says.white_pa, says.sd_pa, len(heard[gas])) for gas in heard for says in heard[gas].values()]
+        scale_pa = level.pressure_pa / self._share
+        each = [(now.white / len(says), now.sd / len(says)) for says in heard.values() for now in says.values()]
         return replace(
             level,
             x_pa=level.x_pa * left / self._share,
@@ -201,10 +197,18 @@ class BodyLevel:
             coarse_pa=level.coarse_pa / self._share,
             basis=self._basis,
             gas=GasNoise(
-                white_pa=math.hypot(*(white_pa / count for white_pa, _, count in each_pa)) / self._share,
-                sd_pa=math.hypot(*(sd_pa / count for _, sd_pa, count in each_pa)) / self._share,
+                white_pa=scale_pa * math.hypot(*(white for white, _ in each)),
+                sd_pa=scale_pa * math.hypot(*(sd for _, sd in each)),
             ),
         )
+
+    def _part(self, gas: str, says: Mapping[str, GasNow]) -> float:
+        """Return a gas's part of the pressure; who has been away joins at the value that the others have."""
+        mean, spoke = self._gases.setdefault(gas, FusedMean()), self._spoke.get(gas, frozenset())
+        for name in spoke - says.keys():
+            mean.forget(name)
+        self._spoke[gas] = frozenset(says)
+        return mean.take({name: each.part for name, each in says.items()}, dict.fromkeys(says, 1.0))
 
 
 def _heard(says: Mapping[str, GasNow]) -> Mapping[str, GasNow]:

@@ -48,7 +48,7 @@ class Hatches:
         self._hatches = {each.id: each for each in rig.hatches}
         self._contacts = Contacts(rig)
         self._apart_since_s: dict[str, float] = {}
-        self._apart: frozenset[str] = frozenset()
+        self._apart: Sequence[str] = ()
         self._news: list[str] = []
 
     def news(self) -> Sequence[str]:
@@ -105,7 +105,7 @@ class Hatches:
                 self._apart_since_s.pop(name, None)
             else:
                 self._apart_since_s.setdefault(name, now_s)
-        self._apart = frozenset(name for name, since_s in self._apart_since_s.items() if now_s - since_s >= _DIFFER_S)
+        self._apart = [name for name, since_s in self._apart_since_s.items() if now_s - since_s >= _DIFFER_S]
         return [name for name in self._apart if self.now[name].state is HatchState.UNKNOWN]
 
     def contradicted(self) -> Iterator[str]:

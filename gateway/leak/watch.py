@@ -84,7 +84,7 @@ class StationWatch:
     def take(self, readings: Readings) -> None:
         """Take the readings of one poll."""
         self._steps.take(readings)
-        self._gases.take(readings)
+        self._gases.take(readings, self.states)
         for hatch, state, time_s in self._hatches.hear(readings):
             self.move_hatch(hatch, state, "transducer", time_s)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import (
+    breathing,
     codec_fuzz,
     dead_unit,
     fleet_scale,
@@ -42,6 +43,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "start": start.measure,
     "gateway-kills": gateway_kills.measure,
     "leak-watch": leak_watch.measure,
+    "breathing": breathing.measure,
 }
 
 

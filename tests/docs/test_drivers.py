@@ -12,6 +12,8 @@ id = "s"
 gateway = "g"
 [segment.tank]
 volume = "1 m3"
+[segment.lock]
+volume = "1 m3"
 [bus.rs485]
 kind = "serial"
 port = "/dev/ttyUSB0"
@@ -19,7 +21,7 @@ port = "/dev/ttyUSB0"
 
 
 def test_its_modbus_map_passes_the_check() -> None:
-    (example, _) = re.findall(r"^```toml\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-    checked = check_rig(HEAD + example, "docs/drivers.md")
+    (example, more, _) = re.findall(r"^```toml\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+    checked = check_rig(HEAD + example + more, "docs/drivers.md")
     assert checked.rig is not None
     assert not checked.problems

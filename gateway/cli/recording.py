@@ -1,0 +1,105 @@
+"""Recorded readings as a command gets them: a file, and the rig file that says what is what, or a plain rig instead."""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import typer
+from pydantic import ValidationError
+
+from drivers.rig import Rig
+from drivers.rig_source import load_rig
+from gateway.cli import USAGE, CommandError
+from gateway.mqtt.journal import journal_of
+from gateway.recorded_readings import RecordError, Row, between, moment_s, rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """Readings in a file.
+
+    Attributes:
+        file: where they are.
+        rig: what they are of.
+        found: all of them.
+    """
+
+    file: Path
+    rig: Rig
+    found: Sequence[Row]
+
+    def rows(self, begin: str, end: str) -> list[Row]:
+        """Return those between two moments as a person writes them, "" for as far as they go.
+
+        Raises:
+            CommandError: no moment, or no reading between them.
+        """
+        try:
+            from_s, to_s = moment_s(begin) if begin else -math.inf, moment_s(end) if end else math.inf
+            return between(self.found, self.file, from_s, to_s)
+        except RecordError as error:
+            raise CommandError(str(error), USAGE) from error
+
+
+def open_record(file: Path, rig: Path | None, *, volume: str = "") -> Recording:
+    """Read a file; say on stderr which of its transducers the rig file does not name.
+
+    Args:
+        file: readings, or a rig file, which stands for its gateway's journal.
+        rig: what they are of; one segment with everything if not given.
+        volume: of that segment.
+
+    Raises:
+        CommandError: it cannot be read, is not what it should be, or has nothing to do with the rig file.
+    """
+    if rig is not None and volume:
+        raise CommandError("--volume goes without RIG; a rig file has its own volumes", USAGE)
+    if file.suffix == ".toml":
+        rig, file = rig or file, _journal(file)
+    try:
+        found = rows(file)
+    except RecordError as error:
+        raise CommandError(str(error), USAGE) from error
+    channels = {channel for _, values in found for channel in values}
+    named = {channel.rpartition(".")[0] for channel in channels}
+    words = load_rig(rig) if rig is not None else _plain_rig(sorted(named), channels, volume, _poll_s(found))
+    if not named & set(words.transducers):
+        raise CommandError(f"{file} has no reading of a transducer of {rig}: it has {', '.join(sorted(named))}", USAGE)
+    if strange := sorted(named - set(words.transducers)):
+        typer.echo(f"passed over, since {rig} does not name them: {', '.join(strange)}", err=True)
+    return Recording(file=file, rig=words, found=found)
+
+
+def _journal(rig: Path) -> Path:
+    journal = journal_of(load_rig(rig))
+    if journal is None:
+        raise CommandError(f'{rig}: [journal] keep = "memory" keeps no readings to analyse', USAGE)
+    return journal.path
+
+
+def _poll_s(found: Sequence[Row]) -> float:
+    """Return the usual time between two rows, s."""
+    apart = [after[0] - before[0] for before, after in pairwise(found) if after[0] > before[0]]
+    return median(apart) if apart else 1.0
+
+
+def _plain_rig(transducers: Iterable[str], channels: Collection[str], volume: str, poll_s: float) -> Rig:
+    """Return a rig of one segment."""
+    words = {"model": "-", "bus": "record", "segment": "all", "poll": f"{poll_s:g} s"}
+    gases = {**words, "map": {}}  # no pressure of its own
+    try:
+        return Rig.model_validate(
+            {
+                "station": {"id": "record", "gateway": "record"},
+                "segment": {"all": {"volume": volume} if volume else {}},
+                "bus": {"record": {"kind": "serial", "port": "-"}},
+                "transducer": {name: words if f"{name}.pressure" in channels else gases for name in transducers},
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "--volume" if "volume" in first["loc"] else ".".join(map(str, first["loc"]))
+        raise CommandError(f"{where}: {first['msg'].removeprefix('Value error, ')}", USAGE) from error
