@@ -102,11 +102,14 @@ class DepressTrip:
         self._judge_fall(noise_pa, now_s)
         if self._settings.low_pressure is not None:
             self._judge_pressure(self._settings.low_pressure, now_s)
-        self.falls &= not held
+        if held:
+            self.falls = self.low = False
 
     def _judge_fall(self, noise_pa: Mapping[str, float], now_s: float) -> None:
         falls = (each.fall_pa_s(noise_pa[name], now_s) for name, each in self._heard.items() if each.samples)
         fall_pa_s = _middle(falls)
+        if math.isnan(fall_pa_s):
+            return  # what is not known changes nothing
         least_pa_s = self._settings.depress_rate * (_GONE_BELOW if self.falls else 1.0)
         self._calm = 0 if fall_pa_s >= least_pa_s else self._calm + 1
         if not self._calm and not (self.falls and abs(fall_pa_s / self.fall_pa_s - 1) < _NEWS_SHARE):
@@ -116,6 +119,8 @@ class DepressTrip:
     def _judge_pressure(self, low_pa: float, now_s: float) -> None:
         newest = (heard.quarters(now_s)[0][0] for heard in self._heard.values() if heard.samples)
         pressure_pa = -_middle(-value for value in newest)
+        if math.isnan(pressure_pa):
+            return
         was_low, self.low = self.low, pressure_pa < low_pa + (_LOW_OVER_PA if self.low else 0.0)
         if not (was_low and abs(pressure_pa - self.pressure_pa) < _LOW_OVER_PA):
             self.pressure_pa = pressure_pa

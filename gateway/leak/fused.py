@@ -1,7 +1,7 @@
 """A weighted mean that does not jump when one of its members falls silent or comes back."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Final
 
 _LONGEST: Final = 3600  # steps over which a member's offset is averaged
@@ -30,7 +30,7 @@ class FusedMean:
         self._offsets: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._joined: set[str] = set()
-        self._round: dict[str, float] = {}
+        self._speakers: frozenset[str] = frozenset()
         self._heard: dict[str, int] = {}
         self._steps = 0
 
@@ -55,10 +55,14 @@ class FusedMean:
             standing = list(dict.fromkeys([*standing, *values]))
             self._begin({name: self._last[name] for name in standing}, weights)
         counting = {name: value for name, value in values.items() if name in self._joined}
+        before, by = self._mean, self._speakers
         if counting:
-            self._mean = self._settled(counting, weights)
+            self._mean, self._speakers = self._settled(counting, weights), frozenset(counting)
         if learn:
-            self._learn(counting, weights, standing)
+            if len(counting) > 1:
+                self._learn(counting, self._mean, weights, counting)
+            elif counting and by and by.isdisjoint(counting):  # polled in turn: compared with who spoke before
+                self._learn(counting, before, weights, standing)
             if len(counting) < len(values):
                 self._learn_newcomers({name: value for name, value in values.items() if name not in counting})
         return self._mean if counting else math.nan
@@ -82,7 +86,7 @@ class FusedMean:
 
     def _begin(self, values: Mapping[str, float], weights: Mapping[str, float]) -> None:
         self.anew = True
-        self._offsets, self._counts = {}, {}
+        self._offsets, self._counts, self._speakers = {}, {}, frozenset()
         mean = self._settled(values, weights)
         self._offsets = {name: value - mean for name, value in values.items()}
         self._joined = set(values)
@@ -95,20 +99,13 @@ class FusedMean:
             weighed += weights[name] * (value - self._offsets.get(name, 0.0))
         return weighed / total
 
-    def _learn(self, values: Mapping[str, float], weights: Mapping[str, float], standing: Sequence[str]) -> None:
-        """Compare those who count: with each other, or, when they are polled in turn, once each has spoken."""
-        if len(values) < 2:
-            self._round.update(values)
-            if not self._round.keys() >= set(standing):
-                return
-            values = {name: self._round[name] for name in standing}
-        self._round.clear()
-        mean = self._settled(values, weights)
-        moved = 0.0
-        for name, value in values.items():
-            moved += weights[name] * self._follow(name, value - mean)
-        moved /= sum(weights[name] for name in values)
-        for name in values:
+    def _learn(
+        self, values: Mapping[str, float], mean: float, weights: Mapping[str, float], together: Collection[str]
+    ) -> None:
+        """Compare those who count with a mean; the weighted sum of the offsets of `together` stays as it is."""
+        moved = sum(weights[name] * self._follow(name, value - mean) for name, value in values.items())
+        moved /= sum(weights[name] for name in together)
+        for name in together:
             self._offsets[name] -= moved
 
     def _learn_newcomers(self, values: Mapping[str, float]) -> None:

@@ -108,6 +108,17 @@ def test_a_pause_in_which_the_pressure_went_down_is_no_fall():
     assert segment.run(60) is None
 
 
+def test_transducers_that_fall_silent_in_a_fall_leave_the_alarm():
+    segment = Segment(2, low_pressure="101 kPa")
+    segment.run(60)
+    segment.run(60, 10.0)
+    segment.run(60, 10.0, silent=("a", "b"))
+    assert segment.trip.falls
+    assert segment.trip.low
+    segment.run(60)
+    assert not segment.trip.falls
+
+
 @pytest.mark.parametrize("poll_s", [2, 10, 60])
 def test_slow_polls_take_longer_and_do_not_trip_for_that(poll_s):
     segment = Segment(3, poll_s=poll_s)

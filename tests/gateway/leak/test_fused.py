@@ -83,18 +83,26 @@ def test_when_nobody_else_is_left_a_newcomer_counts_at_once_and_the_mean_is_a_ne
     assert not mean.anew
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_members_that_are_polled_in_turn_have_one_mean(seed):
+@pytest.mark.parametrize("turns", ["a b c", "ab c", "abc", "ab ab c"])
+@pytest.mark.parametrize("seed", range(2))
+def test_members_that_are_polled_in_turn_have_one_mean(seed, turns):
     rng = np.random.default_rng(seed)
     mean = FusedMean()
-    got = []
-    for step in range(3000):
-        name = "abc"[step % 3]
-        got.append(mean.take({name: 1000.0 + OFFSETS[name] + rng.normal(0, 5)}, EQUAL))
-    assert np.mean(got[1000:]) == pytest.approx(1010.0, abs=5 * math.sqrt(3))
-    assert np.std(got[1000:]) == pytest.approx(5.0, rel=0.05)
-    each = [np.mean(got[1000 + name :: 3]) for name in range(3)]
-    assert np.ptp(each) < 1.0
+    got = {turn: [] for turn in turns.split()}
+    for step in range(4500):
+        turn = turns.split()[step % len(turns.split())]
+        values = {name: each + rng.normal(0, 5) for name, each in said(1000.0, *turn).items()}
+        got[turn].append(mean.take(values, EQUAL))
+    levels = [np.mean(each[-1000:]) for each in got.values()]
+    assert np.ptp(levels) < 1.0, "whoever speaks, it is one level"
+    assert levels[0] == pytest.approx(1010.0, abs=2.0)
+    for turn, each in got.items():
+        assert np.std(each[-1000:]) == pytest.approx(5.0 / math.sqrt(len(turn)), rel=0.1)
+
+
+def test_one_alone_is_what_it_says():
+    mean = FusedMean()
+    assert [mean.take({"a": value}, EQUAL) for value in (5.0, 7.0, 6.0)] == [5.0, 7.0, 6.0]
 
 
 def test_who_comes_within_the_first_steps_counts_from_the_start():

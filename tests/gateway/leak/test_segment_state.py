@@ -197,6 +197,7 @@ def test_one_alone_says_so():
     assert last.alone
     assert last.quality is Quality.GOOD, "nothing is wrong; there never was another"
     assert last.white_pa == pytest.approx(NOISE_PA, rel=0.3)
+    assert last.pressure_pa == pytest.approx(101375.0, abs=5 * NOISE_PA)
 
 
 def test_a_puncture_rejects_nobody_and_does_not_pass_for_noise():

@@ -439,3 +439,17 @@ def test_a_low_pressure_is_an_alarm_of_its_own():
     station.pressure = dict.fromkeys(station.pressure, 95_500.0)
     station.run(10)
     assert "low-station" not in station.there[-1]
+
+
+def test_transducers_that_are_polled_in_turn_are_no_noise_and_no_gain():
+    station = Station(seed=2)
+
+    def run(seconds, lost=0.0):
+        for _ in range(seconds):
+            station.silent = {name for name in station.rig.transducers if (int(name[-1]) - station.now_s) % EACH}
+            station.run(1, lost)
+
+    run(600)
+    assert station.watch.watches[0].inflated < 2.5, "fewer speak in a step, but of one level"
+    run(200, 40.0)
+    assert station.alarms() == {"leak-station"}
