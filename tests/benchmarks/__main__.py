@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import (
+    age,
     codec_fuzz,
     dead_unit,
     fleet_scale,
@@ -27,6 +28,7 @@ from tests.benchmarks.harness import Table, machine, write
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "rtu-line": rtu_line.measure,
+    "age": age.measure,
     "dead-unit": dead_unit.measure,
     "simulated-hour": simulated_hour.measure,
     "simulated-day": simulated_day.measure,
