@@ -12,6 +12,7 @@ from tests.benchmarks import (
     codec_fuzz,
     dead_unit,
     fleet_scale,
+    instructions,
     latest_values,
     leak_watch,
     memory,
@@ -34,6 +35,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "simulated-day": simulated_day.measure,
     "fleet-scale": fleet_scale.measure,
     "modbus-tcp": modbus_tcp.measure,
+    "instructions": instructions.measure,
     "stages": stages.measure,
     "thousand": thousand.measure,
     "growth": thousand.growth,
@@ -59,6 +61,8 @@ def main() -> int:
         print(f"\n{name}\n\n{text}", flush=True)
         if words.write:
             write(_DOCUMENT, name, text)
+            if table.plot:
+                _DOCUMENT.with_name(f"{name}.svg").write_text(table.plot, encoding="utf-8")
         all_met &= all(check.met for check in table.checks)
     return 0 if all_met else 3
 

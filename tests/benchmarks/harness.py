@@ -30,12 +30,14 @@ class Table:
         conditions: under which the numbers hold, one sentence or several.
         rows: as many cells each as `columns`.
         checks: the requirements that the numbers decide.
+        plot: the same as SVG, kept beside the document; empty for most.
     """
 
     conditions: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     checks: tuple[Check, ...] = ()
+    plot: str = ""
 
     def markdown(self) -> str:
         """Return it for docs/performance.md and for the terminal."""
