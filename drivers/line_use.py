@@ -1,5 +1,6 @@
 """How much of a bus its polls need: for `manovac check` and for the plan that `manovac run --dry-run` prints. Pure."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,14 @@ class LineUse:
             return 0.0
         polls_per_s = sum(1 / period for period in self.period_s.values())
         return max(0.0, (SHARE_LIMIT - self.fraction) * polls_per_s / self.fraction)
+
+    @property
+    def room(self) -> str:
+        """What more fits, for people: "room for 34 more at 1 Hz or 3 at 10 Hz"."""
+        slow, fast = (math.floor(self.headroom_per_s / rate) for rate in (1, 10))
+        return (
+            f"room for {slow} more at 1 Hz" + (f" or {fast} at 10 Hz" if fast else "") if slow else "no room for more"
+        )
 
 
 def line_use(rig: Rig, models: Callable[[str], Model]) -> dict[str, LineUse]:

@@ -87,12 +87,18 @@ class HealthCheck:
         statistics = poller.bus.statistics()
         line_s = sum(unit.line_s for unit in statistics.units.values())
         used_s, self._line_s[poller.bus.name] = line_s - self._line_s[poller.bus.name], line_s
+        overruns, longest_s = 0, 0.0
+        if poller.schedule is not None:
+            overruns, longest_s = poller.schedule.overruns, poller.schedule.longest_s
+            poller.schedule.longest_s = 0.0
         return BusHealth(
             up=statistics.up,
             problem=statistics.problem,
             connects=statistics.connects,
             foreign=statistics.foreign,
             line_use=used_s / (elapsed_s * (poller.bus.words.window if poller.bus.pipelined else 1)),
+            overruns=overruns,
+            longest_poll_s=longest_s,
             units={unit: _unit_health(each) for unit, each in statistics.units.items()},
         )
 

@@ -27,6 +27,8 @@ class Schedule:
 
     Attributes:
         missed: unit -> polls that were due and never made, because the line had no time for them.
+        overruns: polls that ended when the next one of their unit was due already.
+        longest_s: the longest time from a poll's due moment to its end; whoever reads it may set it back to 0.
     """
 
     def __init__(self, periods: Mapping[int, float], *, start_s: float) -> None:
@@ -51,6 +53,8 @@ class Schedule:
         self._order = len(self._waiting)
         self._polling: dict[int, _Due] = {}
         self.missed = dict.fromkeys(periods, 0)
+        self.overruns = 0
+        self.longest_s = 0.0
 
     def change(self, unit: int, period_s: float, *, now_s: float) -> None:
         """Poll a unit at another period, from now on."""
@@ -94,6 +98,8 @@ class Schedule:
         late = max(int((now_s - due.due_s) / due.period_s), 0)
         # the grid point that has just passed is still worth polling: only older ones are lost
         self.missed[unit] += max(late - 1, 0)
+        self.overruns += late > 0
+        self.longest_s = max(self.longest_s, now_s - due.due_s)
         self._order += 1
         due_s = due.due_s + max(late, 1) * due.period_s
         heappush(self._waiting, _Due(max(due_s, now_s), self._order, unit, due.period_s, due_s))

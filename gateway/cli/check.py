@@ -31,7 +31,9 @@ def check(
     if checked.rig is None:
         raise typer.Exit(USAGE)
     if not as_json:
-        typer.echo(f"{rig}: ok: {_counts(checked.rig, checked)}")
+        typer.echo(f"{rig}: ok: {_counts(checked.rig)}")
+        for name, use in checked.lines.items():
+            typer.echo(f"  {name}: {use.fraction:.0%} used, {use.room}")
 
 
 def schema() -> None:
@@ -47,17 +49,15 @@ def schema() -> None:
     typer.echo(orjson.dumps(rig_schema(), option=orjson.OPT_INDENT_2).decode())
 
 
-def _counts(rig: "Rig", checked: "Checked") -> str:
+def _counts(rig: "Rig") -> str:
     from drivers.rig_problems import counted  # noqa: PLC0415
 
-    uses = ", ".join(f"{name} {use.fraction:.0%} used" for name, use in checked.lines.items())
-    buses = counted(len(rig.buses), "bus") + (f" ({uses})" if uses else "")
     return ", ".join(
         [
             counted(len(rig.segments), "segment"),
             counted(len(rig.hatches), "hatch"),
             *([counted(len(rig.coolants), "coolant loop")] if rig.coolants else []),
-            buses,
+            counted(len(rig.buses), "bus"),
             counted(len(rig.transducers), "transducer"),
         ]
     )

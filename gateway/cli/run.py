@@ -305,7 +305,7 @@ def _plan(rig: "Rig", *, as_json: bool) -> None:
         bus = rig.buses[name]
         line = f" {bus.baud} {bus.format}" if bus.kind != "modbus-tcp" else f", {bus.window} in flight"
         typer.echo(f"{name}: {bus.kind} {bus.port}{line}")
-        typer.echo(f"  {use.fraction:.1%} of the line used; room for {use.headroom_per_s:.1f} more polls a second")
+        typer.echo(f"  {use.fraction:.1%} of the line used; {use.room}")
         for unit, transducers in rig.units(name).items():
             words = next(iter(transducers.values()))
             typer.echo(

@@ -233,7 +233,7 @@ class SegmentVote:
         u_pa = spread * median(self._records[name].member.u_pa for name in believed)
         for name, value in values.items():
             record = self._records[name]
-            if record.problem or (name in believed and len(believed) == 2):
+            if record.problem or (len(believed) == 2 and name in believed):
                 continue
             if record.verdict in (Rejection.STUCK, Rejection.DRIFTS):
                 continue  # those have ways back of their own

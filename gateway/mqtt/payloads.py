@@ -224,6 +224,8 @@ class BusHealth:
         connects: how often it was opened.
         foreign: intact frames of units that are not in the rig.
         line_use: fraction of its time in use since the last health (0 to 1).
+        overruns: polls since the start that ended when the next one of their unit was due already.
+        longest_poll_s: the longest time from a poll's due moment to its end, since the last health.
         units: by address.
     """
 
@@ -232,6 +234,8 @@ class BusHealth:
     connects: int
     foreign: int
     line_use: float
+    overruns: int
+    longest_poll_s: float
     units: Mapping[int, UnitHealth]
 
 

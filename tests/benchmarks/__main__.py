@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import (
+    age,
     breathing,
     codec_fuzz,
     dead_unit,
     fleet_scale,
     gateway_kills,
+    instructions,
     latest_values,
     leak_watch,
     memory,
@@ -29,11 +31,13 @@ from tests.benchmarks.harness import Table, machine, write
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "rtu-line": rtu_line.measure,
+    "age": age.measure,
     "dead-unit": dead_unit.measure,
     "simulated-hour": simulated_hour.measure,
     "simulated-day": simulated_day.measure,
     "fleet-scale": fleet_scale.measure,
     "modbus-tcp": modbus_tcp.measure,
+    "instructions": instructions.measure,
     "stages": stages.measure,
     "thousand": thousand.measure,
     "growth": thousand.growth,
@@ -61,6 +65,8 @@ def main() -> int:
         print(f"\n{name}\n\n{text}", flush=True)
         if words.write:
             write(_DOCUMENT, name, text)
+            if table.plot:
+                _DOCUMENT.with_name(f"{name}.svg").write_text(table.plot, encoding="utf-8")
         all_met &= all(check.met for check in table.checks)
     return 0 if all_met else 3
 

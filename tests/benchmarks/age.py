@@ -98,10 +98,10 @@ def _run(baud: int) -> tuple[list[float], float]:
     emulator: Emulator = Emulator(line_text(baud) + '[mqtt]\nbatch = "0 s"\n', program=_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         at = Broker(Path(folder), form="%U %p")
-        with at.running(_BATCHES), emulator.running():
+        with at.running(_BATCHES, min(os.sched_getaffinity(0))), emulator.running():
             if process.run(_load(emulator, at)) is None:
                 raise KeyboardInterrupt
-        heard = at.lines()
+        heard = at.lines.read_bytes().splitlines()
     ages = _ages(emulator.told["answers"], heard)
     return ages, len(ages) / max(len(heard), 1)
 

@@ -18,8 +18,11 @@ class Broker:
     """mosquitto on a free port of 127.0.0.1, and mosquitto_sub, which writes a line for each message that it got.
 
     Args:
-        folder: where both write.
-        form: of those lines, as mosquitto_sub's `-F` takes it; "x" for whoever only counts.
+        folder: for their files.
+        form: of these lines, as mosquitto_sub's -F; "x" is the shortest.
+
+    Attributes:
+        lines: the file that it writes.
     """
 
     def __init__(self, folder: Path, *, form: str = "x") -> None:
@@ -27,28 +30,24 @@ class Broker:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
         self.url = f"mqtt://127.0.0.1:{self._port}"
-        self._form = form
         self._folder = folder
-        self._got = folder / "got"
+        self._form = form
+        self.lines = folder / "got"
 
     @property
     def got(self) -> int:
-        """Messages that have reached the subscriber; only where a line of it has one character."""
-        return self._got.stat().st_size // 2
-
-    def lines(self) -> list[bytes]:
-        """Return what the subscriber has written."""
-        return self._got.read_bytes().splitlines()
+        """Messages that have reached the subscriber, where a line is "x"."""
+        return self.lines.stat().st_size // 2
 
     @contextmanager
-    def running(self, topic: str, core: int | None = None) -> Iterator["Broker"]:
-        """Let both run for a `with` block, on that core if one is given."""
+    def running(self, topic: str, core: int) -> Iterator["Broker"]:
+        """Let both run for a `with` block, on that core."""
         config = self._folder / "mosquitto.conf"
         config.write_text(f"listener {self._port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
         with _started(["mosquitto", "-c", str(config)], core, self._folder / "log"):
             _wait_for(self._port)
             subscriber = ["mosquitto_sub", "-p", str(self._port), "-q", "1", "-t", topic, "-F", self._form]
-            with _started(subscriber, core, self._got):
+            with _started(subscriber, core, self.lines):
                 time.sleep(0.2)  # until it has subscribed
                 yield self
 
@@ -65,13 +64,12 @@ def broker(topic: str, core: int) -> Iterator[Broker]:
 
 
 @contextmanager
-def _started(command: Sequence[str], core: int | None, output: Path) -> Iterator[None]:
+def _started(command: Sequence[str], core: int, output: Path) -> Iterator[None]:
     program = shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise RuntimeError(f"{command[0]} is not installed: apt install mosquitto mosquitto-clients")
     with output.open("wb") as file, subprocess.Popen([program, *command[1:]], stdout=file, stderr=file) as process:
-        if core is not None:
-            os.sched_setaffinity(process.pid, {core})
+        os.sched_setaffinity(process.pid, {core})
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _BUSY: Final = 0.5  # load for each core
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -29,12 +30,14 @@ class Table:
         conditions: under which the numbers hold, one sentence or several.
         rows: as many cells each as `columns`.
         checks: the requirements that the numbers decide.
+        plot: the same as SVG, kept beside the document; empty for most.
     """
 
     conditions: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     checks: tuple[Check, ...] = ()
+    plot: str = ""
 
     def markdown(self) -> str:
         """Return it for docs/performance.md and for the terminal."""
@@ -63,6 +66,12 @@ def spread(values: Sequence[float], form: str = ".1f") -> str:
     """Return the median and, where they differ, the lowest and highest value: `66.1 (65.9..66.3)`."""
     low, middle, high = (format(value, form) for value in (min(values), statistics.median(values), max(values)))
     return middle if low == high else f"{middle} ({low}..{high})"
+
+
+def process_cpu_s(pid: int) -> float:
+    """Return the CPU seconds, of user and system, that a process has taken so far."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / _TICKS_A_SECOND
 
 
 def machine(load: float) -> str:

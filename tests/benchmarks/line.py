@@ -26,12 +26,12 @@ from firmware_sim.testing import emulated
 from gateway import process
 from gateway.app import Gateway
 from gateway.mqtt.memory import MemoryLink
+from tests.benchmarks.harness import process_cpu_s
 
 UNITS: Final = range(1, 9)
 _QUESTION_CHARACTERS: Final = 8
 _ANSWER_CHARACTERS: Final = 13
 _SETTLE_S: Final = 2.0  # until every unit has said who it is
-_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _EMULATE: Final = ("-c", "from gateway.cli import main; main()", "emulate")
 _OVERLOAD: Final = 1.4  # polls asked for, of those that the line can carry
 
@@ -158,8 +158,7 @@ class Emulator:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that the emulator has taken so far."""
-        words = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / _TICKS_A_SECOND
+        return process_cpu_s(self._pid)
 
     def memory_mib(self) -> float:
         """Return the memory that the emulator holds."""

@@ -20,6 +20,7 @@ from tests.benchmarks.broker import Broker
 from tests.benchmarks.gateway_load import Meter, Run, gateway_load, loaded
 from tests.benchmarks.harness import Check, Table, interleaved, spread
 from tests.benchmarks.line import Emulator
+from tests.benchmarks.peers import installed
 from tests.benchmarks.tcp_load import SERVER, UNITS, VALUES, alone, load_text
 
 _SECONDS: Final = 5.0
@@ -84,6 +85,7 @@ def measure() -> Table:
         _BATCH: partial(loaded, batches, gateway_load, _SECONDS, saturate=True),
         _JOURNAL: partial(loaded, batches, _journalled, _SECONDS, saturate=True),
         _DRAFT: partial(loaded, each_poll, draft_load, _SECONDS),
+        **{name: partial(loaded, each_poll, load, _SECONDS) for name, load in installed().items()},
     }
     runs = interleaved(contenders, repetitions=_REPETITIONS)
     servers = interleaved({"alone": _server_alone}, repetitions=3)["alone"]

@@ -13,6 +13,7 @@ from drivers.reader import reader
 from drivers.rig import Rig
 from drivers.rig_source import load_rig
 from drivers.transport.memory import MemoryTransport
+from gateway.leak.steps import Steps
 from gateway.mqtt.outbox import Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.normalise import Normaliser
@@ -41,21 +42,26 @@ async def _hot_async(work: Callable[[], Awaitable[object]]) -> float:
     return least_s / _TIMES * 1e6
 
 
-def _answering(loop: asyncio.AbstractEventLoop) -> Callable[..., Callable[[bytes], object]]:
-    """Return what connects to a device in memory that answers every question in the next turn of the loop."""
-    size = 4 * VALUES
+def answering(
+    loop: asyncio.AbstractEventLoop, *, values: int = VALUES
+) -> Callable[[Callable[[bytes], None], Callable[[], None]], Callable[[bytes], None]]:
+    """Return what connects to a device in memory that answers each question with float32 in the loop's next turn."""
+    size = 4 * values
     length = (size + 3).to_bytes(2, "big")
-    data = bytes((3, size)) + struct.pack(f">{VALUES}f", *([101_325.5, 295.25] * (VALUES // 2)))
+    data = bytes((3, size)) + struct.pack(f">{values}f", *([101_325.5, 295.25] * (values // 2)))
 
-    def connect(receive: Callable[[bytes], None], _lost: object) -> Callable[[bytes], object]:
-        return lambda asked: loop.call_soon(receive, asked[:4] + length + asked[6:7] + data)
+    def connect(receive: Callable[[bytes], None], _lost: object) -> Callable[[bytes], None]:
+        def send(asked: bytes) -> None:
+            loop.call_soon(receive, asked[:4] + length + asked[6:7] + data)
+
+        return send
 
     return connect
 
 
 async def _stages(rig: Rig) -> dict[str, float]:
     loop = asyncio.get_running_loop()
-    bus = Bus("b1", rig.buses["b1"], make_transport=lambda _bus: MemoryTransport(_answering(loop)))
+    bus = Bus("b1", rig.buses["b1"], make_transport=lambda _bus: MemoryTransport(answering(loop)))
     found: dict[str, float] = {}
     async with bus.opened():
         unit = reader(bus, 1, rig.units("b1")[1])
@@ -85,6 +91,8 @@ async def _stages(rig: Rig) -> dict[str, float]:
         while outbox.take() is not None:
             pass
 
+    steps = Steps(rig)
+    found["leak watch: a poll into its step"] = _hot(lambda: steps.take(readings))
     batched(1)
     found["publish: a batch each poll"] = _hot(lambda: batched(1))
     found[f"publish: a batch of {_POLLS_A_BATCH} polls, for each"] = (

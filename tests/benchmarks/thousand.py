@@ -8,6 +8,7 @@ from typing import Final
 from tests.benchmarks.fleet_scale import fleet_text
 from tests.benchmarks.gateway_load import Run, gateway_load, loaded
 from tests.benchmarks.harness import Check, Table, interleaved, spread
+from tests.benchmarks.plot import log_log
 
 _SECONDS: Final = 10.0
 _SETTLE_S: Final = 5.0  # until every unit has said who it is
@@ -84,5 +85,10 @@ def growth() -> Table:
                 text="a value of many channels costs no more than one of few",
                 met=all(after <= _NOT_RISING * before for before, after in pairwise(costs)),
             ),
+        ),
+        plot=log_log(
+            {channels: [run.cpu_s for run in each] for channels, each in runs.items()},
+            x="channels at 1 Hz",
+            y="CPU s per 100,000 values",
         ),
     )

@@ -1,7 +1,7 @@
 """What one table of a rig file says must fit the others and the transducer models."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import BaseModel, ConfigDict
@@ -331,6 +331,9 @@ def test_line_use_of_a_rig_adds_up_its_units():
     assert use.poll_s == pytest.approx(dict.fromkeys(range(1, 11), exchange))
     assert use.fraction == pytest.approx(10 * exchange / 0.5)
     assert use.headroom_per_s == pytest.approx((0.8 - use.fraction) / exchange)
+    assert use.room == "room for 4 more at 1 Hz"
+    assert replace(use, fraction=0.1).room == "room for 140 more at 1 Hz or 14 at 10 Hz"
+    assert replace(use, fraction=0.79).room == "no room for more"
 
 
 def test_a_shared_unit_is_polled_as_often_as_its_most_frequent_transducer():

@@ -85,6 +85,8 @@ def test_a_unit_that_never_answered_has_no_round_trip() -> None:
 def test_polls_that_the_line_had_no_time_for_are_losses() -> None:
     (health,) = healths(ScriptedLine(healthy), LINE, dict.fromkeys(range(1, 8), 0.01), 10.0)
     assert health.losses["missed_polls"] > 1000
+    assert health.buses["test"].overruns > 100
+    assert health.buses["test"].longest_poll_s > 0.01
 
 
 def test_a_bus_that_is_down_says_why() -> None:

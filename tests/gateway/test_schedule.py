@@ -1,5 +1,6 @@
 """The schedule of a bus."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,14 @@ def test_units_of_one_period_are_spread_over_it() -> None:
 def test_periods_stay_on_their_grid_however_long_a_poll_takes() -> None:
     polls = run(Schedule({7: 0.5}, start_s=2.0), poll_s=0.3, until_s=5.0)
     assert [at for at, _ in polls] == [2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
+
+
+def test_lateness_and_overruns_are_counted() -> None:
+    schedule = Schedule({1: 1.0}, start_s=0.0)
+    for end_s in (0.25, 1.5, 3.1):  # in time, in time, behind the next one
+        schedule.take()
+        schedule.done(1, now_s=end_s)
+    assert (schedule.overruns, schedule.longest_s, schedule.missed) == (1, pytest.approx(1.1), {1: 0})
 
 
 def test_on_a_line_that_is_too_slow_everyone_has_its_turn_and_misses_are_counted() -> None:

@@ -85,7 +85,14 @@ def health():
         sync="ntp",
         buses={
             "aft": payloads.BusHealth(
-                up=True, problem="", connects=1, foreign=0, line_use=0.25, units={1: unit, 2: silent}
+                up=True,
+                problem="",
+                connects=1,
+                foreign=0,
+                line_use=0.25,
+                overruns=3,
+                longest_poll_s=1.5,
+                units={1: unit, 2: silent},
             )
         },
         loop_lag_s=0.001,
