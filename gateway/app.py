@@ -22,6 +22,8 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
+from gateway.clock_watch import ClockWatch
+from gateway.corrections import Correction
 from gateway.findings import Findings
 from gateway.health import HealthCheck
 from gateway.leak.event import Event
@@ -88,6 +90,7 @@ class Gateway:
     ) -> None:
         self.boot = boot or secrets.token_hex(2)
         self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
         self._rig_hash = rig_hash
@@ -97,6 +100,7 @@ class Gateway:
         self._keeper: Keeper | None = None
         if journal is not None:
             self._keeper = Keeper(journal, self._outbox, commit_s=rig.journal.commit, utc_ms=self._now_ms)
+            self._keeper.age_ms = self._stamps.age_ms
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
         self.findings = Findings(rig, self._outbox, self._stamps)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
@@ -162,7 +166,9 @@ class Gateway:
     async def run(self) -> None:
         """Run until cancelled; what is collected is published before it ends."""
         self._announce()
+        clock = ClockWatch(self._stamps, self._outbox, self._topics, boot=self.boot, stepped=self._clock_stepped)
         parts = (
+            Again("clock", clock.act),
             Again("stale readings", self._expire),
             Again("findings", self.findings.act),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
@@ -212,15 +218,18 @@ class Gateway:
     def _announce(self) -> None:
         meta = payloads.meta(
             self._rig,
-            t_ms=self._now_ms(),
+            t_ms=self._stamps.utc_ms(self._began_s),
             rig_hash=self._rig_hash,
             software=version("manovac"),
         )
-        self._outbox.put(self._status("online", None))
+        self._outbox.put(self._status("online", None, since_s=self._began_s))
         self._outbox.put(Message(topic=self._topics.meta, payload=meta, retain=True))
 
-    def _status(self, state: Literal["online", "offline"], reason: str | None) -> Message:
-        payload = payloads.status(state=state, boot=self.boot, t_ms=self._now_ms(), reason=reason)
+    def _status(
+        self, state: Literal["online", "offline"], reason: str | None, *, since_s: float | None = None
+    ) -> Message:
+        t_ms = self._now_ms() if since_s is None else self._stamps.utc_ms(since_s)
+        payload = payloads.status(state=state, boot=self.boot, t_ms=t_ms, reason=reason)
         return Message(topic=self._topics.status, payload=payload, retain=True)
 
     def _now_ms(self) -> int:
@@ -230,8 +239,15 @@ class Gateway:
         again_s = self._publisher.expire(self._loop.time())
         return max(again_s - self._loop.time(), _EXPIRE_EACH_S)
 
+    def _clock_stepped(self, correction: Correction) -> None:
+        """Say again with new stamps what stands retained; records keep theirs, and age by the new ones."""
+        self._announce()
+        self._publisher.renew()
+        self.findings.renew()
+        if self._keeper is not None and correction.add_ms:
+            self._keeper.restamp(correction.since, correction.before - 1, correction.add_ms)
+
     def _report_health(self) -> float:
-        self._stamps.check()
         now = self._health.snapshot(self.carrier.statistics(), sync=self._stamps.sync)
         payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
         self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))

@@ -1,7 +1,8 @@
 """What a consumer has received of gateways' records: readings in a file, and which numbers are missing.
 
 A reference for consumers in any language: numbers of record (`batch`, `late`, `event`) have no gap on a gateway, so
-whoever has them all has everything; what is missing can be asked for again by the command `replay`.
+whoever has them all has everything; what is missing can be asked for again by the command `replay`. What was said by a
+clock that was wrong is corrected once an event says by how much.
 """
 
 import csv
@@ -16,6 +17,7 @@ from typing import Any, Final, Protocol, TextIO
 
 import orjson
 
+from gateway.corrections import Correction, Corrections, correction_of
 from gateway.mqtt.journal import Spans
 
 _COLUMNS: Final = ("gateway", "n", "channel", "t", "value", "quality", "reason")
@@ -69,6 +71,10 @@ def readings_of(document: Mapping[str, Any]) -> Iterator[Row]:
             yield gateway, n, channel, t0 + dt, value, word, why
 
 
+def _moved(row: Row, add_ms: int) -> Row:
+    return (*row[:3], row[3] + add_ms, *row[4:])
+
+
 class Store(Protocol):
     """Where readings go. All but `known` raise `ReceiveError` when they cannot."""
 
@@ -76,8 +82,16 @@ class Store(Protocol):
         """Yield (gateway, number, mark) of what it holds from before."""
         ...
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
-        """Take one message of record: a batch with its readings, or an event with none."""
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:
+        """Take one message of record: a batch with its readings, or an event with none, `add_ms` to its time."""
+        ...
+
+    def corrections(self) -> Iterator[Correction]:
+        """Yield what events that it holds from before say of stamps."""
+        ...
+
+    def restamp(self, correction: Correction) -> bool:
+        """Correct the stamps of what it holds; return False when it cannot."""
         ...
 
     def save(self) -> None:
@@ -106,7 +120,7 @@ class SqliteStore:
         with _told(self._path):
             yield from self._database.execute("SELECT gateway, n, mark FROM message")
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int = 0) -> None:
         """Take one message; it is committed with the next `save`."""
         with _told(self._path):
             self._database.execute(
@@ -114,8 +128,28 @@ class SqliteStore:
             )
             self._database.executemany("INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", readings)
             if "kind" in document:
-                event = (document["gw"], document["n"], document["t"], orjson.dumps(document).decode())
+                event = (document["gw"], document["n"], document["t"] + add_ms, orjson.dumps(document).decode())
                 self._database.execute("INSERT INTO event VALUES (?, ?, ?, ?)", event)
+
+    def corrections(self) -> Iterator[Correction]:
+        """Yield what events of an earlier run say of stamps."""
+        with _told(self._path):
+            for (payload,) in self._database.execute("SELECT payload FROM event"):
+                if (found := correction_of(orjson.loads(payload))) is not None:
+                    yield found
+
+    def restamp(self, correction: Correction) -> bool:
+        """Correct what that start of the gateway has said, unless its numbers were given out by others too."""
+        words = (correction.gateway, correction.since, correction.before, correction.boot, correction.add_ms)
+        batches = "HAVING count(*) = 1 AND min(mark) = ?4"
+        with _told(self._path):
+            for table, condition in (("reading", batches), ("event", "HAVING count(*) = 1")):
+                self._database.execute(
+                    f"UPDATE {table} SET t = t + ?5 WHERE gateway = ?1 AND n IN (SELECT n FROM message"  # noqa: S608
+                    f" WHERE gateway = ?1 AND n >= ?2 AND n < ?3 GROUP BY n {condition})",
+                    words,
+                )
+        return True
 
     def save(self) -> None:
         """Commit."""
@@ -138,7 +172,15 @@ class NoStore:
         """Yield nothing."""
         yield from ()
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
+    def corrections(self) -> Iterator[Correction]:
+        """Yield nothing."""
+        yield from ()
+
+    def restamp(self, correction: Correction) -> bool:  # noqa: ARG002 - the seam's
+        """Correct nothing: there is nothing."""
+        return True
+
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:
         """Store nothing."""
 
     def save(self) -> None:
@@ -166,7 +208,15 @@ class CsvStore:
         """Yield nothing: it begins anew."""
         yield from ()
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:  # noqa: ARG002 - the seam's
+    def corrections(self) -> Iterator[Correction]:
+        """Yield nothing: it begins anew."""
+        yield from ()
+
+    def restamp(self, correction: Correction) -> bool:  # noqa: ARG002 - the seam's
+        """Leave what is written as it is."""
+        return False
+
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:  # noqa: ARG002 - the seam's
         """Write the readings."""
         with _told(self._path):
             self._writer.writerows(readings)
@@ -204,6 +254,7 @@ class Received:
         readings: stored, each once.
         repeated: messages that came again.
         strange: messages that are none of ours.
+        uncorrected: gateways that began with a wrong clock, and whose first readings the store cannot correct.
         anew: gateways that have given a number out twice, as one without a journal does; their gaps cannot be told.
     """
 
@@ -213,12 +264,16 @@ class Received:
     repeated: int = 0
     strange: int = 0
     anew: set[str] = field(default_factory=set)
+    uncorrected: set[str] = field(default_factory=set)
+    _corrections: Corrections = field(default_factory=Corrections)
     _got: dict[str, Spans] = field(default_factory=dict)
     _marked: dict[tuple[str, str], Spans] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for gateway, n, its_mark in self.store.known():
             self._note(gateway, n, its_mark)
+        for correction in self.store.corrections():
+            self._corrections.add(correction)
 
     def _note(self, gateway: str, n: int, its_mark: str) -> bool:
         """Note a message; return whether it is new."""
@@ -240,7 +295,9 @@ class Received:
             return
         try:
             document = orjson.loads(payload)
-            found = [] if "kind" in document else list(readings_of(document))
+            add_ms = self._corrections.add_ms(document)
+            found = [] if "kind" in document else [_moved(row, add_ms) for row in readings_of(document)]
+            correction = correction_of(document) if "kind" in document else None
             gateway, n, its_mark = str(document["gw"]), int(document["n"]), mark(document)
         except (KeyError, TypeError, ValueError):
             self.strange += 1
@@ -248,7 +305,11 @@ class Received:
         if not self._note(gateway, n, its_mark):
             self.repeated += 1
             return
-        self.store.add(document, found)
+        self.store.add(document, found, add_ms=add_ms)
+        if correction is not None and correction.add_ms:
+            self._corrections.add(correction)
+            if not self.store.restamp(correction):
+                self.uncorrected.add(gateway)
         self.readings += len(found)
 
     def complete_upto(self) -> dict[str, int]:
@@ -279,4 +340,8 @@ class Received:
             f"; {gateway} has begun its numbers anew (no journal?): what is missing of it cannot be told"
             for gateway in sorted(self.anew)
         )
-        return f"{self.readings} readings, {gaps}{names}{again}{anew}"
+        wrong = "".join(
+            f"; {gateway} began with a wrong clock: its first readings here have wrong times (.sqlite corrects them)"
+            for gateway in sorted(self.uncorrected)
+        )
+        return f"{self.readings} readings, {gaps}{names}{again}{anew}{wrong}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.alarms import Alarm
+from gateway.corrections import Correction
 from gateway.leak.bodies import AirBody
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import Reserve
@@ -107,12 +108,26 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
     )
 
 
+def clock(correction: Correction, *, before: str, after: str, step_ms: int) -> bytes:
+    """Build what an event says of the wall clock: its state before and after, its step, and what that corrects."""
+    return orjson.dumps(
+        {
+            "boot": correction.boot,
+            "before": before,
+            "after": after,
+            "step_ms": step_ms,
+            "since": correction.since,
+            "correction_ms": correction.add_ms,
+        }
+    )
+
+
 def event(kind: str, what: bytes, *, gateway: str, n: int, t_ms: int) -> bytes:
     """Build the record of one transition.
 
     Args:
-        kind: the topic's level: "alarm", "hatch".
-        what: the payload that says it on its own, retained topic.
+        kind: the topic's level: "alarm", "clock".
+        what: the payload that says it, of an alarm that of its own, retained topic.
         gateway: id in the rig file.
         n: the gateway's running number.
         t_ms: when, ms UTC.

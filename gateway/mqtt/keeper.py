@@ -6,6 +6,7 @@ when it is back, what is new goes first, and what has waited follows on the segm
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
@@ -42,6 +43,7 @@ class Keeper:
 
     Attributes:
         problem: why rows are not on disk now; empty while they are.
+        age_ms: now, for judging what is too old; 0 where nothing is to be. As `utc_ms`, unless somebody knows better.
     """
 
     def __init__(self, journal: Journal, outbox: Outbox, *, commit_s: float, utc_ms: Callable[[], int]) -> None:
@@ -49,7 +51,8 @@ class Keeper:
         self._journal = journal
         self._outbox = outbox
         self._commit_s = commit_s
-        self._utc_ms = utc_ms
+        self._utc_ms = self.age_ms = utc_ms
+        self._restamps: list[tuple[int, int, int]] = []  # first, last, ms: what is on disk of them is to be changed
         self._loop = asyncio.get_running_loop()
         self._undelivered = Spans(journal.undelivered)
         self._pending: list[Row] = []  # put, to be written next
@@ -128,6 +131,10 @@ class Keeper:
         self._late_work.set()
         return last - first + 1
 
+    def restamp(self, first: int, last: int, add_ms: int) -> None:
+        """Let rows age as what they are: their clock was wrong by so much. What they say stays."""
+        self._restamps.append((first, last, add_ms))
+
     def statistics(self) -> KeeperStatistics:
         """Return a snapshot."""
         first = self._undelivered.first_from(0)
@@ -203,7 +210,7 @@ class Keeper:
 
     async def _write(self, rows: list[Row], new: list[Row]) -> None:
         try:
-            trimmed = await self._in_thread(self._journal.write, rows, self._undelivered.lists(), self._utc_ms())
+            trimmed = await self._in_thread(self._journal.write, rows, self._undelivered.lists(), self.age_ms())
         except JournalError as error:
             self._failed(error)
             self._hold(new)
@@ -213,6 +220,10 @@ class Keeper:
         if self.problem:
             _LOG.warning("journal %s is written again", self._journal.path)
             self.problem = ""
+        with contextlib.suppress(JournalError):  # the next write finds it out, and then it is done
+            while self._restamps and self._restamps[0][1] <= self._journal.last_n:
+                await self._loop.run_in_executor(self._thread, self._journal.restamp, *self._restamps[0])
+                self._restamps.pop(0)
 
     async def _in_thread(
         self, write: Callable[..., Trimmed], rows: list[Row], undelivered: list[list[int]], now_ms: int
