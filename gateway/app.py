@@ -26,6 +26,8 @@ from drivers.transport.transport import MakeTransport
 from gateway.before import before, due, started
 from gateway.broker_watch import BrokerWatch
 from gateway.calibrations import Calibrations
+from gateway.clock_watch import ClockWatch
+from gateway.corrections import Correction
 from gateway.desk import Desk, Seen, seen_before
 from gateway.findings import Findings
 from gateway.handover import Handover
@@ -104,6 +106,7 @@ class Gateway:
         self.boot = handover.boot if handover is not None else boot or secrets.token_hex(2)
         self._farewell = "stopped"
         self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
         self._rig_hash = rig_hash
@@ -120,6 +123,7 @@ class Gateway:
                 utc_ms=self._now_ms,
                 spares=rig.journal.keep == "card",
             )
+            self._keeper.age_ms = self._stamps.age_ms
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
         self.findings = Findings(rig, self._outbox, self._stamps, self.boot)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
@@ -229,7 +233,10 @@ class Gateway:
 
     async def _work(self) -> None:
         self._announce()
+        self._tell_start()
+        clock = ClockWatch(self._stamps, self._outbox, self._topics, boot=self.boot, stepped=self._clock_stepped)
         parts = (
+            Again("clock", clock.act),
             Again("stale readings", self._expire),
             Again("findings", self.findings.act),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
@@ -317,8 +324,11 @@ class Gateway:
                 carrying.cancel()
 
     def _announce(self) -> None:
-        self._outbox.put(self._status("online", None))
+        self._outbox.put(self._status("online", None, since_s=self._began_s))
         self._tell_meta()
+
+    def _tell_start(self) -> None:
+        """Put on record how the gateway before this one ended, and what was lost thereby."""
         if self._before is not None:
             n = self._outbox.number()
             payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
@@ -327,7 +337,7 @@ class Gateway:
     def _tell_meta(self) -> None:
         meta = payloads.meta(
             self._rig,
-            t_ms=self._now_ms(),
+            t_ms=self._stamps.utc_ms(self._began_s),
             rig_hash=self._rig_hash,
             software=version("manovac"),
             paused=self._operations.paused,
@@ -335,8 +345,11 @@ class Gateway:
         )
         self._outbox.put(Message(topic=self._topics.meta, payload=meta, retain=True))
 
-    def _status(self, state: Literal["online", "offline"], reason: str | None) -> Message:
-        payload = payloads.status(state=state, boot=self.boot, t_ms=self._now_ms(), reason=reason)
+    def _status(
+        self, state: Literal["online", "offline"], reason: str | None, *, since_s: float | None = None
+    ) -> Message:
+        t_ms = self._now_ms() if since_s is None else self._stamps.utc_ms(since_s)
+        payload = payloads.status(state=state, boot=self.boot, t_ms=t_ms, reason=reason)
         return Message(topic=self._topics.status, payload=payload, retain=True)
 
     def _now_ms(self) -> int:
@@ -346,8 +359,15 @@ class Gateway:
         again_s = self._publisher.expire(self._loop.time())
         return max(again_s - self._loop.time(), _EXPIRE_EACH_S)
 
+    def _clock_stepped(self, correction: Correction) -> None:
+        """Say again with new stamps what stands retained; records keep theirs, and age by the new ones."""
+        self._announce()
+        self._publisher.renew()
+        self.findings.renew()
+        if self._keeper is not None and correction.add_ms:
+            self._keeper.restamp(correction.since, correction.before - 1, correction.add_ms)
+
     def _report_health(self) -> float:
-        self._stamps.check()
         link = self.carrier.statistics()
         for seen in self._broker_watch.look(link):
             self.findings.observe(seen, self._loop.time())

@@ -13,6 +13,7 @@ from drivers.reading import Quality, Readings
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Alarm, Alarms, AlarmState, Observation
 from gateway.leak.event import Event
+from gateway.leak.finding import StationFinding
 from gateway.leak.segment_state import SegmentState
 from gateway.leak.watch import StationWatch
 from gateway.mqtt import finding_payloads
@@ -43,6 +44,7 @@ class Findings:
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._alarms = Alarms()
         self._told_hatches = False
+        self._leak: StationFinding | None = None
         self._said: dict[str, tuple[tuple[str, ...], dict[str, str], Quality]] = {}
 
     @property
@@ -73,8 +75,8 @@ class Findings:
             self._tell_hatch(hatch)
         finding = self.watch.news()
         if finding is not None:
-            payload = finding_payloads.leak(finding, self._stamps.utc_ms)
-            self._outbox.put(Message(topic=self._topics.leak, payload=payload, retain=True))
+            self._leak = finding
+            self._tell_leak(finding)
         for alarm in self._alarms.unshelve(now_s):
             self._tell_alarm(alarm, now_s)
         for seen in self.watch.observations():
@@ -84,6 +86,17 @@ class Findings:
         """Take an observation, the leak watch's or another's, and publish the alarms that it changes."""
         for alarm in self._alarms.take(seen, now_s):
             self._tell_alarm(alarm, now_s)
+
+    def renew(self) -> None:
+        """Say again, with the stamps of now, what stands retained: hatches, leaks and alarms."""
+        now_s = self._loop.time()
+        for hatch in self.watch.hatches:
+            self._tell_hatch(hatch)
+        if self._leak is not None:
+            self._tell_leak(self._leak)
+        for alarm in self.alarms:
+            payload = finding_payloads.alarm(alarm, t_ms=self._stamps.utc_ms(now_s), utc_ms=self._stamps.utc_ms)
+            self._outbox.put(Message(topic=self._topics.alarm(alarm.condition.id), payload=payload, retain=True))
 
     def move_hatch(self, hatch: str, state: HatchState) -> None:
         """Take somebody's word for the state of a hatch.
@@ -144,6 +157,10 @@ class Findings:
             state, gateway=self._gateway, n=self._outbox.newest_n, t_ms=self._stamps.utc_ms(state.time_s)
         )
         self._outbox.put(Message(topic=self._topics.segment_state(state.segment), payload=payload, retain=True))
+
+    def _tell_leak(self, finding: StationFinding) -> None:
+        payload = finding_payloads.leak(finding, self._stamps.utc_ms)
+        self._outbox.put(Message(topic=self._topics.leak, payload=payload, retain=True))
 
     def _tell_hatch(self, hatch: str) -> None:
         now = self.watch.hatches[hatch]

@@ -1,7 +1,8 @@
 """What a consumer has received of gateways' records: readings in a file, and which numbers are missing.
 
 A reference for consumers in any language: numbers of record (`batch`, `late`, `event`, `rsp`) have no gap on a gateway,
-so whoever has them all has everything; what is missing can be asked for again by the command `replay`.
+so whoever has them all has everything; what is missing can be asked for again by the command `replay`. What was said by
+a clock that was wrong is corrected once an event says by how much.
 """
 
 import csv
@@ -15,6 +16,7 @@ from typing import Any, Final, Protocol, TextIO
 
 import orjson
 
+from gateway.corrections import Correction, Corrections, correction_of
 from gateway.mqtt.spans import Spans
 
 _COLUMNS: Final = ("gateway", "n", "channel", "t", "value", "quality", "reason")
@@ -70,6 +72,10 @@ def readings_of(document: Mapping[str, Any]) -> Iterator[Row]:
             yield gateway, n, channel, t0 + dt, value, word, why
 
 
+def _moved(row: Row, add_ms: int) -> Row:
+    return (*row[:3], row[3] + add_ms, *row[4:])
+
+
 class Store(Protocol):
     """Where readings go. All but those that only yield raise `ReceiveError` when they cannot."""
 
@@ -81,8 +87,12 @@ class Store(Protocol):
         """Yield the events that it holds from before."""
         ...
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
-        """Take one message of record: a batch with its readings, or an event or an answer with none."""
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:
+        """Take one message of record: a batch with its readings, or an event or an answer, `add_ms` to its time."""
+        ...
+
+    def restamp(self, correction: Correction) -> bool:
+        """Correct the stamps of what it holds; return False when it cannot."""
         ...
 
     def save(self) -> None:
@@ -117,7 +127,7 @@ class SqliteStore:
             for (payload,) in self._database.execute("SELECT payload FROM event"):
                 yield orjson.loads(payload)
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int = 0) -> None:
         """Take one message; it is committed with the next `save`."""
         with _told(self._path):
             self._database.execute(
@@ -125,8 +135,20 @@ class SqliteStore:
             )
             self._database.executemany("INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", readings)
             if "kind" in document:
-                event = (document["gw"], document["n"], document["t"], orjson.dumps(document).decode())
+                event = (document["gw"], document["n"], document["t"] + add_ms, orjson.dumps(document).decode())
                 self._database.execute("INSERT INTO event VALUES (?, ?, ?, ?)", event)
+
+    def restamp(self, correction: Correction) -> bool:
+        """Correct what that start of the gateway has said, unless its numbers were given out by others too."""
+        words = (correction.gateway, correction.since, correction.before, correction.boot, correction.add_ms)
+        with _told(self._path):
+            for table in ("reading", "event"):
+                self._database.execute(
+                    f"UPDATE {table} SET t = t + ?5 WHERE gateway = ?1 AND n IN (SELECT n FROM message"  # noqa: S608
+                    " WHERE gateway = ?1 AND n >= ?2 AND n < ?3 GROUP BY n HAVING count(*) = 1 AND min(mark) = ?4)",
+                    words,
+                )
+        return True
 
     def save(self) -> None:
         """Commit."""
@@ -197,8 +219,12 @@ class _Fresh:
 class NoStore(_Fresh):
     """Counts only."""
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:
         """Store nothing."""
+
+    def restamp(self, correction: Correction) -> bool:  # noqa: ARG002 - the seam's
+        """Correct nothing: there is nothing."""
+        return True
 
     def save(self) -> None:
         """Save nothing."""
@@ -221,10 +247,14 @@ class CsvStore(_Fresh):
         self._writer = csv.writer(self._file)
         self._writer.writerow(_COLUMNS)
 
-    def add(self, document: Mapping[str, Any], readings: list[Row]) -> None:  # noqa: ARG002 - the seam's
+    def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:  # noqa: ARG002 - the seam's
         """Write the readings."""
         with _told(self._path):
             self._writer.writerows(readings)
+
+    def restamp(self, correction: Correction) -> bool:  # noqa: ARG002 - the seam's
+        """Leave what is written as it is."""
+        return False
 
     def save(self) -> None:
         """Have everything on disk."""
@@ -262,6 +292,7 @@ class Received:
         anew: gateways that have given a number out twice, as one without a journal does; their gaps cannot be told.
         skipped: gateway -> numbers of which those that did not come were lost in memory or with a damaged journal, or
             were never given out, as the gateway said when it started.
+        uncorrected: gateways that began with a wrong clock, and whose first readings the store cannot correct.
     """
 
     store: Store
@@ -271,6 +302,8 @@ class Received:
     strange: int = 0
     anew: set[str] = field(default_factory=set)
     skipped: dict[str, Spans] = field(default_factory=dict)
+    uncorrected: set[str] = field(default_factory=set)
+    _corrections: Corrections = field(default_factory=Corrections)
     _got: dict[str, Spans] = field(default_factory=dict)
     _marked: dict[tuple[str, str], Spans] = field(default_factory=dict)
 
@@ -281,7 +314,9 @@ class Received:
             self._note_event(event)
 
     def _note_event(self, event: Mapping[str, Any]) -> None:
-        """Learn which numbers nobody can have any more."""
+        """Learn which numbers nobody can have any more, and which stamps are wrong."""
+        if (correction := correction_of(event)) is not None:
+            self._corrections.add(correction)
         if event["kind"] == "start" and event["start"]["skipped"] is not None:
             first, last = event["start"]["skipped"]
             self.skipped.setdefault(event["gw"], Spans()).add(first, last)
@@ -306,7 +341,9 @@ class Received:
             return
         try:
             document = orjson.loads(payload)
-            found = list(readings_of(document)) if last in {"batch", "late"} else []
+            add_ms = self._corrections.add_ms(document)
+            found = [_moved(row, add_ms) for row in readings_of(document)] if last in {"batch", "late"} else []
+            correction = correction_of(document) if "kind" in document else None
             gateway, n, its_mark = str(document["gw"]), int(document["n"]), mark(document)
         except (KeyError, TypeError, ValueError):
             self.strange += 1
@@ -314,9 +351,11 @@ class Received:
         if not self._note(gateway, n, its_mark):
             self.repeated += 1
             return
-        self.store.add(document, found)
+        self.store.add(document, found, add_ms=add_ms)
         if "kind" in document:
             self._note_event(document)
+        if correction is not None and correction.add_ms and not self.store.restamp(correction):
+            self.uncorrected.add(gateway)
         self.readings += len(found)
 
     def complete_upto(self) -> dict[str, int]:
@@ -361,7 +400,11 @@ class Received:
             f"; {gateway} has begun its numbers anew (no journal?): what is missing of it cannot be told"
             for gateway in sorted(self.anew)
         )
-        return f"{self.readings} readings, {gaps}{names}{again}{dead}{anew}"
+        wrong = "".join(
+            f"; {gateway} began with a wrong clock: its first readings here have wrong times (.sqlite corrects them)"
+            for gateway in sorted(self.uncorrected)
+        )
+        return f"{self.readings} readings, {gaps}{names}{again}{dead}{anew}{wrong}"
 
 
 def _in_words(missing: Mapping[str, list[tuple[int, int]]]) -> list[str]:

@@ -20,6 +20,7 @@ import orjson
 
 from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.units import SI_UNITS, UNITS
+from gateway.corrections import Corrections, correction_of
 from gateway.received import readings_of
 
 _AS_KEPT: Final = {"channel", "t", "value", "quality", "reason"}  # by `manovac sub`
@@ -33,6 +34,12 @@ class RecordError(ValueError):
 
 Row = tuple[float, dict[str, tuple[float, Quality, Reason]]]
 """A moment (s) and what each channel said then."""
+
+_Found = dict[float, dict[str, tuple[float, Quality, Reason]]]
+_OF_RECORD: Final = (
+    "SELECT payload FROM row JOIN topic ON topic.id = row.topic"
+    " WHERE topic.name LIKE '%/batch' OR topic.name LIKE '%/event/clock'"
+)
 
 
 def rows(path: Path) -> list[Row]:
@@ -211,7 +218,7 @@ def _parquet(path: Path) -> list[Row]:
 
 def _sqlite(path: Path) -> list[Row]:
     """Read a gateway's journal, also while it is being written, or what `manovac sub` kept."""
-    found: dict[float, dict[str, tuple[float, Quality, Reason]]] = {}
+    found: _Found = {}
     if not path.exists():
         raise RecordError(f"{path}: no such file")
     try:
@@ -222,9 +229,7 @@ def _sqlite(path: Path) -> list[Row]:
                 for channel, t_ms, value, quality, reason in database.execute(question):
                     found.setdefault(t_ms / 1000, {})[channel] = _cell(value, quality, reason)
             elif {"row", "topic"} <= tables:
-                question = "SELECT payload FROM row JOIN topic ON topic.id = row.topic WHERE topic.name LIKE '%/batch'"
-                for (payload,) in database.execute(question):
-                    _take_batch(orjson.loads(payload), found)
+                _take_all((orjson.loads(payload) for (payload,) in database.execute(_OF_RECORD)), found)
             else:
                 raise RecordError(f"{path}: neither a journal of a gateway nor what manovac sub keeps")
     except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
@@ -236,7 +241,7 @@ def _sqlite(path: Path) -> list[Row]:
 
 def _batches(text: str, path: Path) -> list[Row]:
     """Read `mosquitto_sub -t '.../seg/+/batch'`, with or without -v; messages of other topics are passed over."""
-    found: dict[float, dict[str, tuple[float, Quality, Reason]]] = {}
+    found: _Found = {}
     for number, line in enumerate(text.splitlines(), 1):
         topic, brace, rest = line.partition("{")
         if not brace or (topic.strip() and not topic.strip().endswith(("/batch", "/late"))):
@@ -250,9 +255,21 @@ def _batches(text: str, path: Path) -> list[Row]:
     return list(found.items())
 
 
-def _take_batch(document: Mapping[str, Any], found: dict[float, dict[str, tuple[float, Quality, Reason]]]) -> None:
+def _take_all(documents: Iterable[Mapping[str, Any]], found: _Found) -> None:
+    """Take batches, in time as events of a clock among them correct it."""
+    batches, corrections = [], Corrections()
+    for document in documents:
+        if "channels" in document:
+            batches.append(document)
+        elif (correction := correction_of(document)) is not None:
+            corrections.add(correction)
+    for document in batches:
+        _take_batch(document, found, add_ms=corrections.add_ms(document))
+
+
+def _take_batch(document: Mapping[str, Any], found: _Found, *, add_ms: int = 0) -> None:
     for _, _, channel, t_ms, value, quality, reason in readings_of(document):
-        found.setdefault(t_ms / 1000, {})[channel] = _cell(value, quality, reason)
+        found.setdefault((t_ms + add_ms) / 1000, {})[channel] = _cell(value, quality, reason)
 
 
 def _cell(value: float | None, quality: str, reason: str | None) -> tuple[float, Quality, Reason]:

@@ -4,9 +4,11 @@ import asyncio
 import ctypes
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 _STEP_S: Final = 0.25  # a larger jump between the two clocks is a step, a smaller one is slewing
+_SETTLED_S: Final = 3600.0
 _TIME_ERROR: Final = 5  # adjtimex(2): the kernel clock is not synchronised
 _TIMEX_BYTES: Final = 256
 
@@ -20,33 +22,55 @@ def kernel_sync() -> str:
     return "unknown" if state < 0 else "free" if state == _TIME_ERROR else "ntp"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockChange:
+    """What became of the wall clock: its state before and after ("ntp", "free", "unknown"), its step, 0 for none."""
+
+    before: str
+    after: str
+    step_s: float
+
+
 class Stamps:
     """UTC of moments on the loop's clock.
 
     Attributes:
         sync: clock state as of the last `check`: "ntp", "free" or "unknown".
-        steps: how often the wall clock stepped.
     """
 
     def __init__(self, *, wall: Callable[[], float] = time.time, sync: Callable[[], str] = kernel_sync) -> None:
+        self._loop = asyncio.get_running_loop()
         self._wall = wall
         self._ask_sync = sync
-        self._offset_s = wall() - asyncio.get_running_loop().time()
+        self._offset_s = wall() - self._loop.time()
+        self._stepped_s = self._loop.time()
         self.sync = sync()
-        self.steps = 0
-        self.last_step_s = 0.0
 
-    def check(self) -> bool:
-        """Compare both clocks (call it every few seconds); say whether the wall clock stepped since the last time."""
-        offset_s = self._wall() - asyncio.get_running_loop().time()
+    def check(self) -> ClockChange | None:
+        """Compare both clocks (call it every second or so); return what has changed since the last time.
+
+        Until then all moments have stamps by the old offset, and from then on by the new one.
+        """
+        now_s = self._loop.time()
+        offset_s = self._wall() - now_s
         moved_s, self._offset_s = offset_s - self._offset_s, offset_s
-        self.sync = self._ask_sync()
-        if abs(moved_s) <= _STEP_S:
-            return False
-        self.steps += 1
-        self.last_step_s = moved_s
-        return True
+        before, self.sync = self.sync, self._ask_sync()
+        if abs(moved_s) > _STEP_S:
+            self._stepped_s = now_s
+        else:
+            moved_s = 0.0
+        if moved_s == 0.0 and self.sync == before:
+            return None
+        return ClockChange(before=before, after=self.sync, step_s=moved_s)
 
     def utc_ms(self, time_s: float) -> int:
         """Return ms since 1970 UTC of a moment on the loop's clock."""
         return round((time_s + self._offset_s) * 1000)
+
+    def age_ms(self) -> int:
+        """Return now, ms since 1970 UTC, for judging what is too old to be kept; 0 while the clock may be wrong.
+
+        It may be while it runs free, and for an hour after a start or a step: a clock that lies must not empty a disk.
+        """
+        now_s = self._loop.time()
+        return 0 if self.sync == "free" or now_s < self._stepped_s + _SETTLED_S else self.utc_ms(now_s)

@@ -33,4 +33,6 @@ def abandon(transport: asyncio.Transport) -> None:
     protocol = transport.get_protocol()
     if isinstance(protocol, Stream):  # one that was lost has none any more
         protocol.receiver = None
+    if transport.is_closing() and not transport.get_write_buffer_size():
+        return  # it is on its way; pyserial-asyncio-fast fails in the background when it is told so twice
     transport.abort()

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.alarms import Alarm
+from gateway.corrections import Correction
 from gateway.leak.bodies import AirBody
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
 from gateway.leak.reserve import Reserve
@@ -115,11 +116,25 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
     )
 
 
+def clock(correction: Correction, *, before: str, after: str, step_ms: int) -> bytes:
+    """Build what an event says of the wall clock: its state before and after, its step, and what that corrects."""
+    return orjson.dumps(
+        {
+            "before": before,
+            "after": after,
+            "step_ms": step_ms,
+            "since": correction.since,
+            "correction_ms": correction.add_ms,
+        }
+    )
+
+
 def event(kind: str, what: bytes, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
     """Build the record of one transition.
 
     Args:
-        kind: the topic's level: "alarm", "command", or what somebody told of ("repress", "eva", "docking").
+        kind: the topic's level: "alarm", "command", "clock", "start", or what somebody told of ("repress", "eva",
+            "docking").
         what: what is said of it, a JSON object.
         gateway: id in the rig file.
         boot: id of this start of the gateway.

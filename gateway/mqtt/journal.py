@@ -258,6 +258,15 @@ class Journal:
         self.rows += max(added, 0) - sum(count for _, _, _, count in trimmed)
         return Trimmed(spans=tuple((first, last, cause) for first, last, cause, _ in trimmed))
 
+    def restamp(self, first: int, last: int, add_ms: int) -> None:
+        """Change when rows were put, in a journal whose clock was wrong then.
+
+        Raises:
+            JournalError: nothing was changed.
+        """
+        with self._transaction() as database:
+            database.execute("UPDATE row SET t = t + ? WHERE n BETWEEN ? AND ?", (add_ms, first, last))
+
     def _topic(self, database: sqlite3.Connection, name: str) -> int:
         number = self._topics.get(name)
         if number is None:

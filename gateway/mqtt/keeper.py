@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from gateway.mqtt.claim import Reserved, machine
@@ -56,6 +57,7 @@ class Keeper:
 
     Attributes:
         problem: why rows are not on disk now; empty while they are.
+        age_ms: now, for judging what is too old; 0 where nothing is to be. As `utc_ms`, unless somebody knows better.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class Keeper:
         self._journal = journal
         self._outbox = outbox
         self._commit_s = commit_s
-        self._utc_ms = utc_ms
+        self._utc_ms = self.age_ms = utc_ms
         self._spares = spares
+        self._restamps: list[tuple[int, int, int]] = []  # first, last, ms: what is on disk of them is to be changed
         self._loop = asyncio.get_running_loop()
         self._undelivered = Spans(journal.undelivered)
         self._ring = Ring(max_rows=_HELD, max_bytes=_HELD_BYTES)  # what is not on disk
@@ -162,6 +165,10 @@ class Keeper:
         self._late_from = min(self._late_from, first)
         self._late_work.set()
         return last - first + 1
+
+    def restamp(self, first: int, last: int, add_ms: int) -> None:
+        """Let rows age as what they are: their clock was wrong by so much. What they say stays."""
+        self._restamps.append((first, last, add_ms))
 
     def statistics(self) -> KeeperStatistics:
         """Return a snapshot."""
@@ -280,7 +287,7 @@ class Keeper:
         """Write what is not on disk."""
         self._committed_s, self._acknowledged, self._record = self._loop.time(), False, False
         rows = self._ring.at_risk() if self._spares else list(self._ring)
-        undelivered, newest_n, now_ms = self._undelivered.lists(), self._outbox.newest_n, self._utc_ms()
+        undelivered, newest_n, now_ms = self._undelivered.lists(), self._outbox.newest_n, self.age_ms()
         try:
             trimmed = await self._in_thread(
                 lambda: self._journal.write(rows, undelivered, now_ms=now_ms, last_n=newest_n)
@@ -294,6 +301,11 @@ class Keeper:
         if self.problem:
             _LOG.warning("journal %s is written again", self._journal.path)
             self.problem = ""
+        with contextlib.suppress(JournalError):  # the next write finds it out, and then it is done
+            while self._restamps and self._restamps[0][1] <= self._journal.last_n:
+                first, last, add_ms = self._restamps[0]
+                await self._in_thread(partial(self._journal.restamp, first, last, add_ms))
+                self._restamps.pop(0)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._thread, work)

@@ -149,6 +149,11 @@ class Publisher:
                 again_s = min(again_s, unit.last.time_s + float(waiting.min()))
         return again_s
 
+    def renew(self) -> None:
+        """Publish each channel's latest reading again, with the stamp that it has now."""
+        for unit in self._units.values():
+            self._latest(unit, range(len(unit.channels)), unit.said)
+
     def flush(self) -> None:
         """Publish what has been collected since the last batches, as at a stop."""
         for segment in list(self._collected):

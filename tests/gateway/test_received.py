@@ -25,7 +25,7 @@ class Memory:
     def events(self):
         return iter(())
 
-    def add(self, document, readings):
+    def add(self, document, readings, *, add_ms):
         self.readings += readings
 
     def save(self):
@@ -87,6 +87,63 @@ def test_a_sqlite_file_is_continued_and_holds_each_message_once(tmp_path: Path):
         assert database.execute("SELECT count(*) FROM reading").fetchone() == (4,)
         assert database.execute("SELECT n FROM event").fetchall() == [(2,)]
     database.close()
+
+
+def clock(n, since, add_ms, gateway="pi1", boot="a"):
+    words = {"before": "free", "after": "ntp", "step_ms": add_ms, "since": since, "correction_ms": add_ms}
+    return orjson.dumps({"v": 1, "gw": gateway, "boot": boot, "n": n, "t": 10**9 + n, "kind": "clock", "clock": words})
+
+
+def times(path: Path) -> dict[int, list[int]]:
+    with sqlite3.connect(path) as database:
+        found: dict[int, list[int]] = {}
+        for n, t in database.execute("SELECT n, t FROM reading UNION SELECT n, t FROM event ORDER BY n, t"):
+            found.setdefault(n, []).append(t)
+    database.close()
+    return found
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4, 5, 6), (6, 5, 4, 3, 2, 1), (4, 1, 6, 2, 5, 3), (1, 2, 4, 5, 6, 4, 3)])
+def test_a_wrong_clock_is_corrected_whenever_its_events_come_and_each_once(tmp_path: Path, order):
+    path = tmp_path / "record.sqlite"
+    said = {
+        1: batch(1),
+        2: b'{"v":1,"gw":"pi1","boot":"a","n":2,"t":7000,"kind":"alarm","alarm":{}}',
+        3: batch(3),
+        4: clock(4, since=1, add_ms=1_000_000),
+        5: batch(5),
+        6: clock(6, since=1, add_ms=-500),
+    }
+    for halves in (order[:3], order[3:]):  # another run goes on with the file
+        received = Received(store(path))
+        for n in halves:
+            received.take("m/event/x" if n in {2, 4, 6} else "m/seg/a/batch", said[n])
+        received.take("m/seg/a/batch", batch(9, boot="b"))
+        received.take("m/seg/b/batch", batch(1, gateway="pi2"))
+        received.store.close()
+    once, twice = [1_005_000 - 500, 1_006_000 - 500], 1_007_000 - 500
+    both = {1: sorted([5000, 6000, *once]), 2: [twice], 3: once, 5: [4500, 5500], 9: [5000, 6000]}
+    found = times(path)
+    assert {n: found[n] for n in both} == both
+
+
+def test_a_csv_file_says_that_it_cannot_correct(tmp_path: Path):
+    received = Received(store(tmp_path / "record.csv"))
+    received.take("m/seg/a/batch", batch(1))
+    received.take("m/event/clock", clock(2, since=1, add_ms=60_000))
+    received.take("m/seg/a/batch", batch(3))
+    received.store.close()
+    assert "pi1 began with a wrong clock" in received.verdict()
+
+
+def test_numbers_that_were_given_out_twice_stay_as_they_are(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    received = Received(store(path))
+    for boot in ("b", "a"):
+        received.take("m/seg/a/batch", batch(1, boot=boot))
+    received.take("m/event/clock", clock(2, since=1, add_ms=60_000))
+    received.store.close()
+    assert times(path)[1] == [5000, 6000]
 
 
 def test_a_csv_file_is_new_or_refused(tmp_path: Path):

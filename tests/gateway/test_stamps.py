@@ -3,7 +3,7 @@
 import asyncio
 
 from firmware_sim.clock import run_virtual
-from gateway.stamps import Stamps, kernel_sync
+from gateway.stamps import ClockChange, Stamps, kernel_sync
 
 
 class Wall:
@@ -16,7 +16,7 @@ class Wall:
         return asyncio.get_running_loop().time() + self.offset_s
 
 
-def test_a_step_of_the_wall_clock_is_counted_and_moves_later_stamps_only() -> None:
+def test_a_step_of_the_wall_clock_is_told_once_and_moves_later_stamps_only() -> None:
     async def story() -> None:
         wall = Wall()
         stamps = Stamps(wall=wall, sync=lambda: "free")
@@ -24,8 +24,8 @@ def test_a_step_of_the_wall_clock_is_counted_and_moves_later_stamps_only() -> No
         before = stamps.utc_ms(50.0)
         wall.offset_s += 7200.0
         assert stamps.utc_ms(60.0) - before == 10_000, "no rate is bent between two checks"
-        assert stamps.check()
-        assert (stamps.steps, stamps.last_step_s) == (1, 7200.0)
+        assert stamps.check() == ClockChange(before="free", after="free", step_s=7200.0)
+        assert stamps.check() is None
         assert stamps.utc_ms(60.0) - before == 7_210_000
         assert stamps.utc_ms(61.0) - stamps.utc_ms(60.0) == 1000
 
@@ -37,9 +37,27 @@ def test_slewing_is_followed_and_is_no_step() -> None:
         wall = Wall()
         stamps = Stamps(wall=wall, sync=lambda: "ntp")
         wall.offset_s += 0.05
-        assert not stamps.check()
-        assert stamps.steps == 0
+        assert stamps.check() is None
         assert stamps.utc_ms(0.0) == 1_750_000_000_050
+
+    run_virtual(story())
+
+
+def test_nothing_is_too_old_while_the_clock_may_be_wrong() -> None:
+    async def story() -> None:
+        wall, state = Wall(), "free"
+        stamps = Stamps(wall=wall, sync=lambda: state)
+        await asyncio.sleep(7200.0)
+        assert stamps.age_ms() == 0, "it runs free"
+        state = "ntp"
+        assert stamps.check() == ClockChange(before="free", after="ntp", step_s=0.0)
+        assert stamps.age_ms() == stamps.utc_ms(7200.0)
+        wall.offset_s += 1e9
+        stamps.check()
+        await asyncio.sleep(3599.0)
+        assert stamps.age_ms() == 0, "it has stepped"
+        await asyncio.sleep(1.0)
+        assert stamps.age_ms() == stamps.utc_ms(10_800.0)
 
     run_virtual(story())
 

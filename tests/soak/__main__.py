@@ -50,6 +50,8 @@ async def _sample(running: Station, samples: list[Sample], begin_s: float, secon
             losses = running.health.last.get("losses")
             print(f"{sample.time_s:6.0f} s  {sample.memory_bytes / 2**20:.1f} MiB  {losses}", file=sys.stderr)
         samples.append(sample)
+        with (running.folder / "samples.csv").open("a") as file:
+            file.write(f"{sample.time_s:.1f},{sample.memory_bytes},{sample.descriptors},{sample.cpu_s:.2f}\n")
 
 
 async def _ended(running: Station, deeds: Deeds, samples: list[Sample]) -> Outcome:

@@ -1,6 +1,7 @@
 """Real ports: a pseudo-terminal, TCP; bytes both ways, loss, and opening again."""
 
 import asyncio
+import gc
 import os
 import socket
 import tty
@@ -74,6 +75,28 @@ async def test_a_serial_port_carries_bytes_and_is_opened_again_under_another_dev
         transport.close()
         transport.close()
         assert len(heard.losses) == 1, turn
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_closing_a_serial_port_that_was_pulled_out_leaves_no_error_behind(tmp_path: Path, *, waits: bool) -> None:
+    loop, failed = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: failed.append(context))
+    transport = SerialTransport(str(tmp_path / "port"), baud=19200, data_format="8N1")
+    terminal, heard = Terminal(tmp_path / "port"), Heard()
+    await transport.connect(heard)
+    before = asyncio.all_tasks()
+    terminal.unplug()
+    if waits:
+        await heard.until(losses=1)
+    else:
+        await asyncio.sleep(0)  # it is found, and on its way
+    transport.close()
+    while closing := asyncio.all_tasks() - before:
+        await asyncio.wait(closing)
+    del closing
+    await asyncio.sleep(0)
+    gc.collect()
+    assert failed == []
 
 
 async def test_a_serial_port_has_one_owner(tmp_path: Path) -> None:

@@ -1,0 +1,214 @@
+"""Promise 1 when the wall clock is wrong: order, rates, expiry and numbers do not bend, and stamps are corrected."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from drivers.rig import Rig
+from drivers.transport.memory import MemoryTransport
+from firmware_sim.clock import run_virtual
+from firmware_sim.testing import emulated
+from gateway.alarms import Condition, Observation, Priority
+from gateway.app import Gateway
+from gateway.mqtt.journal import Journal
+from gateway.mqtt.memory import MemoryLink
+from gateway.mqtt.schemas import schema
+from gateway.received import Received, store
+from gateway.recorded_readings import rows
+from tests.gateway.test_app import RIG
+
+if TYPE_CHECKING:
+    from gateway.mqtt.outbox import Message
+
+NOW_S = 1_750_000_000.0
+WRONG_S = 86_400.0  # a Raspberry Pi wakes up a day after 1970
+HOUR_S = 3600.0
+
+
+class Wall:
+    """A wall clock and its state, which stories change."""
+
+    def __init__(self, offset_s: float, sync: str) -> None:
+        self.offset_s = offset_s
+        self.state = sync
+
+    def __call__(self) -> float:
+        return asyncio.get_running_loop().time() + self.offset_s
+
+    def sync(self) -> str:
+        return self.state
+
+
+class Story:
+    """A gateway over some time, with what it said; the wall clock is set at moments of the story."""
+
+    def __init__(self, wall: Wall, journal: Journal | None = None, rig: Rig = RIG) -> None:
+        self.wall = wall
+        self.journal = journal
+        self.rig = rig
+        self.gateway: Gateway
+        self.messages: list[Message] = []
+        self.times_s: list[float] = []
+
+    def run(self, seconds: float, *acts: tuple[float, Callable[[], None]]) -> "Story":
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            names = {id(bus): name for name, bus in self.rig.buses.items()}
+            async with emulated(self.rig, memory=True) as fleet:
+                gateway = self.gateway = Gateway(
+                    self.rig,
+                    rig_hash="0",
+                    boot="0001",
+                    wall=self.wall,
+                    sync=self.wall.sync,
+                    journal=self.journal,
+                    make_carrier=lambda outbox, **words: MemoryLink(outbox, self.messages.append, **words),
+                    make_transport=lambda bus: MemoryTransport(fleet.memory[names[id(bus)]].connect),
+                )
+                gateway.listeners.append(lambda readings: self.times_s.append(readings.time_s))
+                for at_s, act in acts:
+                    loop.call_later(at_s, act)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await gateway.run()
+
+        run_virtual(main(), limit_s=10 * seconds)
+        return self
+
+    def set(self, offset_s: float, sync: str) -> Callable[[], None]:
+        """Return an act that sets the clock."""
+
+        def act() -> None:
+            self.wall.offset_s, self.wall.state = offset_s, sync
+
+        return act
+
+    def payloads(self, topic: str) -> list[dict[str, Any]]:
+        return [json.loads(message.payload) for message in self.messages if message.topic.endswith(topic)]
+
+    @property
+    def clock_events(self) -> list[dict[str, Any]]:
+        events = self.payloads("event/clock")
+        for event in events:
+            jsonschema.validate(event, schema("event"))
+        return events
+
+    def record(self, path: Path) -> Received:
+        """Return what a consumer makes of it."""
+        received = Received(store(path))
+        for message in self.messages:
+            if message.topic.endswith(("/batch", "/late")) or "/event/" in message.topic:
+                received.take(message.topic, message.payload)
+        received.store.close()
+        return received
+
+
+STEPS = {
+    "forwards by hours": 5 * HOUR_S,
+    "backwards by hours": -5 * HOUR_S,
+    "leap second": -1.0,
+}
+
+
+@pytest.mark.parametrize("step_s", STEPS.values(), ids=STEPS.keys())
+def test_a_step_bends_neither_order_nor_rates_nor_numbers_nor_expiry(step_s: float) -> None:
+    steady = Story(Wall(NOW_S, "ntp")).run(60.0)
+    story = Story(Wall(NOW_S, "ntp"))
+    story.run(60.0, (30.2, story.set(NOW_S + step_s, "ntp")))
+    assert story.times_s == steady.times_s
+    numbers = [json.loads(message.payload)["n"] for message in story.messages if message.n is not None]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for each, same in zip(story.payloads("seg/lab/batch"), steady.payloads("seg/lab/batch"), strict=True):
+        assert each["channels"] == same["channels"], "values, and times within the batch"
+    said, expected = ([payload["t"] for payload in each.payloads("pressure/p1")] for each in (story, steady))
+    assert all({on_time, on_time + round(step_s * 1000)} & set(said) for on_time in expected)
+    assert len(said) in {len(expected), len(expected) + 1}, "one is said again with its new time"
+    assert {payload["quality"] for payload in story.payloads("pressure/p1")} == {"good"}, "nothing expired"
+    (event,) = story.clock_events
+    told = event["clock"]
+    assert (told["before"], told["after"], told["step_ms"]) == ("ntp", "ntp", round(step_s * 1000))
+    assert (told["correction_ms"], told["since"]) == (0, event["n"]), "what was said before was right"
+
+
+def test_a_start_without_time_is_corrected_once_it_comes(tmp_path: Path) -> None:
+    story = Story(Wall(WRONG_S, "free"))
+    story.run(60.0, (30.2, story.set(NOW_S, "ntp")))
+    (event,) = story.clock_events
+    words = event["clock"]
+    assert (words["boot"], words["before"], words["after"], words["since"]) == ("0001", "free", "ntp", 1)
+    assert words["step_ms"] == words["correction_ms"] == round((NOW_S - WRONG_S) * 1000)
+    for batch in story.payloads("seg/lab/batch"):
+        assert (batch["sync"] == "free") is (batch["n"] < event["n"]) is (batch["t0"] < 1e12)
+    received = story.record(tmp_path / "record.sqlite")
+    assert received.verdict().endswith("readings, 0 gaps")
+    times = [time_s for time_s, _ in rows(tmp_path / "record.sqlite")]
+    assert times[0] == pytest.approx(NOW_S, abs=2.0)
+    assert max(later - sooner for sooner, later in pairwise(times)) < 1.5, "no hole where the clock was set"
+    assert times[-1] == pytest.approx(NOW_S + 60.0, abs=2.0)
+
+
+def test_what_stands_retained_has_the_new_time_at_once() -> None:
+    slow = {**RIG.transducers, "p3": RIG.transducers["p3"].model_copy(update={"poll": 100.0})}
+    story = Story(Wall(WRONG_S, "free"), rig=RIG.model_copy(update={"transducers": slow}))
+    condition = Condition(id="hot", priority=Priority.WARNING, cause="hot")
+
+    def alarm() -> None:
+        findings = story.gateway.findings
+        for each in findings._alarms.take(Observation(condition=condition, there=True), 10.0):
+            findings._tell_alarm(each, 10.0)
+
+    story.run(40.0, (10.0, alarm), (30.2, story.set(NOW_S, "ntp")))
+    last = {message.topic: json.loads(message.payload) for message in story.messages if message.retain}
+    assert last.pop("manovac/v1/s/gw/g/status")["state"] == "offline"
+    assert last["manovac/v1/s/gw/g/meta"]["t"] == pytest.approx(NOW_S * 1000, abs=1000), "the moment of the start"
+    assert last["manovac/v1/s/alarm/hot"]["t_on"] == round((NOW_S + 10.0) * 1000)
+    assert last["manovac/v1/s/seg/lab/pressure/p3"]["t"] == pytest.approx(NOW_S * 1000, abs=3000)
+    assert all(payload["t"] >= NOW_S * 1000 for payload in last.values())
+    assert len(story.payloads("event/alarm")) == 1, "it was no transition"
+
+
+def test_time_that_comes_in_two_steps_adds_up(tmp_path: Path) -> None:
+    story = Story(Wall(WRONG_S, "free"))
+    story.run(
+        90.0,
+        (30.2, story.set(NOW_S - 100.0, "free")),
+        (60.2, story.set(NOW_S, "ntp")),
+        (75.2, story.set(NOW_S, "free")),
+        (80.2, story.set(NOW_S + 2.0, "ntp")),
+    )
+    told = [(event["clock"]["since"], event["clock"]["correction_ms"]) for event in story.clock_events]
+    assert told[:2] == [(1, round((NOW_S - 100.0 - WRONG_S) * 1000)), (1, 100_000)]
+    assert told[2] == (story.clock_events[2]["n"], 0), "it was right once: how it went astray nobody knows"
+    story.record(tmp_path / "record.sqlite")
+    times = [time_s for time_s, _ in rows(tmp_path / "record.sqlite")]
+    assert max(later - sooner for sooner, later in pairwise(times)) < 3.5
+
+
+def test_a_clock_that_was_right_though_free_is_told_without_a_correction() -> None:
+    story = Story(Wall(NOW_S, "free"))
+    story.run(60.0, (30.2, story.set(NOW_S + 0.1, "ntp")))
+    (event,) = story.clock_events
+    assert (event["clock"]["step_ms"], event["clock"]["correction_ms"], event["clock"]["since"]) == (0, 0, 1)
+
+
+def test_the_journal_ages_by_the_right_time_and_analysis_reads_it_so(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, max_bytes=2**30, max_age_ms=round(HOUR_S * 1000))
+    journal.open()
+    story = Story(Wall(WRONG_S, "free"), journal)
+    story.run(60.0, (30.2, story.set(NOW_S, "ntp")))
+    journal.open()
+    found = journal.read(1, 10**6, limit=10**6)
+    journal.close()
+    assert [row.n for row in found] == list(range(1, len(found) + 1)), "nothing was too old"
+    assert all(abs(row.t_ms - NOW_S * 1000) < 100_000 for row in found)
+    times = [time_s for time_s, _ in rows(path)]
+    assert times[0] == pytest.approx(NOW_S, abs=2.0)
+    assert max(later - sooner for sooner, later in pairwise(times)) < 1.5
