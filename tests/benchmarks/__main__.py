@@ -41,6 +41,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,
     "gateway-kills": gateway_kills.measure,
+    "card-kills": gateway_kills.card,
     "leak-watch": leak_watch.measure,
 }
 
