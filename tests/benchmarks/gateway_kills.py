@@ -142,8 +142,8 @@ def _measured(keeps: str) -> Table:
         conditions=(
             f"`manovac run` with {_UNITS} units on Modbus TCP, {_UNITS / _BATCH_S:.0f} messages of record a second,"
             f" `commit` {_COMMIT_S:g} s, killed (-9) at random, up to {_ALIVE_S[1]:g} s after its first commit, or for"
-            " one in five after its start; mosquitto, and a consumer that is always there. The newest readings are those"
-            " after the newest row."
+            " one in five after its start; mosquitto, and a consumer that is always there. The newest readings are"
+            " those after the newest row."
         ),
         columns=tuple(cells),
         rows=(tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells.values()),),
