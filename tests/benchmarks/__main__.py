@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import (
+    broker_outages,
     codec_fuzz,
     dead_unit,
     fleet_scale,
@@ -22,6 +23,7 @@ from tests.benchmarks import (
     stages,
     start,
     thousand,
+    torn_journal,
 )
 from tests.benchmarks.harness import Table, machine, write
 
@@ -42,6 +44,8 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "start": start.measure,
     "gateway-kills": gateway_kills.measure,
     "card-kills": gateway_kills.card,
+    "broker-outages": broker_outages.measure,
+    "torn-journal": torn_journal.measure,
     "leak-watch": leak_watch.measure,
 }
 
