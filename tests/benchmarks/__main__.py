@@ -1,4 +1,4 @@
-"""Runs benchmarks by name, prints their tables and, with --write, puts them into docs/performance.md."""
+"""Runs benchmarks by name, prints their tables and, with --write, puts them into docs (performance.md, journal.md)."""
 
 import argparse
 import os
@@ -28,6 +28,7 @@ from tests.benchmarks import (
 from tests.benchmarks.harness import Table, machine, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
+_JOURNAL: Final = _DOCUMENT.with_name("journal.md")
 BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "rtu-line": rtu_line.measure,
     "dead-unit": dead_unit.measure,
@@ -49,12 +50,16 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "leak-watch": leak_watch.measure,
 }
 
+_ELSEWHERE: Final = dict.fromkeys(("gateway-kills", "card-kills", "broker-outages", "torn-journal"), _JOURNAL)
+
 
 def main() -> int:
     """Return 0 when every requirement was met, else 3."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", metavar="NAME", nargs="*", choices=[[], *BENCHMARKS], help=", ".join(BENCHMARKS))
-    parser.add_argument("--write", action="store_true", help=f"keep the tables in docs/{_DOCUMENT.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"keep the tables in docs/{_DOCUMENT.name} or {_JOURNAL.name}"
+    )
     words = parser.parse_args()
     all_met = True
     for name in words.names or BENCHMARKS:
@@ -63,7 +68,7 @@ def main() -> int:
         text = f"{table.markdown()}\n\n{machine(load)}"
         print(f"\n{name}\n\n{text}", flush=True)
         if words.write:
-            write(_DOCUMENT, name, text)
+            write(_ELSEWHERE.get(name, _DOCUMENT), name, text)
         all_met &= all(check.met for check in table.checks)
     return 0 if all_met else 3
 

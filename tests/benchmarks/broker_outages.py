@@ -1,4 +1,4 @@
-"""A broker that is killed (-9) and comes back, under load: is anything missing, how soon and how late is what is live."""
+"""A broker that is killed (-9) and comes back, under load: what is missing, and how soon and late live messages are."""
 
 import subprocess
 import sys
