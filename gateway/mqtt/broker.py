@@ -1,5 +1,6 @@
 """From the rig file's `[mqtt]` to what a connection needs: address, credentials, TLS. Touches no wire."""
 
+import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -45,6 +46,10 @@ class Broker:
         cause = error.__context__
         why = explained(cause, self.host, presents=self._presents) if isinstance(cause, OSError) else ""
         return f"cannot be reached: {why}" if why else str(error)
+
+    def is_absent(self, error: Exception) -> bool:
+        """Say whether nobody was there, as while a broker restarts, rather than somebody who refused."""
+        return isinstance(error.__context__, OSError) and not isinstance(error.__context__, ssl.SSLError)
 
     def take_alert(self) -> str:
         """Say once by what TLS ended the last connection after its handshake, for people; empty when it did not."""

@@ -38,6 +38,7 @@ _ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so l
 _LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for again
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
+_ABSENT_S: Final = 1.0  # the most while nobody is there: who looks at a station wants it back within 2 s
 _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
 _TAKES: Final = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # and MQTT 3.1.1 cannot say it
 _TAKES.MaximumPacketSize = _LARGEST_PACKET
@@ -188,7 +189,8 @@ class Link:
 
     Up to 50 messages (or the broker's Receive Maximum) and 4 MiB are in flight. When a connection breaks, its telemetry
     goes back to the head of the queue in order, and all state is published anew on the next one: a message may arrive
-    twice, with the same `n`, but not too seldom. The next try comes after 0.2 s, then ever later up to 10 s, jittered.
+    twice, with the same `n`, but not too seldom. The next try comes after 0.2 s, then ever later up to 1 s, up to 10 s
+    with a broker that is there and refuses, jittered.
 
     Not delivered, but counted (`Loss`) and logged once a topic: what the broker refuses (only MQTT 5 can say so), what
     is larger than the broker takes (256 KiB when it states no limit), and what makes the broker cut the connection: a
@@ -256,23 +258,23 @@ class Link:
         failures = 0
         try:
             while True:
-                began_s = loop.time()
+                began_s, longest_s = loop.time(), _BACKOFF_S[1]
                 try:
                     end = await self._session()
                 except aiomqtt.MqttError as error:
                     end = self._broker.explained(error)
+                    longest_s = _ABSENT_S if self._broker.is_absent(error) else longest_s
                     if self._falls_back(error):
                         _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
                         continue
                 failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
                 rounds = min(max(failures // len(self._broker.addresses), 1), 10)
-                delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2**rounds, _BACKOFF_S[1]))
+                delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2**rounds, longest_s))
                 self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
                 self._broker.turn()
         finally:
-            left = self._outbox.statistics().messages
-            if left:
+            if left := self._outbox.statistics().messages:
                 _LOG.warning("MQTT: stopped with %d messages undelivered", left)
 
     async def _session(self) -> str:
@@ -366,8 +368,7 @@ class Link:
         self._flight_bytes -= entry.size
         self._alone = self._alone and bool(self._flight)
         topic = entry.message.topic
-        why = refusal(code)
-        if why is not None:
+        if (why := refusal(code)) is not None:
             self._refused += 1
             self._outbox.given_up(entry, Loss.REFUSED)
             self._say(logging.ERROR, topic, f"the broker refuses it: {why}", "counted and dropped")
@@ -391,10 +392,8 @@ class Link:
         self._say(logging.ERROR, entry.message.topic, why, f"counted and dropped; {entry.size} bytes")
 
     def _take_back(self) -> None:
-        entries = [entry for _, entry in self._flight.values()]
-        if self._held is not None:
-            entries.append(self._held)
-        self._outbox.give_back(entries)
+        held = [] if self._held is None else [self._held]
+        self._outbox.give_back([entry for _, entry in self._flight.values()] + held)
         self._flight.clear()
         self._flight_bytes = 0
         self._held = None

@@ -1,4 +1,4 @@
-"""Runs benchmarks by name, prints their tables and, with --write, puts them into docs/performance.md."""
+"""Runs benchmarks by name, prints their tables and, with --write, puts them into docs (performance.md, journal.md)."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from typing import Final
 from tests.benchmarks import (
     age,
     breathing,
+    broker_outages,
     codec_fuzz,
     dead_unit,
     fleet_scale,
@@ -25,10 +26,12 @@ from tests.benchmarks import (
     stages,
     start,
     thousand,
+    torn_journal,
 )
 from tests.benchmarks.harness import Table, machine, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
+_JOURNAL: Final = _DOCUMENT.with_name("journal.md")
 BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "rtu-line": rtu_line.measure,
     "age": age.measure,
@@ -46,16 +49,23 @@ BENCHMARKS: Final[dict[str, Callable[[], Table]]] = {
     "codec-fuzz": codec_fuzz.measure,
     "start": start.measure,
     "gateway-kills": gateway_kills.measure,
+    "card-kills": gateway_kills.card,
+    "broker-outages": broker_outages.measure,
+    "torn-journal": torn_journal.measure,
     "leak-watch": leak_watch.measure,
     "breathing": breathing.measure,
 }
+
+_ELSEWHERE: Final = dict.fromkeys(("gateway-kills", "card-kills", "broker-outages", "torn-journal"), _JOURNAL)
 
 
 def main() -> int:
     """Return 0 when every requirement was met, else 3."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", metavar="NAME", nargs="*", choices=[[], *BENCHMARKS], help=", ".join(BENCHMARKS))
-    parser.add_argument("--write", action="store_true", help=f"keep the tables in docs/{_DOCUMENT.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"keep the tables in docs/{_DOCUMENT.name} or {_JOURNAL.name}"
+    )
     words = parser.parse_args()
     all_met = True
     for name in words.names or BENCHMARKS:
@@ -64,7 +74,7 @@ def main() -> int:
         text = f"{table.markdown()}\n\n{machine(load)}"
         print(f"\n{name}\n\n{text}", flush=True)
         if words.write:
-            write(_DOCUMENT, name, text)
+            write(_ELSEWHERE.get(name, _DOCUMENT), name, text)
             if table.plot:
                 _DOCUMENT.with_name(f"{name}.svg").write_text(table.plot, encoding="utf-8")
         all_met &= all(check.met for check in table.checks)

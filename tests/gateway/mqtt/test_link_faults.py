@@ -302,25 +302,37 @@ async def test_a_broker_that_is_not_there_is_tried_again_and_said_once(start_lin
     assert f"127.0.0.1:{unused_port}: cannot be reached: Connection refused (readings wait; " in said.getMessage()
 
 
-async def test_waits_grow_to_ten_seconds_and_are_jittered(monkeypatch, unused_port, will):
-    asked, slept = [], []
-
-    async def sleep(delay_s):
-        slept.append(delay_s)
-        if len(slept) == 8:
-            raise asyncio.CancelledError
-
-    monkeypatch.setattr(link_module.asyncio, "sleep", sleep)
+async def waits(port, will, times):
+    """Return between what a link draws the pauses between so many tries."""
+    asked = []
 
     def uniform(low, high):
         asked.append((low, high))
-        return high
+        if len(asked) == times:
+            raise asyncio.CancelledError
+        return 0.0
 
-    link = Link(Mqtt(url=f"mqtt://127.0.0.1:{unused_port}"), Outbox(), client_id="x", will=will, uniform=uniform)
+    link = Link(Mqtt(url=f"mqtt://127.0.0.1:{port}"), Outbox(), client_id="x", will=will, uniform=uniform)
     with pytest.raises(asyncio.CancelledError):
         await link.run()
-    assert slept == [0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0]
-    assert {low for low, _ in asked} == {0.2}
+    return [high for _, high in asked], {low for low, _ in asked}
+
+
+async def test_a_broker_that_is_away_is_looked_for_each_second_at_least(unused_port, will):
+    assert await waits(unused_port, will, 5) == ([0.4, 0.8, 1.0, 1.0, 1.0], {0.2})
+
+
+async def test_a_broker_that_refuses_is_asked_ever_less_often(will):
+    async def refuse(reader, writer):
+        await reader.read(100)
+        writer.write(b"\x20\x03\x00\x87\x00")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await waits(port, will, 7) == ([0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0], {0.2})
+    server.close()
 
 
 async def test_name_and_password_reach_the_broker_and_no_log(fake_broker, start_link, until, monkeypatch, caplog):
