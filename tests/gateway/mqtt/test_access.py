@@ -30,6 +30,7 @@ WRITERS = {
     f"{ISS}/gw/pi2/health": {"pi2"},
     f"{ISS}/rsp/pi1/17": {"pi1"},
     f"{ISS}/cmd/pi1/hatch": {"anna"},
+    f"{ISS}/cmd/pi1/write": {"anna"},
     f"{ISS}/cmd/pi2/hatch": {"anna"},
     f"{ISS}/cmd/pi1/replay": {"anna", "store"},
     f"{ISS}/ack/pi1/store": {"store"},
