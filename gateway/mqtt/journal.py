@@ -321,16 +321,7 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        question = (
-            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
-            " WHERE row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
-        )
-        with self._spoken():
-            found = self._opened().execute(question, (first, last, limit)).fetchall()
-        return [
-            Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
-            for n, t_ms, topic, payload, record in found
-        ]
+        return self._rows("row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?", (first, last, limit))
 
     def newest(self, topic: str, *, since_ms: int, limit: int) -> list[Row]:
         """Return the newest rows of topics that begin so, in order, at most `limit` of them.
@@ -338,15 +329,19 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
+        which = "topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
+        return self._rows(which, (topic, topic + "\x7f", since_ms, limit))[::-1]
+
+    def _rows(self, which: str, words: tuple[str | int, ...]) -> list[Row]:
         question = (
             "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
-            " WHERE topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
+            f" WHERE {which}"
         )
         with self._spoken():
-            found = self._opened().execute(question, (topic, topic + "\x7f", since_ms, limit)).fetchall()
+            found = self._opened().execute(question, words).fetchall()
         return [
-            Row(n=n, t_ms=t_ms, topic=name, payload=payload, record=bool(record))
-            for n, t_ms, name, payload, record in reversed(found)
+            Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
+            for n, t_ms, topic, payload, record in found
         ]
 
     def _opened(self) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""What the rig file says of commands is checked where it stands: who may give which, and which registers may be written."""
+"""What the rig file says of commands is checked: who may give which, and which registers may be written."""
 
 import pytest
 
