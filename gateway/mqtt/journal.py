@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words B
 """
 _TRIM_ROWS: Final = 500
 _TRIM_TO: Final = 0.95  # of the size cap: not again at the next commit
+_ROWS: Final = (
+    "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic WHERE "
+)
 _DAMAGED: Final = ("malformed", "not a database", "encrypted")
 _FILES: Final = ("", "-wal", "-shm")
 
@@ -333,12 +336,8 @@ class Journal:
         return self._rows(which, (topic, topic + "\x7f", since_ms, limit))[::-1]
 
     def _rows(self, which: str, words: tuple[str | int, ...]) -> list[Row]:
-        question = (
-            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
-            f" WHERE {which}"
-        )
         with self._spoken():
-            found = self._opened().execute(question, words).fetchall()
+            found = self._opened().execute(_ROWS + which, words).fetchall()
         return [
             Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
             for n, t_ms, topic, payload, record in found
