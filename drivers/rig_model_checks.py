@@ -129,7 +129,7 @@ def _check_setting(path: Path, setting: Setting, findings: Findings) -> None:
     if low > high:
         findings.error((*path, "range"), "range: the first number must not be above the second")
     elif low < least or high > most:
-        findings.error((*path, "range"), f"range: a {setting.type} holds {least:.10g} to {most:.10g}")
+        findings.error((*path, "range"), f"range: {setting.type} holds {least:.10g} to {most:.10g}")
     if setting.address + setting.count > 0x10000:
         findings.error((*path, "address"), f"a {setting.type} does not fit there: registers end at 65535")
     if setting.function == 6 and setting.count > 1:

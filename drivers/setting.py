@@ -53,7 +53,7 @@ def encode(setting: Setting, value: float) -> bytes:
     if setting.type == "float32":
         return _ordered(struct.pack(">f", value), setting.order)
     if value != int(value):
-        raise ValueError(f"{value:g}: a {setting.type} holds whole numbers")
+        raise ValueError(f"{value:g}: {setting.type} holds whole numbers")
     return _ordered(struct.pack(_CODES[setting.type], int(value)), setting.order)
 
 

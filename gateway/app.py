@@ -281,7 +281,7 @@ class Gateway:
             newest_n=self._outbox.newest_n,
             losses={cause: number for cause, number in losses.items() if number},
             hatches=told,
-            seen=self.desk.seen,
+            seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
             ended_s=self._loop.time(),
         )
 

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -121,7 +121,7 @@ class Desk:
         obeys: does what is said.
         record: puts an event on record.
         permissions: of the rig file, by issuer.
-        outbox, topics, gateway, boot: for answers.
+        outbox, topics, boot: for answers.
         utc_ms: now.
         seen: what the desk before this one had seen.
 
@@ -234,16 +234,16 @@ class Desk:
             raise CommandError(Code.BUSY, f"{RUNNING} commands are being obeyed already: send it again later")
         self._remember(command.id, Seen(digest=digest))
         self._running += 1
-        tasks.create_task(self._work(self._obeys.obey(command), verdict), name=f"command {command.topic}")
+        tasks.create_task(self._work(command, verdict), name=f"command {command.topic}")
 
     def _remember(self, command_id: str, seen: Seen) -> None:
         self.seen[command_id] = seen
         if len(self.seen) > REMEMBERED:
             del self.seen[next(iter(self.seen))]
 
-    async def _work(self, obeying: Coroutine[Any, Any, Mapping[str, Any] | None], verdict: Verdict) -> None:
+    async def _work(self, command: Command, verdict: Verdict) -> None:
         try:
-            verdict = replace(verdict, result=await obeying)
+            verdict = replace(verdict, result=await self._obeys.obey(command))
         except CommandError as error:
             verdict = replace(verdict, code=error.code, text=error.text)
         except asyncio.CancelledError:
@@ -272,7 +272,8 @@ class Desk:
 
     def _put_on_record(self, verdict: Verdict) -> None:
         said = verdict.words()
-        _log.info("command %s %s by %s: %s %s", said["name"], said["id"], said["by"], said["code"], said["text"])
+        # what somebody sent stands in quotes: nobody writes lines of our log
+        _log.info("command %r %s by %r: %s %r", said["name"], said["id"], said["by"], said["code"], said["text"])
         self._record("command", orjson.dumps(said), self._utc_ms(), lasting=verdict.name not in _ROUTINE)
 
 

@@ -28,6 +28,10 @@ CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words B
 """
 _TRIM_ROWS: Final = 500
 _TRIM_TO: Final = 0.95  # of the size cap: not again at the next commit
+_TOPICS: Final = 4096  # whose numbers are kept in memory; each answer to a command has one of its own
+_ROWS: Final = (
+    "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic WHERE "
+)
 _DAMAGED: Final = ("malformed", "not a database", "encrypted")
 _FILES: Final = ("", "-wal", "-shm")
 
@@ -272,7 +276,8 @@ class Journal:
         if number is None:
             database.execute("INSERT OR IGNORE INTO topic (name) VALUES (?)", (name,))
             (number,) = database.execute("SELECT id FROM topic WHERE name = ?", (name,)).fetchone()
-            self._topics[name] = number
+            if len(self._topics) < _TOPICS:
+                self._topics[name] = number
         return number
 
     def _trim(self, database: sqlite3.Connection, now_ms: int) -> list[tuple[int, int, str, int]]:
@@ -321,16 +326,7 @@ class Journal:
             JournalError: it cannot be read.
         """
         only = "row.record = 1 AND " if records else ""
-        question = (
-            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"  # noqa: S608
-            f" WHERE {only}row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?"
-        )
-        with self._spoken():
-            found = self._opened().execute(question, (first, last, limit)).fetchall()
-        return [
-            Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
-            for n, t_ms, topic, payload, record in found
-        ]
+        return self._rows(f"{only}row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?", (first, last, limit))
 
     def newest(self, topic: str, *, since_ms: int, limit: int) -> list[Row]:
         """Return the newest rows of topics that begin so, in order, at most `limit` of them.
@@ -338,15 +334,15 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        question = (
-            "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic"
-            " WHERE topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
-        )
+        which = "topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
+        return self._rows(which, (topic, topic + "\x7f", since_ms, limit))[::-1]
+
+    def _rows(self, which: str, words: tuple[str | int, ...]) -> list[Row]:
         with self._spoken():
-            found = self._opened().execute(question, (topic, topic + "\x7f", since_ms, limit)).fetchall()
+            found = self._opened().execute(_ROWS + which, words).fetchall()
         return [
-            Row(n=n, t_ms=t_ms, topic=name, payload=payload, record=bool(record))
-            for n, t_ms, name, payload, record in reversed(found)
+            Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
+            for n, t_ms, topic, payload, record in found
         ]
 
     def _opened(self) -> sqlite3.Connection:

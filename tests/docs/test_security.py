@@ -8,8 +8,10 @@ from pathlib import Path
 from drivers.rig_limits import DEEPEST, LARGEST_FILE
 from drivers.rig_source import check_rig
 from firmware_sim.control.server import CLIENTS, EVENTS_KEPT, LINE_LIMIT
+from gateway.desk import BURST, RATE_PER_S, REMEMBERED, RUNNING
 from gateway.display.server import CONNECTIONS, LARGEST_BODY, LIFE_S, LONGEST_LINE, REQUESTS_PER_S
 from gateway.mqtt.access import LARGEST_MESSAGE
+from gateway.mqtt.commands import LONGEST
 from gateway.mqtt.tls import TlsContext
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,10 @@ def test_its_limits_are_those_of_the_code() -> None:
     assert f"or {LARGEST_MESSAGE >> 10} KiB" in TEXT
     lines = f"{LONGEST_LINE >> 10} KiB a line, {LARGEST_BODY >> 10} KiB a body"
     assert f"{lines}, {CONNECTIONS} connections of {LIFE_S:g} s each, {REQUESTS_PER_S} requests a second" in TEXT
+    rates = (
+        f"{BURST} at once, {RATE_PER_S:g} a second for long, {RUNNING} being obeyed; {REMEMBERED} answers remembered"
+    )
+    assert f"{LONGEST >> 10} KiB; {rates}" in TEXT
 
 
 def test_its_words_of_mqtt_pass_the_check() -> None:

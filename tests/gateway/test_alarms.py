@@ -1,5 +1,7 @@
 """Alarms go through ISA-18.2's states, and only through them."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,3 +97,54 @@ def test_whatever_happens_each_state_follows_from_the_one_before(deeds):
             assert alarm.state.value in after[before]
             before = None if alarm.state is AlarmState.CLEARED else alarm.state.value
         assert [alarm.state.value for alarm in alarms.standing] == ([] if before is None else [before])
+
+
+def shelved(until_s=100.0):
+    alarms = Alarms()
+    alarms.update(LEAK, there=True, now_s=0.0)
+    alarm = alarms.shelve(LEAK.id, until_s, 1.0)
+    assert (alarm.state, alarm.shelved_until_s) == (AlarmState.SHELVED, until_s)
+    return alarms
+
+
+def test_a_shelved_alarm_says_nothing_even_when_it_goes_and_comes():
+    alarms = shelved()
+    assert alarms.update(LEAK, there=True, now_s=2.0, value=5.0) == ()
+    assert [each.state for each in alarms.update(LEAK, there=False, now_s=3.0)] == [AlarmState.CLEARED]
+    assert [each.state for each in alarms.update(LEAK, there=True, now_s=4.0)] == [AlarmState.SHELVED]
+    assert alarms.unshelve(99.0) == ()
+    (back,) = alarms.unshelve(100.0)
+    assert (back.state, back.shelved_until_s) == (AlarmState.UNACKNOWLEDGED, None)
+    assert alarms.unshelve(101.0) == ()
+
+
+def test_after_its_time_on_the_shelf_an_alarm_comes_as_any_other():
+    alarms = shelved()
+    alarms.update(LEAK, there=False, now_s=3.0)
+    assert alarms.unshelve(100.0) == ()
+    assert [each.state for each in alarms.update(LEAK, there=True, now_s=101.0)] == [AlarmState.UNACKNOWLEDGED]
+
+
+def test_acknowledging_takes_an_alarm_from_the_shelf():
+    alarms = shelved()
+    assert alarms.acknowledge(LEAK.id, 2.0).state is AlarmState.ACKNOWLEDGED
+    assert alarms.unshelve(200.0) == ()
+    alarms.update(LEAK, there=False, now_s=3.0)
+    assert [each.state for each in alarms.update(LEAK, there=True, now_s=4.0)] == [AlarmState.UNACKNOWLEDGED]
+
+
+def test_an_alarm_that_takes_anothers_place_is_shelved_as_long():
+    alarms = shelved()
+    other = replace(LEAK, id="leak-station")
+    _, alarm = alarms.update(other, there=True, now_s=5.0, instead_of=LEAK.id)[:2]
+    assert (alarm.condition.id, alarm.state, alarm.shelved_until_s) == ("leak-station", AlarmState.SHELVED, 100.0)
+    (back,) = alarms.unshelve(100.0)
+    assert back.condition.id == "leak-station"
+
+
+def test_what_is_over_is_acknowledged_not_shelved():
+    alarms = Alarms()
+    alarms.update(LEAK, there=True, now_s=0.0)
+    alarms.update(LEAK, there=False, now_s=1.0)
+    with pytest.raises(UnknownAlarmError, match="is over: acknowledge it instead"):
+        alarms.shelve(LEAK.id, 100.0, 2.0)

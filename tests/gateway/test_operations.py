@@ -353,7 +353,7 @@ def test_a_setting_is_written_and_read_back():
         assert run.fleet._devices["far", 4].firmware.settings[5] == 0xFFFD
         for words, code, text in (
             ({"setting": "zero", "value": 101}, "not_possible", "101 is beyond its range, -100 to 100"),
-            ({"setting": "zero", "value": 0.5}, "not_possible", "a int16 holds whole numbers"),
+            ({"setting": "zero", "value": 0.5}, "not_possible", "int16 holds whole numbers"),
             ({"setting": "baud", "value": 1}, "not_found", "no setting 'baud' in the rig file (there are: zero, unit,"),
             ({"setting": "unit", "value": 98}, "device_refused", "refused with code 3"),
             ({"setting": "nowhere", "value": 1}, "device_refused", "could not be read first (refused with code 2)"),

@@ -74,3 +74,36 @@ def test_every_due_poll_is_made_or_counted_as_missed(periods: dict[int, float], 
     for unit, period_s in periods.items():
         accounted = sum(each == unit for _, each in polls) + schedule.missed[unit]
         assert abs(accounted - 30.0 / period_s) <= 2 + len(periods) * poll_s / period_s
+
+
+def test_another_period_counts_from_now_on_and_misses_nothing():
+    schedule = Schedule({1: 10.0, 2: 1.0}, start_s=0.0)
+    assert {schedule.take(), schedule.take()} == {1, 2}
+    schedule.done(1, now_s=0.1)
+    schedule.done(2, now_s=0.1)
+    schedule.change(1, 0.5, now_s=3.2)
+    assert schedule.next_due_s() == 1.0
+    assert schedule.take() == 2
+    schedule.done(2, now_s=3.2)
+    schedule.change(1, 0.25, now_s=3.3)
+    schedule.change(2, 60.0, now_s=9.0)
+    for _ in range(4):
+        due_s = schedule.next_due_s()
+        assert schedule.take() == 1
+        schedule.done(1, now_s=due_s + 0.01)
+    assert schedule.next_due_s() == 3.3 + 4 * 0.25
+    assert schedule.missed[1] == 0
+
+
+def test_a_unit_in_a_hurry_is_next_even_while_it_is_polled():
+    schedule = Schedule({1: 10.0, 2: 1.0, 3: 1.0}, start_s=0.0)
+    for unit in (1, 2, 3):
+        schedule.take()
+        schedule.done(unit, now_s=0.1)
+    schedule.hurry(1, now_s=5.0)
+    assert schedule.take() == 1
+    schedule.hurry(1, now_s=5.1)
+    schedule.done(1, now_s=5.2)
+    assert schedule.next_due_s() <= 5.2
+    assert {schedule.take() for _ in range(3)} == {1, 2, 3}
+    assert schedule.missed[1] == 0

@@ -38,6 +38,7 @@ WRITERS = {
     f"{ISS}/hatch/prk--node1": {"pi1", "pi2"},
     f"{ISS}/event/command": {"pi1", "pi2"},
     f"{ISS}/cmd/pi1/hatch": {"anna"},
+    f"{ISS}/cmd/pi1/write": {"anna"},
     f"{ISS}/cmd/pi2/hatch": {"anna"},
     **{f"{ISS}/cmd/pi1/{name}": {"anna"} for name in ("event", "acknowledge", "anything-new")},
     f"{ISS}/cmd/pi1/replay": {"anna", "store"},
