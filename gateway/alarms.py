@@ -93,12 +93,19 @@ class Alarm:
 
 @dataclass(slots=True, kw_only=True)
 class _Watched:
-    """A condition under watch: since when it is there or gone against its state, its alarm, and how long that rests."""
+    """A condition under watch.
+
+    Attributes:
+        pending_s: since when it is there or gone against its state.
+        shelved_until_s: how long its alarm rests.
+        kept_until_s: how long an alarm from before stands though nobody sees it now; None for one of our own.
+    """
 
     condition: Condition
     pending_s: float | None = None
     alarm: Alarm | None = None
     shelved_until_s: float = -math.inf
+    kept_until_s: float | None = None
 
 
 class UnknownAlarmError(LookupError):
@@ -154,6 +161,9 @@ class Alarms:
                 *self.update(condition, there=there, now_s=now_s, value=value, since_s=since_s),
             )
         watched = self._watched.setdefault(condition.id, _Watched(condition=condition))
+        if watched.kept_until_s is not None and not there:
+            return ()
+        watched.kept_until_s = None
         watched.condition = condition
         stands = watched.alarm is not None and watched.alarm.state is not AlarmState.RETURNED
         if stands and not there and value is not None and condition.limit is not None:
@@ -206,6 +216,25 @@ class Alarms:
             if alarm is not None and alarm.state is AlarmState.SHELVED and now_s >= watched.shelved_until_s:
                 watched.alarm = replace(alarm, state=AlarmState.UNACKNOWLEDGED, changed_s=now_s, shelved_until_s=None)
                 over.append(watched.alarm)
+        return tuple(over)
+
+    def restore(self, alarm: Alarm, until_s: float) -> None:
+        """Let an alarm from before a restart stand, until it is seen again, or until then: see `lapse`."""
+        self._watched[alarm.condition.id] = _Watched(
+            condition=alarm.condition,
+            alarm=alarm,
+            shelved_until_s=alarm.shelved_until_s or -math.inf,
+            kept_until_s=until_s,
+        )
+
+    def lapse(self, now_s: float) -> tuple[Alarm, ...]:
+        """Let go of alarms from before a restart that nobody has seen again in their time."""
+        over = []
+        for watched in self._watched.values():
+            if watched.kept_until_s is not None and now_s >= watched.kept_until_s:
+                watched.kept_until_s = None
+                if watched.alarm is not None and watched.alarm.state is not AlarmState.RETURNED:
+                    over.append(self._gone(watched, now_s, None))
         return tuple(over)
 
     def _standing(self, alarm_id: str) -> tuple[_Watched, Alarm]:

@@ -6,24 +6,27 @@ process. Everything waits on the running loop's clock, so the same gateway runs 
 
 import asyncio
 import hashlib
+import logging
 import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from drivers.bus import Bus
 from drivers.reader import UnitReader, reader
 from drivers.reading import RawPoll, Readings
-from drivers.rig import Rig
+from drivers.rig import HatchState, Rig
 from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
-from gateway.before import before, due, started
+from gateway.alarms import Alarm
+from gateway.before import alarms_before, before, due, hatches_before, started
 from gateway.broker_watch import BrokerWatch
 from gateway.calibrations import Calibrations
 from gateway.clock_watch import ClockWatch
@@ -33,9 +36,10 @@ from gateway.findings import Findings
 from gateway.handover import Handover
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
-from gateway.mqtt.journal import Journal
+from gateway.mqtt.carrier import MakeCarrier
+from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.keeper import Keeper
-from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
+from gateway.mqtt.outbox import Inbox, Message, Outbox
 from gateway.mqtt.publisher import Publisher
 from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
@@ -44,29 +48,10 @@ from gateway.poller import Poller, periods
 from gateway.stamps import Stamps, kernel_sync
 from gateway.supervision import Again, Supervision
 
+_LOG: Final = logging.getLogger(__name__)
 _HEALTH_S: Final = 10.0
 _FIRST_HEALTH_S: Final = 2.0
 _EXPIRE_EACH_S: Final = 0.05
-
-
-class Carrier(Protocol):
-    """What brings the outbox to subscribers: `gateway.mqtt.link.Link`, or memory."""
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        ...
-
-    def statistics(self) -> LinkStatistics:
-        """Return a snapshot."""
-        ...
-
-
-class MakeCarrier(Protocol):
-    """Makes the carrier of one gateway."""
-
-    def __call__(
-        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message], inbox: Inbox
-    ) -> Carrier: ...
 
 
 class Gateway:
@@ -163,6 +148,8 @@ class Gateway:
         )
         if handover is not None:
             self._take_over(handover)
+        elif journal is not None:
+            self._remember(journal)
 
     def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
         """Return what has been commanded before, and is not to be obeyed again."""
@@ -280,6 +267,7 @@ class Gateway:
             boot=self.boot,
             newest_n=self._outbox.newest_n,
             losses={cause: number for cause, number in losses.items() if number},
+            alarms=self.findings.alarms,
             hatches=told,
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
             ended_s=self._loop.time(),
@@ -296,8 +284,28 @@ class Gateway:
     def _take_over(self, handover: Handover) -> None:
         """Go on where the gateway before this one ended."""
         self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
-        for hatch, state in handover.hatches.items():
-            self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
+        self._resume(handover.alarms, handover.hatches)
+
+    def _remember(self, journal: Journal) -> None:
+        """Go on with the alarms that stood when the gateway before this one ended, and with what it was told."""
+        ahead_ms = self._now_ms() - self._loop.time() * 1000
+        try:
+            alarms = alarms_before(journal, self._topics, lambda t_ms: (t_ms - ahead_ms) / 1000)
+            told = hatches_before(journal, self._topics)
+        except JournalError as error:
+            _LOG.warning("%s: alarms and hatches begin anew", error)
+            return
+        hatches = {hatch.id: hatch.state for hatch in self._rig.hatches}
+        for hatch, state in told.items():
+            if hatch in hatches and state != hatches[hatch]:
+                _LOG.info("hatch %s is %s, as told before; the rig file says %s", hatch, state, hatches[hatch])
+        self._resume(alarms, {hatch: state for hatch, state in told.items() if hatch in hatches})
+
+    def _resume(self, alarms: Iterable[Alarm], hatches: Mapping[str, HatchState]) -> None:
+        self.findings.restore(alarms)
+        for hatch, state in hatches.items():
+            with suppress(LookupError):  # its contact knows better
+                self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
 
     async def _until_all_is_kept(self) -> None:
         """Keep what is said until the link has ended; what it could not deliver is then in the journal."""

@@ -1,14 +1,23 @@
-"""What a gateway that starts says of the one before it: how it ended, and what was lost thereby."""
+"""What a gateway that starts knows of the one before it, from the journal.
 
+How it ended and what was lost thereby; which alarms stand; what it was told of hatches.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 
-from drivers.rig import Rig
-from gateway.mqtt.finding_payloads import event
+from drivers.rig import HatchState, Rig
+from gateway.alarms import Alarm, AlarmState
+from gateway.mqtt.finding_payloads import event, read_alarm
 from gateway.mqtt.journal import Journal
+from gateway.mqtt.topics import Topics
 from gateway.poller import periods
+
+_NEWEST: Final = 10_000  # events that are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,35 @@ def due(rig: Rig, seconds: float) -> int:
     """Return how many polls a rig asks for in that time; none where the clock has gone back."""
     periods_s = (period_s for bus in rig.buses for period_s in periods(rig.units(bus)).values())
     return sum(int(max(seconds, 0.0) / period_s) for period_s in periods_s)
+
+
+def alarms_before(journal: Journal, topics: Topics, to_s: Callable[[int], float]) -> list[Alarm]:
+    """Return the alarms that stood when the gateway before ended; `to_s` turns ms UTC into the event loop's clock.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    standing = {}
+    for row in journal.newest(topics.event("alarm"), since_ms=0, limit=_NEWEST):
+        with suppress(KeyError, TypeError, ValueError):  # of another version
+            alarm = read_alarm(orjson.loads(row.payload)["alarm"], to_s)
+            standing[alarm.condition.id] = alarm
+    return [alarm for alarm in standing.values() if alarm.state is not AlarmState.CLEARED]
+
+
+def hatches_before(journal: Journal, topics: Topics) -> dict[str, HatchState]:
+    """Return what the gateway before was told last of each hatch, by command.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    told = {}
+    for row in journal.newest(topics.event("command"), since_ms=0, limit=_NEWEST):
+        with suppress(KeyError, TypeError, ValueError):
+            command = orjson.loads(row.payload)["command"]
+            if command["name"] == "hatch" and command["code"] == "ok":
+                told[str(command["result"]["hatch"])] = HatchState(command["result"]["state"])
+    return told
 
 
 def started(past: Before, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:

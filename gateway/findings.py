@@ -6,7 +6,7 @@ It hears the readings of each poll, and once a second looks at what has come tog
 
 import asyncio
 import logging
-from collections.abc import Callable  # noqa: TC003 - as everywhere
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from drivers.reading import Quality, Readings
@@ -23,6 +23,7 @@ from gateway.mqtt.topics import Topics
 
 _log: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
+_KEPT_S: Final = 86_400.0  # how long an alarm from before a restart stands unseen: a seep takes hours to be found again
 
 
 class Findings:
@@ -77,7 +78,7 @@ class Findings:
         if finding is not None:
             self._leak = finding
             self._tell_leak(finding)
-        for alarm in self._alarms.unshelve(now_s):
+        for alarm in (*self._alarms.unshelve(now_s), *self._alarms.lapse(now_s)):
             self._tell_alarm(alarm, now_s)
         for seen in self.watch.observations():
             self.observe(seen, now_s)
@@ -87,6 +88,13 @@ class Findings:
         for alarm in self._alarms.take(seen, now_s):
             self._tell_alarm(alarm, now_s)
 
+    def restore(self, alarms: Iterable[Alarm]) -> None:
+        """Let alarms from before a restart stand: what has raised them begins to look anew, and may take its time."""
+        now_s = self._loop.time()
+        for alarm in alarms:
+            self._alarms.restore(alarm, now_s + _KEPT_S)
+            self._tell_standing(alarm, now_s)
+
     def renew(self) -> None:
         """Say again, with the stamps of now, what stands retained: hatches, leaks and alarms."""
         now_s = self._loop.time()
@@ -95,8 +103,7 @@ class Findings:
         if self._leak is not None:
             self._tell_leak(self._leak)
         for alarm in self.alarms:
-            payload = finding_payloads.alarm(alarm, t_ms=self._stamps.utc_ms(now_s), utc_ms=self._stamps.utc_ms)
-            self._outbox.put(Message(topic=self._topics.alarm(alarm.condition.id), payload=payload, retain=True))
+            self._tell_standing(alarm, now_s)
 
     def move_hatch(self, hatch: str, state: HatchState) -> None:
         """Take somebody's word for the state of a hatch.
@@ -171,6 +178,11 @@ class Findings:
             t_ms=self._stamps.utc_ms(now.since_s),
         )
         self._outbox.put(Message(topic=self._topics.hatch(hatch), payload=payload, retain=True))
+
+    def _tell_standing(self, alarm: Alarm, now_s: float) -> None:
+        """Say again how an alarm stands; nothing has happened."""
+        payload = finding_payloads.alarm(alarm, t_ms=self._stamps.utc_ms(now_s), utc_ms=self._stamps.utc_ms)
+        self._outbox.put(Message(topic=self._topics.alarm(alarm.condition.id), payload=payload, retain=True))
 
     def _tell_alarm(self, alarm: Alarm, now_s: float) -> None:
         topic = self._topics.alarm(alarm.condition.id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drivers.rig import HatchState, Rig
+from gateway.alarms import Alarm
 from gateway.desk import Seen
 
 
@@ -15,6 +16,7 @@ class Handover:
         boot: of both: it is no new start.
         newest_n: the number given out last.
         losses: counted so far, by cause.
+        alarms: those that stand.
         hatches: states that somebody told, and that the new rig file says nothing new of.
         seen: commands that are not to be obeyed again.
         ended_s: since when nothing is polled, on the event loop's clock.
@@ -25,6 +27,7 @@ class Handover:
     boot: str
     newest_n: int
     losses: Mapping[str, int]
+    alarms: tuple[Alarm, ...]
     hatches: Mapping[str, HatchState]
     seen: Mapping[str, Seen]
     ended_s: float

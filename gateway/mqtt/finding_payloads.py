@@ -1,12 +1,12 @@
 """What the gateway finds out of readings, as bytes: segment states, hatches, leaks, alarms; pure, as `payloads`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
-from gateway.alarms import Alarm
+from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.corrections import Correction
 from gateway.leak.bodies import AirBody
 from gateway.leak.finding import BodyFinding, Kind, StationFinding
@@ -113,6 +113,34 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
             "segment": condition.segment,
             "shelved_until": None if now.shelved_until_s is None else utc_ms(now.shelved_until_s),
         }
+    )
+
+
+def read_alarm(said: Mapping[str, Any], to_s: Callable[[int], float]) -> Alarm:
+    """Return the alarm that a payload tells of.
+
+    Args:
+        said: the JSON object.
+        to_s: what turns ms UTC into the event loop's clock.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no alarm.
+    """
+    condition = Condition(
+        id=said["id"],
+        priority=Priority(said["priority"]),
+        cause=said["cause"],
+        segment=said["segment"],
+        limit=said["limit"],
+    )
+    until = said.get("shelved_until")
+    return Alarm(
+        condition=condition,
+        state=AlarmState(said["state"]),
+        on_s=to_s(said["t_on"]),
+        changed_s=to_s(said["t"]),
+        value=said["value"],
+        shelved_until_s=None if until is None else to_s(until),
     )
 
 

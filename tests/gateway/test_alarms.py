@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.alarms import Alarms, AlarmState, Condition, Priority, UnknownAlarmError
+from gateway.alarms import Alarm, Alarms, AlarmState, Condition, Priority, UnknownAlarmError
 
 LEAK = Condition(id="leak-prk", priority=Priority.CRITICAL, cause="leak", segment="prk")
 
@@ -148,3 +148,35 @@ def test_what_is_over_is_acknowledged_not_shelved():
     alarms.update(LEAK, there=False, now_s=1.0)
     with pytest.raises(UnknownAlarmError, match="is over: acknowledge it instead"):
         alarms.shelve(LEAK.id, 100.0, 2.0)
+
+
+def kept(state: AlarmState) -> Alarms:
+    """Return alarms with one from before a restart, which stands until 100 s if nobody sees it."""
+    alarms = Alarms()
+    alarms.restore(Alarm(condition=LEAK, state=state, on_s=-50.0, changed_s=-40.0, value=1.0), 100.0)
+    return alarms
+
+
+def test_one_from_before_a_restart_stands_until_it_has_not_been_seen_for_long_enough():
+    alarms = kept(AlarmState.UNACKNOWLEDGED)
+    assert alarms.update(LEAK, there=False, now_s=10.0) == ()
+    assert alarms.lapse(99.0) == ()
+    assert [alarm.state for alarm in alarms.standing] == [AlarmState.UNACKNOWLEDGED]
+    (gone,) = alarms.lapse(100.0)
+    assert (gone.state, gone.on_s) == (AlarmState.RETURNED, -50.0)
+    assert alarms.lapse(200.0) == ()
+
+
+def test_one_from_before_that_is_seen_again_is_as_any_other():
+    alarms = kept(AlarmState.ACKNOWLEDGED)
+    (seen,) = alarms.update(LEAK, there=True, now_s=10.0, value=2.0)
+    assert (seen.state, seen.value) == (AlarmState.ACKNOWLEDGED, 2.0)
+    (gone,) = alarms.update(LEAK, there=False, now_s=20.0)
+    assert gone.state is AlarmState.CLEARED
+    assert alarms.lapse(100.0) == ()
+
+
+def test_one_from_before_that_had_gone_waits_to_be_acknowledged():
+    alarms = kept(AlarmState.RETURNED)
+    assert alarms.lapse(100.0) == ()
+    assert alarms.acknowledge("leak-prk", 110.0).state is AlarmState.CLEARED

@@ -6,14 +6,18 @@ from typing import Any
 import orjson
 import pytest
 
-from drivers.rig import Rig
-from gateway.before import before, started
+from drivers.rig import HatchState, Rig
+from gateway.alarms import Alarm, AlarmState, Condition, Priority
+from gateway.before import alarms_before, before, hatches_before, started
+from gateway.mqtt import finding_payloads
 from gateway.mqtt.claim import Reserved, machine
 from gateway.mqtt.journal import Journal, Row
 from gateway.mqtt.schemas import schema
+from gateway.mqtt.topics import Topics
 
 jsonschema = pytest.importorskip("jsonschema")
 T_MS = 1_700_000_000_000
+TOPICS = Topics(station="iss", gateway="pi1")
 RIG = Rig.model_validate(
     {
         "station": {"id": "iss", "gateway": "pi1"},
@@ -46,7 +50,7 @@ def said(journal: Journal, *, now_ms: int = T_MS + 10_003) -> dict[str, Any]:
     assert past is not None
     event = orjson.loads(started(past, gateway="pi1", boot="abcd", n=journal.last_n + 1, t_ms=now_ms))
     jsonschema.validate(event, schema("event"))
-    return {key: value for key, value in event["start"].items() if key != "boot"}
+    return dict(event["start"])
 
 
 def test_the_first_gateway_of_all_has_nothing_to_say(tmp_path: Path) -> None:
@@ -92,3 +96,58 @@ def test_a_damaged_journal_has_no_number_twice(tmp_path: Path) -> None:
     journal.open()
     assert journal.set_aside is not None
     assert said(journal) == {"end": "killed", "ended": None, "polls": None, "skipped": [1, 1000]}
+
+
+def events(folder: Path, *told: tuple[str, bytes]) -> Journal:
+    """Return a journal with these events: kind, and what is said."""
+    journal = left(folder, None, last_n=0)
+    rows = []
+    for n, (kind, what) in enumerate(told, 1):
+        payload = finding_payloads.event(kind, what, gateway="pi1", boot="abcd", n=n, t_ms=T_MS + n)
+        rows.append(Row(n=n, t_ms=T_MS + n, topic=TOPICS.event(kind), payload=payload, record=True))
+    journal.write(rows, [], now_ms=T_MS)
+    return journal
+
+
+def alarm(name: str, state: AlarmState) -> Alarm:
+    condition = Condition(id=name, priority=Priority.CRITICAL, cause="leak", segment="a", limit=0.2)
+    return Alarm(condition=condition, state=state, on_s=10.0, changed_s=20.0, value=1.5)
+
+
+def test_alarms_that_stood_are_known_as_they_were_said_last(tmp_path: Path) -> None:
+    def utc_ms(time_s: float) -> int:
+        return T_MS + round(time_s * 1000)
+
+    def told(name: str, state: AlarmState) -> tuple[str, bytes]:
+        return "alarm", finding_payloads.alarm(alarm(name, state), t_ms=utc_ms(20.0), utc_ms=utc_ms)
+
+    journal = events(
+        tmp_path,
+        told("leak-a", AlarmState.UNACKNOWLEDGED),
+        told("gone", AlarmState.UNACKNOWLEDGED),
+        told("leak-a", AlarmState.ACKNOWLEDGED),
+        told("gone", AlarmState.CLEARED),
+        told("waits", AlarmState.RETURNED),
+        ("alarm", b'{"of":"another version"}'),
+    )
+    found = alarms_before(journal, TOPICS, lambda t_ms: (t_ms - T_MS) / 1000)
+    journal.close()
+    assert found == [alarm("leak-a", AlarmState.ACKNOWLEDGED), alarm("waits", AlarmState.RETURNED)]
+
+
+def test_what_was_told_last_of_each_hatch_is_known(tmp_path: Path) -> None:
+    def told(hatch: str, state: str, code: str = "ok", name: str = "hatch") -> tuple[str, bytes]:
+        result = {"hatch": hatch, "state": state}
+        return "command", orjson.dumps({"name": name, "code": code, "result": result if code == "ok" else None})
+
+    journal = events(
+        tmp_path,
+        told("a--b", "closed"),
+        told("b--c", "closed"),
+        told("a--b", "open"),
+        told("b--c", "open", code="not_allowed"),
+        told("b--c", "open", name="event"),
+    )
+    found = hatches_before(journal, TOPICS)
+    journal.close()
+    assert found == {"a--b": HatchState.OPEN, "b--c": HatchState.CLOSED}
