@@ -23,4 +23,6 @@ class MakeCarrier(Protocol):
 
     def __call__(
         self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message], inbox: Inbox
-    ) -> Carrier: ...
+    ) -> Carrier:
+        """Return the carrier of an outbox."""
+        ...
