@@ -380,6 +380,7 @@ class Gateway:
         for seen in self._broker_watch.look(link):
             self.findings.observe(seen, self._loop.time())
         now = self._health.snapshot(link, sync=self._stamps.sync)
+        self._health.forget_longest()
         payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
         self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
         return _HEALTH_S

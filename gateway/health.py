@@ -83,6 +83,12 @@ class HealthCheck:
             commands=self._commands,
         )
 
+    def forget_longest(self) -> None:
+        """Let the longest polls count anew: what others ask meanwhile must not do so."""
+        for poller in self._pollers:
+            if poller.schedule is not None:
+                poller.schedule.longest_s = 0.0
+
     def _bus(self, poller: Poller, elapsed_s: float) -> BusHealth:
         statistics = poller.bus.statistics()
         line_s = sum(unit.line_s for unit in statistics.units.values())
@@ -90,7 +96,6 @@ class HealthCheck:
         overruns, longest_s = 0, 0.0
         if poller.schedule is not None:
             overruns, longest_s = poller.schedule.overruns, poller.schedule.longest_s
-            poller.schedule.longest_s = 0.0
         return BusHealth(
             up=statistics.up,
             problem=statistics.problem,

@@ -57,7 +57,13 @@ def _gateway(health: Health, about: dict[str, str]) -> Iterator[Metric]:
     losses = CounterMetricFamily("manovac_losses", "Messages and polls that were lost", labels=["cause"])
     for cause, number in health.losses.items():
         losses.add_metric([cause], number)
-    yield losses
+    failures = CounterMetricFamily("manovac_failures", "Failures of parts of the gateway", labels=["part"])
+    for part, its in health.failures.items():
+        failures.add_metric([part], its.failures)
+    commands = CounterMetricFamily("manovac_commands", "Commands that came", labels=["code"])
+    for code, number in health.commands.items():
+        commands.add_metric([code], number)
+    yield from (losses, failures, commands)
 
 
 def _link(link: LinkStatistics) -> Iterator[Metric]:
@@ -76,11 +82,13 @@ def _buses(health: Health) -> Iterator[Metric]:
     foreign = CounterMetricFamily(
         "manovac_bus_foreign_frames", "Intact frames of units that are not in the rig", labels=["bus"]
     )
+    overruns = CounterMetricFamily("manovac_overruns", "Polls that ended when the next was due", labels=["bus"])
     for name, bus in health.buses.items():
+        overruns.add_metric([name], bus.overruns)
         up.add_metric([name], bus.up)
         connects.add_metric([name], bus.connects)
         foreign.add_metric([name], bus.foreign)
-    yield from (up, connects, foreign)
+    yield from (up, connects, foreign, overruns)
 
 
 def _units(health: Health) -> Iterator[Metric]:

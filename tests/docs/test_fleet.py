@@ -38,7 +38,7 @@ def test_every_metric_that_it_names_exists() -> None:
     link = LinkStatistics(
         connected=True, protocol="5", published=0, acknowledged=0, refused=0, reconnects=0, in_flight=0, outbox=outbox
     )
-    bus = BusHealth(up=True, problem="", connects=1, foreign=0, line_use=0.0, units={})
+    bus = BusHealth(up=True, problem="", connects=1, foreign=0, line_use=0.0, overruns=0, longest_poll_s=0.0, units={})
     health = Health(
         sync="ntp",
         buses={"b": bus},
