@@ -35,7 +35,9 @@ def test_questions_of_every_function_are_parsed():
 @pytest.mark.parametrize(
     ("pdu", "code"),
     [
-        (b"\1\0\0\0\1", Code.ILLEGAL_FUNCTION),
+        (b"\5\0\0\0\1", Code.ILLEGAL_FUNCTION),
+        (b"\1\0\0\x07\xd1", Code.ILLEGAL_VALUE),
+        (b"\2\xff\xff\0\2", Code.ILLEGAL_ADDRESS),
         (b"\x08\0\1\0\0", Code.ILLEGAL_FUNCTION),
         (b"\3\0\0\0\0", Code.ILLEGAL_VALUE),
         (b"\4\0\0\0\x7e", Code.ILLEGAL_VALUE),
@@ -52,6 +54,13 @@ def test_what_is_not_well_formed_is_refused(pdu, code):
     with pytest.raises(modbus.Refusal) as refused:
         modbus.parse(pdu, ALL)
     assert refused.value.code == code
+
+
+def test_bits_are_read_by_up_to_two_thousand():
+    read = modbus.parse(b"\2\0\5\x07\xd0", ALL)
+    assert read == modbus.Read(function=Function.READ_DISCRETE, address=5, count=2000)
+    assert read.of_bits
+    assert read.answer(b"\x0d") == b"\2\1\x0d"
 
 
 def test_writes_are_confirmed_by_value_or_by_count():
