@@ -24,6 +24,7 @@ from gateway.poller import Poller
 
 _log: Final = logging.getLogger(__name__)
 _ZERO_READINGS: Final = 5
+_ZERO_POLL_S: Final = 10.0  # whoever stands at the device waits for them
 _ZERO_SHARE: Final = 0.05  # of the range: by more, it is another fault than a wrong zero
 _ZERO_PA: Final = 5000.0  # where there is no range
 _ANEW_S: Final = 30.0
@@ -228,6 +229,9 @@ class Operations:
 
     async def _zero(self, command: commands.Zero) -> Result:
         words, _ = self._words(command.transducer)
+        if words.poll > _ZERO_POLL_S:
+            text = f"'{command.transducer}' is polled each {words.poll:g} s only: give it another rate for it"
+            raise CommandError(Code.NOT_POSSIBLE, text)
         shown_pa = await self._shown_pa(command.transducer, words)
         change_pa = command.at_pa - shown_pa
         span_pa = None if words.range is None else words.range[1] - words.range[0]

@@ -72,6 +72,10 @@ def test_commands_are_obeyed_refused_and_put_on_record(
         code, out, err = command("rate", f"transducer={name}", "poll_s=0.5", by="bob")
         assert (code, out) == (1, "")
         assert err.startswith("manovac: the gateway refuses: 'bob' may not command rate")
+        published(require_program, mosquitto, "hatch", "open sesame")
+        twice = _command(commands.Hatch, "h2", hatch="cabin--airlock", state="open")
+        published(require_program, mosquitto, "hatch", twice)
+        published(require_program, mosquitto, "hatch", twice)
         kept = rig_file.read_text()
         rig_file.write_text(kept + "[segment\n")
         code, out, err = command("reload")
@@ -80,12 +84,13 @@ def test_commands_are_obeyed_refused_and_put_on_record(
         assert "bench.toml" in err
         assert "(bad_rig)" in err
         rig_file.write_text(kept.replace('title = "', 'title = "new ', 1))
+        before = _status(require_program, mosquitto)
         assert command("reload").code == 0
-        assert command("hatch", "hatch=cabin--airlock", "state=closed").code == 0
-        published(require_program, mosquitto, "hatch", "open sesame")
-        twice = _command(commands.Hatch, "h2", hatch="cabin--airlock", state="open")
-        published(require_program, mosquitto, "hatch", twice)
-        published(require_program, mosquitto, "hatch", twice)
+        end_s = time.monotonic() + 20
+        while time.monotonic() < end_s:
+            now = _status(require_program, mosquitto)
+            if (now["state"], now["t"] > before["t"]) == ("online", True):
+                break
         assert command("hatch", "hatch=cabin--airlock", "state=closed").code == 0
         assert ended_by(gateway, signal.SIGINT).code == 0
     messages = heard()
@@ -94,13 +99,19 @@ def test_commands_are_obeyed_refused_and_put_on_record(
         ("online", None), ("offline", "reload"), ("online", None),
     ]  # fmt: skip
     assert len({each["boot"] for each in statuses}) == 1
-    assert [topic for topic, _ in messages].count("rsp/pi1/h2") == 2
+    answers = [payload for topic, payload in messages if topic == "rsp/pi1/h2"]
+    assert answers in ([answers[0]], [answers[0]] * 2), "one for both, if the second comes before it"
     codes = [payload["command"]["code"] for topic, payload in messages if topic == "event/command"]
     assert {"ok", "not_allowed", "bad_rig", "malformed", "retained"} <= set(codes)
     assert [payload["command"]["id"] for topic, payload in messages if topic == "event/command"].count("h2") == 1
     numbers = sorted({payload["n"] for topic, payload in messages if topic.split("/")[0] in ("rsp", "event")})
     batches = {payload["n"] for topic, payload in messages if topic.endswith(("/batch", "/late"))}
     assert set(range(numbers[0], numbers[-1] + 1)) <= {*numbers, *batches}, "numbers go on, none is left out"
+
+
+def _status(require_program, mosquitto):
+    words = [require_program("mosquitto_sub"), "-p", str(mosquitto.port), "-C", "1", "-t", f"{BASE}/gw/pi1/status"]
+    return json.loads(subprocess.run(words, check=True, timeout=10, capture_output=True).stdout)
 
 
 def _command(kind, command_id, /, **words):

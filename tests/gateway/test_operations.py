@@ -301,6 +301,8 @@ def test_zero_makes_a_transducer_show_what_is_true_and_no_more_than_that():
         await asyncio.sleep(1.5)
         assert (await run.refused(commands.Zero, transducer="p1", at_pa=101_000.0))[0] == "no_answer"
         assert len(run.gateway.listeners) == 1, "nobody listens on"
+        await run.done(commands.Rate, transducer="p1", poll_s=60.0)
+        assert "each 60 s only" in (await run.refused(commands.Zero, transducer="p1", at_pa=101_000.0))[1]
 
     in_room(script)
 
