@@ -36,7 +36,7 @@ _SIGNS_OF_TROUBLE: Final = ("Traceback", "never retrieved", "was never awaited",
 _PERIODS: Final = {"serial": ("1 s",) * 6, "tcp": ("500 ms", "500 ms", "1 s", "1 s"), "text": ("1 s", "2 s")}
 _MODELS: Final = {"serial": "keller-33x", "tcp": "modbus-map", "text": "vaisala-ptb330"}
 _KINDS: Final = {"serial": "serial", "tcp": "modbus-tcp", "text": "line-over-tcp"}
-_NOWHERE: Final = {"serial": "/dev/none", "tcp": "127.0.0.1:1502", "text": "127.0.0.1:1503"}
+NOWHERE: Final = {"serial": "/dev/none", "tcp": "127.0.0.1:1502", "text": "127.0.0.1:1503"}
 
 
 def rig_text(*, broker: str, journal: Path, ports: dict[str, str]) -> str:
@@ -192,7 +192,7 @@ class Station:
     async def start_emulator(self, seed: int) -> None:
         """Start the emulated rig under live control, and learn where its buses are."""
         socket = self.folder / "control"
-        rig = self._write_rig(_NOWHERE)
+        rig = self._write_rig(NOWHERE)
         words = ("emulate", str(rig), "--json", "--seed", str(seed), "--control", str(socket))
         self.emulator = await self._start("emulator", *_MANOVAC, *words)
         await until(lambda: "\n" in self.emulator.out)

@@ -1,10 +1,12 @@
 """`manovac run` as a user meets it."""
 
+import asyncio
 import json
 import signal
 
 import pytest
 
+from gateway import cli
 from tests.commands import BENCH, call, ended_by, of_folder, started
 
 EMPTY = '[station]\nid = "a"\ngateway = "b"\n'
@@ -89,6 +91,18 @@ def test_usage_errors(capsys, words, complaint):
     code, out, err = call(capsys, *words)
     assert (code, out) == (2, "")
     assert complaint in err
+
+
+def test_a_bug_that_ends_the_gateway_ends_the_process_with_a_code_that_systemd_starts_again(capsys, monkeypatch):
+    async def run(self):
+        async with asyncio.TaskGroup():
+            raise ArithmeticError("a bug in the link")
+
+    monkeypatch.setattr("gateway.app.Gateway.run", run)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", str(BENCH)])
+    assert ended.value.code == 1
+    assert "manovac: cannot go on; the lines above say why" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mode", [["--once"], ["--dry-run"], ["--emulated"], []])
