@@ -9,12 +9,12 @@ from gateway.leak.estimator import estimate
 from gateway.leak.laws import LAWS, Law, fit_law
 from gateway.leak.noise import Noise
 from tests.benchmarks.leak.levels import START_PA, Array, quiet_levels
+from tests.benchmarks.leak.row import ERROR, most_wrong
 from tests.benchmarks.leak.stations import industrial
 
 _FIRST_PA: Final = 730 * 133.322
 _CONSTANT_S: Final = 155.6 * 3600.0
 _HOUR_S: Final = 3600.0
-_RIGHT: Final = 0.99
 _MARGIN: Final = 1.35
 
 # temperature error; hours until the laws differ at 1 % error; relative error of the time constant after 11.5 h
@@ -70,10 +70,11 @@ def rows(seeds: int, first: int) -> list[dict[str, Any]]:
             {
                 "name": f"B07 PrK decay, {error}",
                 "metric": f"likelier law is right after {hours} h, %",
-                "limit": 100.0 * _RIGHT,
+                "limit": 100.0 * (1.0 - ERROR),
                 "measured": 100.0 * right,
                 "ratio": None,
-                "passed": right >= _RIGHT,
+                # after that time the best test errs in 1 %: more wrong than chance makes of that
+                "passed": round((1.0 - right) * 2 * seeds) <= most_wrong(2 * seeds),
                 "note": f"named with 99 to 1 and wrong: {wrong:.2%} of {2 * seeds}",
             },
             {
