@@ -28,7 +28,7 @@ def measure() -> Table:
         conditions=(
             "A journal of 600 rows in 30 commits, half of them checkpointed, its WAL, its database or both cut at a"
             " random byte. Right is: it opens or is set aside, integrity_check passes, its rows are a beginning of"
-            " those that were committed, whole commits only, and new numbers begin above every number that was given out."
+            " those that were committed, whole commits only, and new numbers begin above all that were given out."
         ),
         columns=("cut", "journals", "opened", "set aside", "rows in those that opened", "wrong"),
         rows=tuple(rows),
