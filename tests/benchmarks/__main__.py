@@ -28,7 +28,7 @@ from tests.benchmarks import (
     thousand,
     torn_journal,
 )
-from tests.benchmarks.harness import Table, machine, write
+from tests.benchmarks.harness import Table, machine, requirements, write
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 _JOURNAL: Final = _DOCUMENT.with_name("journal.md")
@@ -77,6 +77,7 @@ def main() -> int:
             write(_ELSEWHERE.get(name, _DOCUMENT), name, text)
             if table.plot:
                 _DOCUMENT.with_name(f"{name}.svg").write_text(table.plot, encoding="utf-8")
+            write(_DOCUMENT, "requirements", requirements(_DOCUMENT.read_text(encoding="utf-8")))
         all_met &= all(check.met for check in table.checks)
     return 0 if all_met else 3
 

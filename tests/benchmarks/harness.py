@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A requirement and whether it was met."""
+    """A requirement and whether it was met; `found` is what was measured, `aim` what would be better still."""
 
     text: str
     met: bool
+    found: str = ""
+    aim: str = ""
+
+    def __str__(self) -> str:
+        more = [f"measured {self.found}" if self.found else "", f"aim {self.aim}" if self.aim else ""]
+        return f"{'met' if self.met else 'MISSED'}: {self.text}" + (
+            f" ({'; '.join(filter(None, more))})" if any(more) else ""
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +53,7 @@ class Table:
         widths = [max(map(len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
         ruler = tuple("-" * width for width in widths)
         lines = [_row(cells, widths) for cells in (self.columns, ruler, *self.rows)]
-        checks = [f"- {'met' if check.met else 'MISSED'}: {check.text}" for check in self.checks]
+        checks = [f"- {check}" for check in self.checks]
         return "\n".join([self.conditions, "", *lines, *([""] if checks else []), *checks])
 
 
@@ -96,3 +105,13 @@ def write(document: Path, name: str, text: str) -> None:
     if not (found and closed):
         raise ValueError(f"{document} has no lines '{begin.strip()}' and '{end}'")
     document.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
+
+
+def requirements(text: str) -> str:
+    """Return a table of all checks that a document's tables carry, with the benchmark that makes each again."""
+    rows = [
+        (name, *check.split(": ", 1))
+        for name, table in re.findall(r"<!-- ([\w-]+): measured -->\n(.*?)<!-- \1: end -->", text, re.DOTALL)
+        for check in re.findall(r"^- ((?:met|MISSED): .*)$", table, re.MULTILINE)
+    ]
+    return Table(conditions="", columns=("benchmark", "", "requirement"), rows=tuple(rows)).markdown().strip()

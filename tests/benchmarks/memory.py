@@ -17,7 +17,7 @@ _BUSES: Final = 2
 _UNITS: Final = 24
 _SECONDS: Final = 15.0
 _REPETITIONS: Final = 3
-_MOST_MIB: Final = 60.0
+_MOST_MB: Final = 60.0
 _MOST_START_S: Final = 3.0
 _GIVE_UP_S: Final = 20.0
 _MANOVAC: Final = str(Path(sys.executable).parent / "manovac")
@@ -67,7 +67,17 @@ def measure() -> Table:
         columns=("command", "resident memory, MiB", "start to the first reading at a subscriber, s"),
         rows=(("manovac run", spread(memory), spread(start, ".2f")),),
         checks=(
-            Check(text="60 MB without page", met=max(memory) * 2**20 <= _MOST_MIB * 1e6),
-            Check(text="first reading within 3 s", met=max(start) <= _MOST_START_S),
+            Check(
+                text="60 MB without page",
+                met=max(memory) * 2**20 <= _MOST_MB * 1e6,
+                found=f"{max(memory) * 2**20 / 1e6:.1f} MB",
+                aim="45 MB",
+            ),
+            Check(
+                text="first reading within 3 s",
+                met=max(start) <= _MOST_START_S,
+                found=f"{max(start):.2f} s",
+                aim="1.5 s",
+            ),
         ),
     )

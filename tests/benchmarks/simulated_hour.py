@@ -97,7 +97,11 @@ def measure() -> Table:
             ),
         ),
         checks=(
-            Check(text="one hour in less than 10 CPU seconds", met=median(cpu_s) < _MOST_CPU_S),
+            Check(
+                text="one hour in less than 10 CPU seconds",
+                met=median(cpu_s) < _MOST_CPU_S,
+                found=f"{median(cpu_s):.2f} s",
+            ),
             Check(text="same seed, same trace hash", met=len(hashes) == 1),
         ),
     )

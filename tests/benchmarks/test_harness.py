@@ -1,5 +1,6 @@
 """The harness itself, without measuring anything; the benchmarks run by `python -m tests.benchmarks`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from drivers.line_use import line_use
 from drivers.rig_source import load_rig
 from tests.benchmarks.__main__ import BENCHMARKS
 from tests.benchmarks.fleet_scale import fleet_text
-from tests.benchmarks.harness import Check, Table, interleaved, machine, spread, write
+from tests.benchmarks.harness import Check, Table, interleaved, machine, requirements, spread, write
 from tests.benchmarks.line import in_virtual_time, rig_file, wire_s
+from tests.benchmarks.plot import log_log
 from tests.benchmarks.simulated_hour import simulate
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -31,11 +33,18 @@ def test_spread_is_median_with_lowest_and_highest(values: list[float], text: str
 
 
 def test_a_table_names_what_was_met_and_missed() -> None:
-    checks = (Check(text="fast", met=True), Check(text="cheap", met=False))
+    checks = (Check(text="fast", met=True), Check(text="cheap", met=False, found="2", aim="1"))
     table = Table(conditions="Here.", columns=("who", "s"), rows=(("a", "1.0"),), checks=checks)
     assert table.markdown().splitlines() == [
-        "Here.", "", "| who | s   |", "| --- | --- |", "| a   | 1.0 |", "", "- met: fast", "- MISSED: cheap",
-    ]  # fmt: skip
+        "Here.",
+        "",
+        "| who | s   |",
+        "| --- | --- |",
+        "| a   | 1.0 |",
+        "",
+        "- met: fast",
+        "- MISSED: cheap (measured 2; aim 1)",
+    ]
 
 
 def test_numbers_from_a_busy_machine_say_so() -> None:
@@ -51,6 +60,27 @@ def test_writing_replaces_what_is_between_the_markers(tmp_path: Path) -> None:
     assert document.read_text() == "before\n<!-- one: measured -->\nnewer\n<!-- one: end -->\nafter\n"
     with pytest.raises(ValueError, match="two: measured"):
         write(document, "two", "new")
+
+
+def test_the_requirements_of_all_benchmarks_are_gathered_with_their_verdicts() -> None:
+    tables = {
+        name: Table(conditions="Here.", columns=("a",), rows=(("1",),), checks=(Check(text=f"of {name}", met=met),))
+        for name, met in (("one", True), ("two-b", False))
+    }
+    text = "".join(
+        f"<!-- {name}: measured -->\n{each.markdown()}\n<!-- {name}: end -->\n" for name, each in tables.items()
+    )
+    *_, one, two = requirements(text).splitlines()
+    assert [cell.strip() for cell in one.split("|")[1:-1]] == ["one", "met", "of one"]
+    assert [cell.strip() for cell in two.split("|")[1:-1]] == ["two-b", "MISSED", "of two-b"]
+
+
+def test_a_plot_has_a_point_for_each_size_and_falls_where_cost_falls() -> None:
+    svg = log_log({10: [80.0, 70.0, 75.0], 1000: [8.0]}, x="channels", y="cost")
+    points = [(float(at), float(level)) for at, level in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)]
+    assert len(points) == 2
+    assert points[0][0] < points[1][0]
+    assert points[0][1] < points[1][1]  # y grows downwards
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
