@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from collections.abc import Sequence
 
     from gateway.cli.recording import Recording
-    from gateway.decay_test import DecayTest
+    from gateway.decay import DecayTest
     from gateway.leak.repair_check import RepairCheck
     from gateway.recorded_readings import Row
 
@@ -93,7 +93,7 @@ def _segment(record: "Recording", name: str) -> str:
 
 def _test(record: "Recording", segment: str, option: str, rows: "Sequence[Row]") -> "DecayTest":
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
-    from gateway.decay_test import DecayTestError, decay_test  # noqa: PLC0415
+    from gateway.decay import DecayTestError, decay_test  # noqa: PLC0415
 
     try:
         return decay_test(record.rig, segment, rows)
