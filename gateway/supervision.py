@@ -101,17 +101,18 @@ class Supervision:
     async def _once(self, part: Part) -> Exception:
         """Run a part until it fails or stands still; one that does not even end then is waited for."""
         running = self._loop.create_task(part.run(), name=part.name)
-        began_s = self._loop.time()
+        still_s = 0.0  # counted in looks: whoever stops the whole process for a while has stopped no part
         try:
-            while not running.done() and min(part.overdue_s(), self._loop.time() - began_s) < _STILL_S:
+            while not running.done() and still_s < _STILL_S:
                 await asyncio.wait([running], timeout=_LOOK_S)
+                still_s = still_s + _LOOK_S if part.overdue_s() > _LOOK_S else 0.0
+            if not running.done():
+                return TimeoutError(f"nothing came of it for {_STILL_S:g} s")
         finally:
             running.cancel()
             await asyncio.wait([running])
             error = None if running.cancelled() else running.exception()
-        if isinstance(error, Exception):
-            return error
-        return TimeoutError(f"nothing came of it for {_STILL_S:g} s")
+        return error if isinstance(error, Exception) else RuntimeError("it ended by itself")
 
     def failed(self, name: str, error: Exception) -> None:
         """Count a failure and log it, not more than once a minute; the first of a kind with its traceback."""

@@ -198,7 +198,7 @@ def test_a_poll_that_never_ends_is_given_up_and_others_never_notice() -> None:
 
     station = Station().run(120.0, sabotage)
     assert max(later - sooner for sooner, later in pairwise(station.times("p3"))) < 1.1
-    assert 30.0 < max(later - sooner for sooner, later in pairwise(station.times("p2"))) < 45.0
+    assert 30.0 < max(later - sooner for sooner, later in pairwise(station.times("p2"))) < 50.0
     assert station.times("p1")[-1] > 118.0
     assert station.payloads("gw/g/health")[-1]["failures"]["bus near"]["failures"] == 1
 

@@ -100,7 +100,35 @@ def test_a_part_that_stands_still_is_begun_again() -> None:
         assert supervision.health()["bus near"].problem == "TimeoutError: nothing came of it for 30 s"
 
     keep(60.0, part, look=look)
-    assert part.began_s == pytest.approx([0.0, 31.0], abs=5.0)
+    assert part.began_s == pytest.approx([0.0, 36.0])
+
+
+def test_a_part_that_ends_or_is_cancelled_from_within_is_begun_again_too() -> None:
+    async def end(part: Scripted) -> None:
+        pass
+
+    async def give_up(part: Scripted) -> None:
+        raise asyncio.CancelledError
+
+    for act in (end, give_up):
+        part = Scripted([act, beat])
+        keep(
+            10.0, part, look=lambda told: _is([told.health()["bus near"].problem], ["RuntimeError: it ended by itself"])
+        )
+        assert part.began_s == [0.0, 1.0]
+
+
+def test_a_process_that_was_stopped_as_a_whole_has_no_part_that_stood_still() -> None:
+    class Stopped(Scripted):
+        """For an hour nothing ran; by the clock it is as overdue as that, until it goes on."""
+
+        def overdue_s(self) -> float:
+            now_s = asyncio.get_running_loop().time()
+            return 3600.0 if 10.0 <= now_s < 11.0 else 0.0
+
+    part = Stopped([beat])
+    keep(60.0, part, look=lambda supervision: _is(list(supervision.health()), []))
+    assert part.began_s == [0.0]
 
 
 def test_what_no_new_beginning_helps_is_stuck() -> None:
