@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from drivers.rig import Rig
 from gateway.alarms import Alarm, Alarms
+from gateway.leak.contacts import delay_s
 from gateway.leak.finding import StationFinding
 from gateway.leak.steps import STEP_S
 from gateway.leak.told import names
@@ -55,7 +56,7 @@ def analyse(rig: Rig, rows: Sequence[Row]) -> Analysis:
         if each.channels[0].transducer in rig.transducers:
             _look(watch, alarms, each.time_s, found)
             watch.take(each)
-    _look(watch, alarms, end_s + 2 * STEP_S, found)
+    _look(watch, alarms, end_s + 2 * STEP_S + delay_s(rig), found)
     return found
 
 
