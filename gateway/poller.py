@@ -55,6 +55,7 @@ class Poller:
         self._periods = dict(periods)
         self._deliver = deliver
         self._crash_kinds: set[tuple[int, type[Exception]]] = set()
+        self._under_way: dict[int, float] = {}  # unit -> when its poll began
         self._idle: list[asyncio.Future[int]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._wanted: dict[int, list[asyncio.Future[RawPoll]]] = {}
@@ -88,6 +89,7 @@ class Poller:
             await self._run()
         finally:
             self._idle.clear()
+            self._under_way.clear()
             if self._alarm is not None:
                 self._alarm.cancel()
                 self._alarm = None
@@ -95,9 +97,10 @@ class Poller:
                 self.schedule.give_back()
 
     def overdue_s(self) -> float:
-        """Return for how long a poll has been due and none has ended, beyond what one may take."""
+        """Return for how long a poll was to end, or to begin, and has not, beyond what one may take."""
         due_s = self._began_s if self.schedule is None else self.schedule.oldest_due_s()
-        return max(self.bus.now_s() - max(due_s, self.heartbeat_s) - _QUESTIONS * self.bus.words.timeout, 0.0)
+        since_s = min([max(due_s, self.heartbeat_s), *self._under_way.values()])
+        return max(self.bus.now_s() - since_s - _QUESTIONS * self.bus.words.timeout, 0.0)
 
     async def _run(self) -> None:
         workers = min(self.bus.words.window if self.bus.pipelined else 1, len(self.readers))
@@ -117,12 +120,14 @@ class Poller:
             wanted = self._wanted.pop(unit, ())
             if wanted:
                 self.readers[unit].forget()
+            self._under_way[unit] = self.bus.now_s()
             raw = await self._poll(unit)
             self._hand_on(unit, raw)
             for each in wanted:
                 if not each.done():
                     each.set_result(raw)
             self.heartbeat_s = self.bus.now_s()
+            del self._under_way[unit]
             schedule.done(unit, now_s=self.heartbeat_s)
             if self.bus.resting(unit) is not None:
                 await asyncio.sleep(0)  # nothing was waited for: where all is late, nobody else would have a turn

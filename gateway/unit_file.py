@@ -11,7 +11,8 @@ from drivers.rig import BusKind, Rig, Secret
 NAME: Final = "manovac.service"
 _SECRETS: Final = "/etc/manovac"
 _CREDENTIALS: Final = re.compile(rf"/run/credentials/{re.escape(NAME)}/([A-Za-z0-9_.-]+)")
-_CLASSES: Final = ("ttyUSB", "ttyACM", "ttyAMA", "ttyS")
+_CLASSES: Final = {"ttyUSB": "usbserial", "ttyACM": "cdc_acm", "ttyAMA": None, "ttyS": None}
+"""Classes of serial ports, with the module that has to be there before systemd can open one for a service."""
 _ALWAYS: Final = """\
 # A bus that stands still for good, or an event loop that does, gets no sign of life; after this time all is begun anew.
 WatchdogSec=30
@@ -72,12 +73,13 @@ def unit_file(rig: Rig, service: Service) -> str:
         ValueError: a path cannot stand in a unit.
     """
     program, rig_file = _quoted(service.program), _quoted(service.rig_file)
+    classes = _classes(rig)
+    modules = "".join(f" modprobe@{_CLASSES[each]}.service" for each in classes if _CLASSES[each])
     lines = [
         f"# Written by `manovac service {service.rig_file}`; its place is /etc/systemd/system/{NAME}",
         "[Unit]",
         f"Description=Manovac, gateway {rig.station.gateway} of station {rig.station.id}",
-        "Wants=network-online.target",
-        "After=network-online.target",
+        *(f"{word}=network-online.target{modules}" for word in ("Wants", "After")),
         "# However often it fails, it is started again.",
         "StartLimitIntervalSec=0",
         "",
@@ -87,7 +89,7 @@ def unit_file(rig: Rig, service: Service) -> str:
         _ALWAYS,
         f"ProtectHome={'read-only' if service.at_home else 'yes'}",
         *([f"User={service.user}"] if service.user else ["DynamicUser=yes"]),
-        *_devices(rig),
+        *_devices(classes),
         *_secrets(rig),
         *_writable(rig),
         "",
@@ -104,20 +106,21 @@ def _quoted(path: str) -> str:
     return f'"{text}"' if " " in text else text
 
 
-def _devices(rig: Rig) -> Iterator[str]:
-    """Open the classes of serial ports that the rig names: an adapter may come and go, and its number change."""
-    ports = [bus.port for bus in rig.buses.values() if bus.kind is BusKind.SERIAL]
-    if not ports:
+def _classes(rig: Rig) -> list[str]:
+    """Return the classes of serial ports that the rig names; all for a port of another name."""
+    ports = [PurePosixPath(bus.port).name for bus in rig.buses.values() if bus.kind is BusKind.SERIAL]
+    named = [{each for each in _CLASSES if re.fullmatch(rf"{each}\d+", port)} or set(_CLASSES) for port in ports]
+    return [each for each in _CLASSES if any(each in classes for classes in named)]
+
+
+def _devices(classes: list[str]) -> Iterator[str]:
+    """Open whole classes: an adapter may come and go, and its number change."""
+    if not classes:
         yield "PrivateDevices=yes"
         return
     yield "DevicePolicy=closed"
-    found: dict[str, None] = {}
-    for port in ports:
-        name = PurePosixPath(port).name
-        known = [each for each in _CLASSES if re.fullmatch(rf"{each}\d+", name)]
-        found |= dict.fromkeys(f"char-{each}" for each in known or _CLASSES)
-    for each in found:
-        yield f"DeviceAllow={each} rw"
+    for each in classes:
+        yield f"DeviceAllow=char-{each} rw"
     yield "SupplementaryGroups=dialout"
 
 

@@ -62,6 +62,11 @@ class Run:
     def __init__(self) -> None:
         self.polls: list[tuple[float, int, Reason]] = []
         self.poller: Poller | None = None
+        self.overdue_s = 0.0
+
+    def look(self) -> None:
+        assert self.poller is not None
+        self.overdue_s = self.poller.overdue_s()
 
     def times(self, unit: int) -> list[float]:
         return [at_s for at_s, each, _ in self.polls if each == unit]
@@ -73,11 +78,14 @@ class Run:
         """Note a poll."""
         self.polls.append((bus.now_s(), unit, Reason(int(raw.reasons[0]))))
 
-    async def of(self, bus: Bus, gauges: list[Gauge], periods: dict[int, float], seconds: float) -> "Run":
-        """Poll for that long."""
+    async def of(
+        self, bus: Bus, gauges: list[Gauge], periods: dict[int, float], seconds: float, look_s: float = 0.0
+    ) -> "Run":
+        """Poll for that long, and at a moment look for how long the bus is overdue."""
         readers = {gauge.unit: UnitReader(bus, gauge.unit, gauge) for gauge in gauges}
 
         self.poller = Poller(bus, readers, periods, lambda unit, raw: self.take(bus, unit, raw))
+        asyncio.get_running_loop().call_later(look_s, self.look)
         try:
             async with asyncio.timeout(seconds):
                 await self.poller.run()
@@ -226,6 +234,22 @@ def test_readings_that_nobody_can_take_are_counted_and_no_trouble_of_other_units
     assert run.poller is not None
     assert run.poller.undelivered in {19, 20}
     assert caplog.text.count("Traceback") == 1
+
+
+def test_a_poll_that_never_ends_makes_its_bus_overdue_however_well_the_others_do() -> None:
+    @dataclass
+    class Stuck(Gauge):
+        async def poll(self, ask: Ask) -> RawPoll:
+            return await asyncio.get_running_loop().create_future()
+
+    async def main() -> Run:
+        words = TCP.model_copy(update={"window": 2})
+        gauges = [Stuck(1), Gauge(2)]
+        return await Run().of(ScriptedLine(over_tcp).bus(words), gauges, {1: 1.0, 2: 1.0}, 60.0, look_s=50.0)
+
+    run = run_virtual(main(), limit_s=600)
+    assert len(run.times(2)) >= 59
+    assert run.overdue_s == pytest.approx(46.0, abs=1.5)
 
 
 def test_a_bus_that_was_ended_by_a_bug_goes_on_with_its_schedule_and_each_poll_is_accounted_for() -> None:

@@ -59,6 +59,12 @@ def test_only_the_kinds_of_ports_that_the_rig_names_are_open(ports: list[str], d
     assert [line for line in found if line.startswith(("Device", "PrivateDevices", "Supplementary"))] == devices
 
 
+def test_the_kernel_has_the_class_before_the_service_begins() -> None:
+    """Or systemd would know nothing to open, and an adapter that is plugged in later would stay closed."""
+    assert "After=network-online.target modprobe@usbserial.service" in lines(rig({"b": serial("/dev/ttyUSB0")}))
+    assert "Wants=network-online.target" in lines(rig({"b": serial("/dev/ttyAMA0")}))
+
+
 def test_a_port_of_another_name_may_be_any_serial_port() -> None:
     found = lines(rig({"b": serial("/dev/serial/by-id/usb-FTDI_A5")}))
     assert len([line for line in found if line.startswith("DeviceAllow=char-tty")]) == 4
