@@ -160,7 +160,7 @@ def _wait_for_growth(notes: Path) -> None:
 
 
 def _killed(keeps: str, kills: int) -> tuple[_Witness, Received, int, int]:
-    """Kill so often; return the witness, the consumer, how many starts spoke of the one before, and how many did not."""
+    """Kill so often; return the witness, the consumer, and how many starts spoke of the one before, and did not."""
     draw = random.Random(_SEED)
     witness = _Witness(keeps=keeps)
     core = min(os.sched_getaffinity(0))
