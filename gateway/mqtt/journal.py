@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -166,14 +166,12 @@ class Journal:
             database.executescript(_TABLES)
             if version != _SCHEMA:
                 database.execute(f"PRAGMA user_version = {_SCHEMA}")
-            if thorough and (unclean or self._is_cut(database)):
-                (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-                if verdict != "ok":
-                    raise JournalDamagedError(f"{self.path}: damaged: {verdict}")
+            if thorough:
+                self._check(database, unclean=unclean)
             self._identity = identity(self.path.stat())
             self._topics = {name: number for number, name in database.execute("SELECT id, name FROM topic")}
             state = database.execute("SELECT words FROM state").fetchone()
-            words = orjson.loads(state[0]) if state else {}
+            words = self._json(state[0]) if state else {}
             (highest, self.rows) = database.execute("SELECT coalesce(max(n), 0), count(*) FROM row").fetchone()
             self.last_n = max(highest, words.get("last_n", 0))
             self.undelivered = words.get("undelivered", [])
@@ -182,7 +180,8 @@ class Journal:
         """Go on above every number that may have been seen, and learn how the gateway before us ended."""
         reserved = self._claim.reserved
         if reserved.upto > self.last_n:
-            if reserved.unsure or self.last_n == 0:
+            gone = self.last_n == 0 and (reserved.closed_ms is None or self.set_aside is not None)
+            if reserved.unsure or gone:
                 self.skipped = (self.last_n + 1, reserved.upto)
             if self.skipped is not None or reserved.closed_ms is not None:
                 self.last_n = reserved.upto
@@ -204,6 +203,26 @@ class Journal:
         """
         with self._spoken():
             self._claim.write(reserved)
+
+    def _check(self, database: sqlite3.Connection, *, unclean: bool) -> None:
+        """Look for damage where there may be some.
+
+        What a file has lost at its end SQLite reads as zeros, which its own check passes over inside a value.
+        """
+        cut = self._is_cut(database)
+        if unclean or cut:
+            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise JournalDamagedError(f"{self.path}: damaged: {verdict}")
+        if cut:
+            for (payload,) in database.execute("SELECT payload FROM row"):
+                self._json(payload)
+
+    def _json(self, text: bytes) -> Any:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise JournalDamagedError(f"{self.path}: damaged: {error}") from None
 
     def _is_cut(self, database: sqlite3.Connection) -> bool:
         """Say whether the file is shorter than it says it is."""

@@ -14,7 +14,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -101,13 +100,7 @@ class Keeper:
         if message.n is None:
             raise ValueError(f"a message of {message.topic} without a number cannot be kept")
         now_s = self._loop.time()
-        row = Row(
-            n=message.n,
-            t_ms=self._utc_ms(),
-            topic=message.topic,
-            payload=message.payload,
-            record=message.record,
-        )
+        row = Row(n=message.n, t_ms=self._utc_ms(), topic=message.topic, payload=message.payload, record=message.record)
         self._pending.append(row.n)
         self._undelivered.add(row.n, row.n)
         self._record |= row.record
@@ -136,8 +129,11 @@ class Keeper:
         """Learn that a message was delivered, or never will be."""
         self._undelivered.discard(n)
         self._live.pop(n, None)
-        if n in self._records_out:
-            self._records_out.discard(n)
+        self._records_out.discard(n)
+        waits = self._undelivered.first_from(self._late_from)
+        if self._records_from is not None or (
+            waits is not None and waits not in self._live and waits <= self._safe_upto()
+        ):
             self._late_work.set()
         in_memory = self._spares and self._ring.get(n) is not None
         self._ring.safe(n)
@@ -160,9 +156,11 @@ class Keeper:
         last = min(last, self._outbox.newest_n)
         if first > last:
             return 0
-        self._undelivered.add(first, last)
-        self._replayed.add(first, last)
-        self._late_from = min(self._late_from, first)
+        asked = Spans([(first, last)]).without(self._undelivered)  # these are on their way
+        for low, high in asked:
+            self._undelivered.add(low, high)
+            self._replayed.add(low, high)
+        self._late_from = min(self._late_from, asked.first_from(0) or self._late_from)
         self._late_work.set()
         return last - first + 1
 
@@ -264,7 +262,7 @@ class Keeper:
 
     def _hand_over(self, row: Row) -> None:
         self._live[row.n] = None
-        self._outbox.send(_message(row, late=False))
+        self._outbox.send(Message(topic=row.topic, payload=row.payload, n=row.n, record=row.record))
 
     async def _reserve(self) -> bool:
         """Have numbers reserved before anybody sees them; return whether they are."""
@@ -348,12 +346,15 @@ class Keeper:
                 rows = await self._next_late(self._outbox.room_for_late)
                 if not rows or not self._up:
                     break
-                self._outbox.send_late(_message(row, late=True) for row in rows)
+                self._outbox.send_late(
+                    Message(topic=late_topic(row.topic), payload=row.payload, n=row.n, record=row.record)
+                    for row in rows
+                )
 
     async def _send_records(self) -> None:
         """Hand over records that have waited, before any newer one, some at a time."""
         while self._up and (begin := self._records_from) is not None and len(self._records_out) < _GROUP:
-            rows = await self._read(begin, self._outbox.newest_n, limit=_GROUP, records=True)
+            rows = await self._read(begin, self._safe_upto(), limit=_GROUP, records=True)
             if self._records_from != begin or not self._up:
                 continue  # the connection is another one
             for row in rows:
@@ -367,6 +368,10 @@ class Keeper:
                     if row.n not in self._live and row.n in self._undelivered:
                         self._hand_over(row)
                 self._withheld.clear()
+
+    def _safe_upto(self) -> int:
+        """Return the highest number that does not wait to be made safe."""
+        return min([*self._writing[:1], *self._pending[:1]], default=self._outbox.newest_n + 1) - 1
 
     async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> list[Row]:
         """Return rows, or only records, from memory and disk, in order; what cannot be read is not among them."""
@@ -382,12 +387,14 @@ class Keeper:
     async def _next_late(self, limit: int) -> list[Row]:
         """Return the next rows that the broker has not got and that are not on their way to it."""
         while True:
-            new_from = min([next(iter(self._live), math.inf), *self._writing[:1], *self._pending[:1]])
-            span = self._undelivered.span_from(self._late_from)
-            if span is None or span[0] >= new_from:
+            begin, old_upto = self._late_from, min(next(iter(self._live), math.inf) - 1, self._safe_upto())
+            span = self._undelivered.span_from(begin)
+            if span is None or span[0] > old_upto:
                 return []
-            first, last = span[0], int(min(span[1], new_from - 1))
+            first, last = span[0], int(min(span[1], old_upto))
             rows = await self._read(first, last, limit=limit)
+            if self._late_from != begin:
+                continue  # something older has come up, or the connection is another one
             upto = rows[-1].n if len(rows) == limit else last
             self._miss(first, upto, rows)
             self._late_from = upto + 1
@@ -396,18 +403,9 @@ class Keeper:
 
     def _miss(self, first: int, last: int, rows: list[Row]) -> None:
         """Count numbers that should have been there."""
-        missing = Spans([(first, last)])
-        for row in rows:
-            missing.discard(row.n)
+        missing = Spans([(first, last)]).without((row.n, row.n) for row in rows)
         if len(missing):
             for low, high in missing:
                 self._undelivered.discard_span(low, high)
-            for low, high in self._replayed:
-                missing.discard_span(low, high)
-            self._outbox.lose(Loss.JOURNAL_DAMAGED, len(missing))
+            self._outbox.lose(Loss.JOURNAL_DAMAGED, len(missing.without(self._replayed)))
         self._replayed.discard_span(first, last)
-
-
-def _message(row: Row, *, late: bool) -> Message:
-    message = Message(topic=row.topic, payload=row.payload, n=row.n, record=row.record)
-    return replace(message, topic=late_topic(row.topic)) if late else message

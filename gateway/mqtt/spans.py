@@ -53,6 +53,12 @@ class Spans:
             kept += [[last + 1, high]] if high > last else []
         self._spans[at : max(self._place(last) + 1, at)] = kept
 
+    def without(self, spans: Iterable[tuple[int, int]]) -> "Spans":
+        """Take these spans out; return what is left, itself."""
+        for first, last in spans:
+            self.discard_span(first, last)
+        return self
+
     def first_from(self, n: int) -> int | None:
         """Return the least number that is not below n, None when there is none."""
         place = self._place(n)

@@ -117,7 +117,7 @@ def test_whatever_happens_a_number_means_one_message_and_what_is_lost_is_young_a
         for move in [*moves, "connect"]:
             now_s = asyncio.get_running_loop().time()
             if move in {"say", "event"}:
-                content = draw.randbytes(20)
+                content = b'"%b"' % draw.randbytes(20).hex().encode()
                 n = rig.say(EVENT if move == "event" else BATCH, content=content)
                 assert n not in said, "no number twice"
                 said[n] = (content, now_s)

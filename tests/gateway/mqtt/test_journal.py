@@ -28,7 +28,7 @@ def journal(folder: Path, *, max_bytes: int = 64 * MIB, max_age_ms: int = 365 * 
 
 def rows(first: int, last: int, *, size: int = 100, record: bool = False, t_ms: int = 0) -> list[Row]:
     return [
-        Row(n=n, t_ms=t_ms + n, topic=f"t/{n % 5}", payload=b"%d" % n * size, record=record)
+        Row(n=n, t_ms=t_ms + n, topic=f"t/{n % 5}", payload=b'"%b"' % (b"%d" % n * size), record=record)
         for n in range(first, last + 1)
     ]
 
@@ -155,7 +155,7 @@ store = Journal(Path(sys.argv[1]) / "journal.sqlite", max_bytes=1 << 26, max_age
 store.open()
 n = store.last_n
 while True:
-    rows = [Row(n=m, t_ms=m, topic=f"t/{m % 5}", payload=b"%d" % m * 100) for m in range(n + 1, n + 8)]
+    rows = [Row(n=m, t_ms=m, topic=f"t/{m % 5}", payload=b'"%b"' % (b"%d" % m * 100)) for m in range(n + 1, n + 8)]
     store.write(rows, [[1, n + 7]], now_ms=0)
     n += 7
     print(n, flush=True)

@@ -19,6 +19,11 @@ BATCH, LATE, EVENT = "m/seg/a/batch", "m/seg/a/late", "m/event/x"
 WALL_MS = 1_700_000_000_000
 
 
+def digits(n: int, size: int) -> bytes:
+    """Return the payload of a number."""
+    return b'"%b"' % (b"%d" % n * size)
+
+
 class Broker:
     """A link that takes what waits while it is up, and what it took before it goes down may not have arrived."""
 
@@ -81,7 +86,7 @@ class Rig:
 
     def say(self, topic: str = BATCH, *, size: int = 20, content: bytes = b"") -> int:
         n = self.outbox.number()
-        self.outbox.put(Message(topic=topic, payload=content or b"%d" % n * size, n=n, record=topic == EVENT))
+        self.outbox.put(Message(topic=topic, payload=content or digits(n, size), n=n, record=topic == EVENT))
         return n
 
     def rows(self) -> list[int]:
@@ -299,6 +304,18 @@ def test_more_live_messages_than_may_wait_come_late_and_none_is_lost(tmp_path: P
     on(tmp_path, body, max_messages=20)
 
 
+def test_what_made_room_while_others_were_in_flight_comes_late_though_nothing_new_is_said(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        for _ in range(99):
+            rig.say()
+        await rig.keeper.flush()
+        await asyncio.sleep(20)
+        assert rig.outbox.statistics().messages == 0
+
+    on(tmp_path, body, max_messages=20)
+
+
 def test_numbers_asked_for_again_are_delivered_again(tmp_path: Path) -> None:
     async def body(rig: Rig) -> None:
         rig.broker.connect()
@@ -340,7 +357,7 @@ def test_whatever_link_and_process_do_each_number_arrives_with_its_own_content(
         for move in [*moves, "connect"]:
             if move in {"say", "event"}:
                 n = rig.say(EVENT if move == "event" else BATCH)
-                said[n] = b"%d" % n * 20
+                said[n] = digits(n, 20)
             elif move == "wait":
                 await asyncio.sleep(draw.random() * 3)
             elif move == "cut" and rig.broker.up:

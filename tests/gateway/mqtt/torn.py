@@ -39,7 +39,8 @@ def torn_journals(folder: Path, *, cuts: int, seed: int) -> list[End]:
     """Write a journal, and cut copies of its files at that many random places."""
     draw = random.Random(seed)
     written = [
-        Row(n=n, t_ms=n, topic=f"t/{n % 5}", payload=b"%d" % n * 60, record=n % 50 == 0) for n in range(1, _LAST + 1)
+        Row(n=n, t_ms=n, topic=f"t/{n % 5}", payload=b'["%b"]' % (b"%d" % n * 60), record=n % 50 == 0)
+        for n in range(1, _LAST + 1)
     ]
     store = _journal(folder / "whole")
     store.open()
@@ -87,7 +88,7 @@ def _judged(found: Journal, end: End, written: Sequence[Row]) -> End:
         return replace(end, wrong="a part of a commit")
     if found.last_n != _RESERVED or found.skipped != (len(recovered) + 1, _RESERVED):
         return replace(end, wrong=f"numbers go on at {found.last_n}, skipped {found.skipped}")
-    new = Row(n=found.last_n + 1, t_ms=0, topic="t", payload=b"new")
+    new = Row(n=found.last_n + 1, t_ms=0, topic="t", payload=b"[]")
     found.write([new], [[new.n, new.n]], now_ms=0)
     if found.read(1, 10**9, limit=10**6) != [*recovered, new]:
         return replace(end, wrong="what was written afterwards is not there")
