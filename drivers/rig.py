@@ -5,98 +5,40 @@ is wrong with it, where; nothing here reads files or knows of transducer models.
 """
 
 import datetime as dt
-import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from drivers.units import parse_quantity, parse_range, unit
-
-_ID_PATTERN = r"^[a-z0-9_-]+$"
-ISSUER_PATTERN = r"^[A-Za-z0-9._@-]{1,64}$"
-"""Who gives commands: the name of a user at the broker."""
-_ISSUERS_PATTERN = r"^(\*|[A-Za-z0-9._@-]{1,64})$"
-
-
-def _quantity(dimension: str, example: str) -> Any:
-    schema = {"type": "string", "description": f"a {dimension} with its unit", "examples": [example]}
-    return (BeforeValidator(lambda text: parse_quantity(text, dimension)), WithJsonSchema(schema))
-
-
-def _range(dimension: str, example: str) -> Any:
-    schema = {"type": "string", "description": f"a {dimension} range with its unit", "examples": [example]}
-    return (BeforeValidator(lambda text: parse_range(text, dimension)), WithJsonSchema(schema))
-
-
-def _positive(value: float) -> float:
-    if value <= 0:
-        raise ValueError("must be greater than zero")
-    return value
-
-
-def _not_negative(value: float) -> float:
-    if value < 0:
-        raise ValueError("must not be negative")
-    return value
-
-
-def _temperature_error(value: float) -> float:
-    if not 0 < value <= 20:
-        raise ValueError("is a difference of temperatures: write it in K or mK, at most 20 K")
-    return value
-
-
-def _ip_address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError("must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all of this machine's") from None
+from drivers.rig_gateway import Http, Issuers, Journal, Leak, Mqtt, Permission
+from drivers.rig_words import (
+    CurrentRange,
+    Density,
+    Duration,
+    Expansion,
+    Fraction,
+    Id,
+    MassRate,
+    Period,
+    PositivePressure,
+    Pressure,
+    PressureRange,
+    PressureRate,
+    Temperature,
+    Volume,
+    Words,
+)
+from drivers.units import unit
 
 
 def _pressure_unit(symbol: str) -> str:
     return unit(symbol, "pressure").symbol
 
 
-Id = Annotated[str, Field(pattern=_ID_PATTERN)]
-Issuers = Annotated[str, Field(pattern=_ISSUERS_PATTERN)]
-Pressure = Annotated[float, *_quantity("pressure", "12 Pa")]
-PressureRange = Annotated[tuple[float, float], *_range("pressure", "0..160 kPa")]
-PressureRate = Annotated[float, *_quantity("pressure rate", "1 kPa/s"), AfterValidator(_positive)]
-Temperature = Annotated[float, *_quantity("temperature", "21 C")]
-CurrentRange = Annotated[tuple[float, float], *_range("current", "4..20 mA")]
-Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(_positive)]
-Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(_not_negative)]
-Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(_positive)]
-Size = Annotated[float, *_quantity("size", "256 MB"), AfterValidator(_positive)]
-MassRate = Annotated[float, *_quantity("mass rate", "0.27 kg/day"), AfterValidator(_not_negative)]
-PositivePressure = Annotated[float, *_quantity("pressure", "66.7 kPa"), AfterValidator(_positive)]
-PressureError = Annotated[float, *_quantity("pressure", "8 Pa"), AfterValidator(_not_negative)]
-TemperatureError = Annotated[float, *_quantity("temperature", "10 mK"), AfterValidator(_temperature_error)]
-Density = Annotated[float, *_quantity("density", "690 kg/m3"), AfterValidator(_positive)]
-Expansion = Annotated[float, *_quantity("expansion", "0.12 %/K"), AfterValidator(_not_negative)]
-Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_negative)]
-
-
-class _Words(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True, allow_inf_nan=False
-    )
-
-
-class Station(_Words):
+class Station(Words):
     """The station and the gateway that watches it (or a part of it)."""
 
     id: Id
@@ -104,7 +46,7 @@ class Station(_Words):
     title: str = ""
 
 
-class Segment(_Words):
+class Segment(Words):
     """A pressurised volume that can be closed off.
 
     Attributes:
@@ -122,7 +64,7 @@ class Segment(_Words):
     known_leak: MassRate = 0.0
 
 
-class Coolant(_Words):
+class Coolant(Words):
     """A loop of liquid coolant that a gas spring keeps under pressure.
 
     Attributes:
@@ -156,7 +98,7 @@ class HatchState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Hatch(_Words):
+class Hatch(Words):
     """A passage between two segments; its id is `<a>--<b>` in the order of `between`.
 
     Attributes:
@@ -189,7 +131,7 @@ class BusKind(StrEnum):
         return self not in (BusKind.MODBUS_TCP, BusKind.LINE_OVER_UDP)
 
 
-class Bus(_Words):
+class Bus(Words):
     """One line or network endpoint.
 
     Attributes:
@@ -228,7 +170,7 @@ class Bus(_Words):
         return 3.5 * self.character_s if self.baud <= 19200 else 0.00175
 
 
-class Calibration(_Words):
+class Calibration(Words):
     """From the value a transducer gives to the true one, as a certificate states it.
 
     true = gain * value + offset, or the polynomial c0 + c1 x + c2 x^2 ... (Pa), or straight lines between the points of
@@ -245,7 +187,7 @@ class Calibration(_Words):
     certificate: str = ""
 
 
-class Register(_Words):
+class Register(Words):
     """Where a Modbus device keeps one quantity, and how.
 
     Attributes:
@@ -282,7 +224,7 @@ class Register(_Words):
         return {"16": 1, "32": 2, "64": 4}[self.type[-2:]]
 
 
-class Setting(_Words):
+class Setting(Words):
     """A holding register of a Modbus device that the command `write` may change; everything else is refused.
 
     Attributes:
@@ -303,7 +245,7 @@ class Setting(_Words):
         return {"16": 1, "32": 2}[self.type[-2:]]
 
 
-class Transducer(_Words):
+class Transducer(Words):
     """One pressure transducer.
 
     Attributes:
@@ -353,139 +295,7 @@ class Transducer(_Words):
         return self.map is None or "pressure" in self.map
 
 
-class Secret(_Words):
-    """A password that stands elsewhere, in one of three places.
-
-    Attributes:
-        env: environment variable.
-        file: that only its owner can read.
-        credential: name of a systemd credential (`LoadCredential=`, `LoadCredentialEncrypted=`) of the service.
-    """
-
-    env: Annotated[str, Field(min_length=1)] | None = None
-    file: Annotated[str, Field(min_length=1)] | None = None
-    credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
-
-
-BrokerUrl = Annotated[str, Field(pattern=r"^mqtts?://")]
-
-
-class Mqtt(_Words):
-    """Where readings go, and as whom.
-
-    Attributes:
-        url: mqtts:// for TLS, which always verifies the broker: no word turns that off.
-        more_urls: where the same broker is too, when it is a cluster: tried in turn, each under its own name.
-        password: where it stands; itself only in a file that nobody else can read.
-        batch: s; 0 publishes each poll at once.
-        ca_file: PEM of the authorities that may vouch for the broker; those of the system when not given.
-        client_cert, client_key: PEM, by which the broker knows this gateway.
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    url: BrokerUrl = "mqtt://127.0.0.1:1883"
-    more_urls: Annotated[tuple[BrokerUrl, ...], Field(max_length=31)] = ()
-    username: str | None = None
-    password: Secret | SecretStr | None = None
-    batch: Duration = 1.0
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """All addresses of the broker, the first one first."""
-        return (self.url, *self.more_urls)
-
-
-class Journal(_Words):
-    """Where the gateway keeps what it has said, until the broker has it and for as long as there is room.
-
-    Attributes:
-        keep: "disk" survives a power cut; "card" spares an SD card: only events, and what the broker has not taken for
-            5 s, are written; "memory" loses with the process what the broker has not taken.
-        path: the file; None is `<station>-<gateway>.sqlite` in the service's or the user's state folder.
-        size, age: bytes and s beyond which the oldest telemetry is dropped; events never are.
-        commit: s; telemetry is written at most that often, which spares an SD card.
-    """
-
-    keep: Literal["disk", "card", "memory"] = "disk"
-    path: str | None = None
-    size: Size = 256e6
-    age: Period = 30 * 86_400.0
-    commit: Duration = 1.0
-
-
-def _one_place(secret: Secret) -> Secret:
-    if [secret.env, secret.file, secret.credential].count(None) != 2:
-        raise ValueError("give either env, file or credential")
-    return secret
-
-
-class Http(_Words):
-    """Where the gateway answers by HTTP: metrics and whether it is well.
-
-    Attributes:
-        port: None answers nowhere; 0 takes any that is free.
-        listen: the IP address of this machine to listen at.
-        names: by which it may be asked, besides IP addresses and localhost.
-        token: what a request that changes something must bear.
-    """
-
-    port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
-    names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")], ...] = ()
-    token: Annotated[Secret, AfterValidator(_one_place)] | None = None
-
-
-CommandName = Literal[
-    "hatch",
-    "event",
-    "acknowledge",
-    "shelve",
-    "replay",
-    "rate",
-    "pause",
-    "resume",
-    "rescan",
-    "zero",
-    "calibrate",
-    "write",
-    "reload",
-    "*",
-]
-
-
-class Permission(_Words):
-    """What somebody may command; "*" is everything."""
-
-    allow: tuple[CommandName, ...]
-
-
-class Leak(_Words):
-    """How the gateway watches for leaks; the defaults do for a first look.
-
-    Attributes:
-        false_alarm_every: s, the mean time between false alarms of the whole station; all thresholds follow from it.
-        reserve_pressure: Pa, to which reserve times count.
-        temperature_error: K, standard deviation between a segment's mean temperature and the measured one, each segment
-            for itself; it sets what can be seen at all. Where no temperature is measured, it is at least 0.3 K.
-        gas_error: Pa, standard deviation of what crew and machines do without any leak to gases that are not measured.
-        depress_rate: Pa/s; a segment whose pressure falls that fast trips an alarm of its own, whatever the statistics
-            say. (1 mmHg/min: ours, no published figure was found.)
-        low_pressure: Pa, below which a segment trips one, too; None turns that off.
-    """
-
-    false_alarm_every: Period = 30 * 86_400.0
-    reserve_pressure: PositivePressure = 66_700.0
-    temperature_error: TemperatureError = 0.01
-    gas_error: PressureError = 0.0
-    depress_rate: PressureRate = 133.322387415 / 60.0
-    low_pressure: PositivePressure | None = None
-
-
-class Emulator(_Words):
+class Emulator(Words):
     """What the emulated rig is like; a real rig ignores it.
 
     Attributes:
@@ -501,7 +311,7 @@ class Emulator(_Words):
     faults: tuple[str, ...] = ()
 
 
-class Rig(_Words):
+class Rig(Words):
     """One rig file."""
 
     station: Station

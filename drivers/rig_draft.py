@@ -6,8 +6,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from drivers.rig import Bus, Coolant, Hatch, Mqtt, Rig, Segment, Transducer
+from drivers.rig import Bus, Coolant, Hatch, Rig, Segment, Transducer
 from drivers.rig_fields import Fields, validated
+from drivers.rig_gateway import Mqtt
 from drivers.toml_places import Path
 
 Words = TypeVar("Words", bound=BaseModel)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from drivers.rig import Mqtt, Secret
 from drivers.rig_draft import Draft
+from drivers.rig_gateway import Mqtt, Secret
 from drivers.rig_problems import Findings
 from drivers.toml_places import Path
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from drivers.rig import Permission
+from drivers.rig_gateway import Permission
 from gateway.mqtt.commands import (
     LONGEST_LIFE_S,
     Code,

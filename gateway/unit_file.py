@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from drivers.rig import BusKind, Rig, Secret
+from drivers.rig import BusKind, Rig
+from drivers.rig_gateway import Secret
 
 NAME: Final = "manovac.service"
 _SECRETS: Final = "/etc/manovac"

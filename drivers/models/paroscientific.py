@@ -16,7 +16,8 @@ from drivers.exchange import Ask, Outcome, Request
 from drivers.model import Identity, Model
 from drivers.models.answers import LINE_KINDS, USUAL_BAUDS, unanswered
 from drivers.reading import Channel, RawPoll, Reason
-from drivers.rig import Bus, Duration, Transducer
+from drivers.rig import Bus, Transducer
+from drivers.rig_words import Duration
 from drivers.units import UNITS
 from drivers.wire.ascii_line import LineRequest
 

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final
 import orjson
 from pydantic import TypeAdapter
 
-from drivers.rig import Bus, BusKind, Id
+from drivers.rig import Bus, BusKind
+from drivers.rig_words import Id
 
 VERSION: Final = 1
 _ID: Final[TypeAdapter[str]] = TypeAdapter(Id)

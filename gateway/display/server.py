@@ -12,7 +12,8 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from drivers.rig import Http, Station
+from drivers.rig import Station
+from drivers.rig_gateway import Http
 from gateway.display.guard import Guard
 from gateway.display.metrics import CONTENT_TYPE, exposition
 from gateway.health import HealthCheck

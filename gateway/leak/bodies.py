@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Final
 
-from drivers.rig import HatchState, Leak, Segment
+from drivers.rig import HatchState, Segment
+from drivers.rig_gateway import Leak
 from drivers.units import GASES
 from gateway.leak.fused import FusedMean
 from gateway.leak.gases import NO_GASES, GasesNow, GasNow

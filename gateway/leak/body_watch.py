@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from drivers.rig import Leak, Segment
+from drivers.rig import Segment
+from drivers.rig_gateway import Leak
 from gateway.leak.bodies import AirBody, Basis, BodyLevel, Level, basis_in_words, level_noise
 from gateway.leak.detector import Detector, fast_detector, slow_detector
 from gateway.leak.estimator import Estimate, estimate

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from drivers.rig import Leak, Rig
+from drivers.rig import Rig
+from drivers.rig_gateway import Leak
 from gateway.alarms import Condition, Observation, Priority
 from gateway.leak.segment_state import SegmentVote
 from gateway.leak.transducer_record import Sample

@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from drivers.rig import Mqtt, Secret
+from drivers.rig_gateway import Mqtt, Secret
 from drivers.rig_mqtt_checks import contradictions
 from gateway.mqtt.credentials import MqttSettingsError, secret
 from gateway.mqtt.tls import TlsContext, explained

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails
 
-from drivers.rig import ISSUER_PATTERN, HatchState
+from drivers.rig import HatchState
+from drivers.rig_gateway import ISSUER_PATTERN
 from gateway.leak.event import Event
 
 VERSION: Final = 1

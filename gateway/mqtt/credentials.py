@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from drivers.rig import Secret
+from drivers.rig_gateway import Secret
 
 _LARGEST: Final = 64 * 2**10
 _OTHERS: Final = 0o077

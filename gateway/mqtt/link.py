@@ -20,7 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.broker import Broker, broker
 from gateway.mqtt.corked import CorkedSocket, refusal
 from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Inbox, Message, Outbox
 

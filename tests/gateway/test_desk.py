@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.rig import HatchState, Permission
+from drivers.rig import HatchState
+from drivers.rig_gateway import Permission
 from firmware_sim.clock import run_virtual
 from gateway import desk as desk_module
 from gateway.desk import ANYBODY, BURST, RATE_PER_S, RUNNING, Desk, may

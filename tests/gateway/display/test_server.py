@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from drivers.rig import Http, Rig
+from drivers.rig import Rig
+from drivers.rig_gateway import Http
 from firmware_sim.testing import emulated
 from gateway.app import Gateway
 from gateway.display import server as display

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drivers.rig import Leak
+from drivers.rig_gateway import Leak
 from gateway.leak.depress import DepressTrip
 
 NOISE_PA = 5.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
 

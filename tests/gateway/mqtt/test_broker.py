@@ -2,7 +2,7 @@ import ssl
 
 import pytest
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.broker import MqttSettingsError, broker
 
 

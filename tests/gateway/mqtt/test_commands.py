@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.rig import CommandName, HatchState
+from drivers.rig import HatchState
+from drivers.rig_gateway import CommandName
 from gateway.leak.event import Event
 from gateway.mqtt import commands, schemas
 from gateway.mqtt.commands import KINDS, Code, CommandError

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from drivers.rig import Secret
+from drivers.rig_gateway import Secret
 from gateway.mqtt.credentials import MqttSettingsError, check_private, secret
 
 WHAT = "mqtt.password"

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt import link as link_module
 from gateway.mqtt.broker import broker
 from gateway.mqtt.link import Link

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt import link as link_module
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox

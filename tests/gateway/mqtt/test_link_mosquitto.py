@@ -10,7 +10,7 @@ import sys
 
 import aiomqtt
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Inbox, Message, Outbox
 
@@ -62,9 +62,9 @@ async def test_publishes_retained_state_and_telemetry_and_says_offline_at_a_stop
 
 _VICTIM = """
 import asyncio
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.link import Link
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Inbox, Message, Outbox
 

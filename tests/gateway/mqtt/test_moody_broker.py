@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt import link as link_module
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper

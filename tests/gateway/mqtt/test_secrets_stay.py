@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import gateway.app
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from drivers.rig_source import check_file, load_rig
 from gateway.app import Gateway, rig_hash
 from gateway.mqtt.broker import broker

@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from drivers.rig import Mqtt
+from drivers.rig_gateway import Mqtt
 from gateway.mqtt.broker import MqttSettingsError, broker
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.tls import TlsContext
