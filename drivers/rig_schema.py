@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from drivers import rig
+from drivers import rig, rig_gateway
 
 _SI: Final = {
     "pressure": "Pa",
@@ -27,7 +27,7 @@ def rig_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a rig file, as an editor sees it after it has read the TOML."""
     schema = rig.Rig.model_json_schema()
     for name, definition in schema["$defs"].items():
-        _describe(definition, getattr(rig, name))
+        _describe(definition, getattr(rig, name, None) or getattr(rig_gateway, name))
     _describe(schema, rig.Rig)
     transducer = schema["$defs"]["Transducer"]
     transducer["oneOf"] = [{"required": ["segment"]}, {"required": ["coolant"]}]
