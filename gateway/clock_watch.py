@@ -6,7 +6,9 @@ message for ever); instead a numbered event says what to add to the stamps of wh
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from gateway.corrections import Correction
@@ -17,6 +19,7 @@ from gateway.stamps import ClockChange, Stamps
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
+_PAUSE_S: Final = 60.0
 
 
 class ClockWatch:
@@ -44,22 +47,34 @@ class ClockWatch:
         self._topics = topics
         self._boot = boot
         self._stepped = stepped
+        self._news: ClockChange | None = None
+        self._next_s = -math.inf
         self._free_since: int | None = outbox.newest_n + 1 if stamps.sync == "free" else None
 
     def act(self) -> float:
         """Look; return when to be called again, in s."""
         change = self._stamps.check()
         if change is not None:
-            self._tell(change)
+            self._take(change)
+        if self._news is not None and self._loop.time() >= self._next_s:
+            self._tell(self._news, None)
+            self._news = None
+            self._next_s = self._loop.time() + _PAUSE_S
         return _LOOK_S
 
-    def _tell(self, change: ClockChange) -> None:
-        """Tell of a step, and of the first synchronisation of a clock that had run free."""
+    def _take(self, change: ClockChange) -> None:
+        """Tell what corrects stamps at once; other steps together: events are for ever, and a clock can be mad."""
         since = self._free_since
         if change.after != "free":
             self._free_since = None
-        if change.step_s == 0.0 and (since is None or change.after == "free"):
-            return
+        if since is not None and (change.step_s or change.after != "free"):
+            self._tell(change, since)
+        elif change.step_s and self._news is None:
+            self._news = change
+        elif change.step_s and self._news is not None:
+            self._news = replace(self._news, after=change.after, step_s=self._news.step_s + change.step_s)
+
+    def _tell(self, change: ClockChange, since: int | None) -> None:
         n = self._outbox.number()
         step_ms = round(change.step_s * 1000)
         correction = Correction(

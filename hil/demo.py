@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -198,14 +198,18 @@ class _Teller:
         self._not_good: Counter[str] = Counter()
         self._pressure: dict[str, float] = {}
         self._first = False
+        self._unread = asyncio.Event()
 
     def elapsed_s(self) -> float:
         """Seconds since the command was given."""
         return time.monotonic() - self._started_s
 
     def say(self, text: str) -> None:
-        """Print a line with the time in front."""
-        typer.echo(f"{self.elapsed_s():6.1f} s  {text}")
+        """Print a line with the time in front; when nobody reads it any more, `run` ends."""
+        try:
+            typer.echo(f"{self.elapsed_s():6.1f} s  {text}")
+        except BrokenPipeError:
+            self._unread.set()
 
     def introduce(self, ports: dict[str, str], mqtt_port: int) -> None:
         """Print what runs where, and what to try."""
@@ -236,11 +240,18 @@ class _Teller:
                     self.say(f"first reading: {reading.channel.id} {reading.value:.1f} Pa, good")
 
     async def run(self) -> None:
-        """Tell how it goes, and when the hole opens."""
+        """Tell how it goes, and when the hole opens.
+
+        Raises:
+            BrokenPipeError: nobody reads it any more.
+        """
         before_pa: float | None = None
         asyncio.get_running_loop().call_later(0.0 if self._scenario else _HOLE_AFTER_S, self._tell_story)
         while True:
-            await asyncio.sleep(_TELL_EACH_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_EACH_S):
+                    await self._unread.wait()
+                    raise BrokenPipeError
             now_pa = self._mean_pa()
             change = "" if now_pa is None or before_pa is None else f", {(now_pa - before_pa) / _TELL_EACH_S:+.1f} Pa/s"
             self.say(f"{self._readings} readings, {self._grades()}{self._shown(now_pa)}{change}")

@@ -198,6 +198,15 @@ def test_a_clock_that_was_right_though_free_is_told_without_a_correction() -> No
     assert (event["clock"]["step_ms"], event["clock"]["correction_ms"], event["clock"]["since"]) == (0, 0, 1)
 
 
+def test_a_clock_that_steps_all_the_time_fills_no_journal() -> None:
+    story = Story(Wall(NOW_S, "ntp"))
+    steps = [(5.2 + second, story.set(NOW_S + second % 2, "ntp")) for second in range(300)]
+    story.run(400.0, *steps)
+    events = story.clock_events
+    assert 5 <= len(events) <= 7
+    assert sum(event["clock"]["step_ms"] for event in events) == 1000, "what was not told at once is told together"
+
+
 def test_the_journal_ages_by_the_right_time_and_analysis_reads_it_so(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal(path, max_bytes=2**30, max_age_ms=round(HOUR_S * 1000))
