@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import orjson
 
 from drivers.rig import Rig
 from gateway.mqtt.claim import Claim, ClaimedError, Reserved, identity
+from gateway.mqtt.row import Row, Trimmed
 
 _SCHEMA: Final = 1
 _TABLES: Final = """
@@ -46,30 +46,6 @@ class JournalDamagedError(JournalError):
 
 class JournalBusyError(JournalError):
     """Another gateway has the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One message.
-
-    Attributes:
-        n: the gateway's running number.
-        t_ms: when it was put, ms UTC.
-        record: it is never dropped to make room (an event, an answer to a command).
-    """
-
-    n: int
-    t_ms: int
-    topic: str
-    payload: bytes
-    record: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trimmed:
-    """What was dropped to keep the caps: rows by cause ("journal_size", "journal_age"), first to last."""
-
-    spans: tuple[tuple[int, int, str], ...]
 
 
 class Journal:

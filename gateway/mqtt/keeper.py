@@ -1,28 +1,27 @@
 """Keeps what has a number until the broker has it: journal first, then the link, and again after each outage.
 
-A message that is put is written with others of its time, and is handed to the link only when it is on disk: so a
-number that anybody has seen belongs to that message for ever. While there is no broker, messages stay on disk alone;
-when it is back, records go first, in order; then what is new; and batches that have waited follow on their segment's
-`late` topic, in order too.
+A message that is put is handed to the link only when it is on disk: so a number that anybody has seen belongs to that
+message for ever. When a broker is back, records go first, in order; then what is new; and batches that have waited
+follow on their segment's `late` topic, in order too.
 """
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
 
 from gateway.mqtt.claim import Reserved, machine
-from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError, Row, Trimmed
+from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError
 from gateway.mqtt.outbox import KeeperStatistics, Loss, Message, Outbox
 from gateway.mqtt.ring import Ring
+from gateway.mqtt.row import Row, Trimmed
 from gateway.mqtt.spans import Spans
 from gateway.mqtt.topics import late_topic
+from gateway.mqtt.waits import Waits
 
 _LOG: Final = logging.getLogger(__name__)
 _GROUP: Final = 100  # rows that are not kept waiting for more
@@ -30,7 +29,6 @@ _EARLY: Final = 0.9  # of the commit interval: batches do not come to the millis
 _ROUNDING_S: Final = 1e-6  # a timer may fire a rounding error too soon
 _AGAIN_S: Final = 10.0  # after a disk that could not be written
 _IDLE_S: Final = 10.0  # what was delivered is written with the next rows, or after that time
-_MARKS: Final = 1000  # of times since which numbers wait
 _SPARED_S: Final = 5.0  # what the broker has not taken by then is written all the same
 _HELD: Final = 20_000  # rows in memory
 _HELD_BYTES: Final = 32 * 2**20
@@ -75,7 +73,7 @@ class Keeper:
         self._pending: list[int] = []  # put, not handed to the link
         self._writing: list[int] = []  # of them, what is being made safe
         self._live: dict[int, None] = {}  # handed to the link as they came, not settled
-        self._since: deque[tuple[int, float]] = deque()  # when some of the numbers were put, for the oldest wait
+        self._waits = Waits()
         self._up = False
         self._late_from = 0
         self._records_from: int | None = None  # while records have waited longer than those that come; None: no more
@@ -108,8 +106,7 @@ class Keeper:
             if n not in self._live:
                 self._undelivered.discard(n)
                 self._outbox.lose(Loss.JOURNAL_DOWN)
-        if not self._since or now_s >= self._since[-1][1] + 1.0:
-            self._since.append((row.n, now_s))
+        self._waits.note(row.n, now_s)
         self._work.set()
 
     def up(self) -> None:
@@ -170,16 +167,9 @@ class Keeper:
 
     def statistics(self) -> KeeperStatistics:
         """Return a snapshot."""
-        first = self._undelivered.first_from(0)
-        if first is None:
-            self._since.clear()
-        while first is not None and len(self._since) > 1 and self._since[1][0] <= first:
-            self._since.popleft()
-        if len(self._since) > _MARKS:  # an outage of days: every other one tells as much
-            self._since = deque(itertools.islice(self._since, 0, None, 2))
         return KeeperStatistics(
             messages=len(self._undelivered),
-            oldest_s=self._loop.time() - self._since[0][1] if self._since else 0.0,
+            oldest_s=self._waits.oldest_s(self._undelivered.first_from(0), self._loop.time()),
             rows=self._journal.rows,
             problem=self.problem,
         )

@@ -1,47 +1,29 @@
-"""The connection to the broker, and the only user of aiomqtt and paho: empties the outbox, and reconnects for ever.
-
-aiomqtt 2.5.1's own `publish` needs a task and a timer for each message in flight, and takes a publish that the broker
-refused for a delivered one. So aiomqtt connects, keeps alive and disconnects; messages and PUBACKs, with their reason
-codes, go by `gateway.mqtt.corked`. Each connection has a client of its own: only the outbox sends anything again.
-"""
+"""The link to the broker: empties the outbox, and reconnects for ever."""
 
 import asyncio
 import contextlib
 import logging
 import random
-import socket
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final
 
 import aiomqtt
-import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from drivers.rig_gateway import Mqtt
-from gateway.mqtt.broker import Broker, broker
-from gateway.mqtt.corked import CorkedSocket, refusal
+from gateway.mqtt.broker import broker
+from gateway.mqtt.connection import ClosedEarlyError, Connection
+from gateway.mqtt.corked import refusal
 from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox
 
 _LOG: Final = logging.getLogger(__name__)
-_LIBRARY_LOG: Final = logging.getLogger(f"{__name__}.library")
-_LIBRARY_LOG.setLevel(logging.WARNING)
 
-_WINDOW: Final = 50  # messages in flight; paho's cost per message grows with it
 _WINDOW_BYTES: Final = 4 * 2**20
-_KEEPALIVE_S: Final = 15
-_CONNECT_S: Final = 2.0  # TCP, and again TLS; a stop has to wait for it
-_CONNACK_S: Final = 5.0
 _ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so long is left
-_LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for again
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
 _ABSENT_S: Final = 1.0  # the most while nobody is there: who looks at a station wants it back within 2 s
-_LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
-_TAKES: Final = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # and MQTT 3.1.1 cannot say it
-_TAKES.MaximumPacketSize = _LARGEST_PACKET
 _PACKET_OVERHEAD: Final = 10  # fixed header 5, topic length 2, packet id 2, MQTT 5 properties 1
 _UNSUPPORTED_VERSION: Final = 0x84  # MQTT 5, 3.2.2.2; paho makes it of MQTT 3.1.1's return code 1 too
 _KEEPALIVE_END: Final = "Keep alive timeout"  # paho's words
@@ -49,139 +31,6 @@ _TAKEN_OVER_END: Final = "Session taken over"
 _NAMES: Final = {aiomqtt.ProtocolVersion.V5: "5", aiomqtt.ProtocolVersion.V311: "3.1.1"}
 _SUSPECT: Final = 3  # cuts in a row with a topic in flight after which its messages travel alone
 _GUILTY: Final = 6  # cuts in a row after which the message that travelled alone is dropped
-
-
-class _ClosedEarlyError(aiomqtt.MqttError):
-    """The connection ended before CONNACK."""
-
-
-class _Connection(aiomqtt.Client):
-    """One connection from CONNECT to its end; never used again.
-
-    Args:
-        settled: called with packet id and PUBACK's reason code; with 0 for a QoS 0 message once it is written.
-        changed: called when the connection is over.
-    """
-
-    def __init__(
-        self,
-        at: Broker,
-        *,
-        client_id: str,
-        will: Message | None,
-        version: aiomqtt.ProtocolVersion,
-        settled: Callable[[int, int], None],
-        changed: Callable[[], None],
-        inbox: Inbox | None = None,
-    ) -> None:
-        super().__init__(
-            at.host,
-            at.port,
-            username=at.username,
-            password=at.password,
-            tls_context=at.tls,
-            logger=_LIBRARY_LOG,
-            identifier=client_id,
-            protocol=version,
-            will=None if will is None else aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
-            timeout=_CONNACK_S,
-            keepalive=_KEEPALIVE_S,
-            max_inflight_messages=0,  # the window is ours, and paho's would cost a scan of it at each PUBACK
-            properties=_TAKES if version is aiomqtt.ProtocolVersion.V5 else None,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )
-        self._at = at
-        self.pending_calls_threshold = _WINDOW
-        self._client.connect_timeout = _CONNECT_S
-        self._corked: CorkedSocket | None = None
-        self._settled = settled
-        self._changed = changed
-        self._inbox = inbox
-        self._deaf = False
-        self.largest_packet = _LARGEST_PACKET
-        self.window = _WINDOW
-        self.end = "the connection broke"
-
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is over."""
-        return self._disconnected.done() or self._client.socket() is None
-
-    async def open(self) -> None:
-        """Connect and wait for the broker's consent; a cancellation waits for the thread in which paho connects."""
-        entering = asyncio.ensure_future(self.__aenter__())
-        try:
-            await asyncio.shield(entering)
-        except asyncio.CancelledError:
-            if not self._connected.done():
-                self._connected.set_exception(aiomqtt.MqttError("stopped"))
-            await asyncio.gather(entering, return_exceptions=True)
-            raise
-        self._disconnected.add_done_callback(lambda _: self._changed())
-        if (sock := self._client._sock) is not None:  # noqa: SLF001 - paho has no public way in
-            five = self._client.protocol == paho.MQTTv5
-            self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=five, settled=self._settled)
-            self._client._sock = cast("Any", self._corked)  # noqa: SLF001
-        self._listen()
-
-    def _listen(self) -> None:
-        if self._inbox is not None and not self.lost:
-            self._client.subscribe(self._inbox.topic, qos=1)
-
-    def send(self, message: Message) -> int | None:
-        """Send a message; return its packet id, None when the connection is over."""
-        if self.lost or self._corked is None:
-            return None
-        return self._corked.publish(message.topic, message.payload, message.qos, retain=message.retain)
-
-    async def finish(self) -> None:
-        """Say DISCONNECT, which revokes the Will."""
-        if self._client.disconnect() == paho.MQTT_ERR_SUCCESS:
-            await self._disconnected
-
-    def close(self) -> None:
-        """Close the socket, whatever state it is in."""
-        self._client._sock_close()  # noqa: SLF001 - paho has no public way that does not wait for the peer
-        for future in (self._connected, self._disconnected):
-            if future.done() and not future.cancelled():
-                future.exception()  # seen, or asyncio complains that nobody looked
-
-    def _on_connect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
-        properties = told[4] if len(told) > 4 else None
-        self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
-        self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
-        super()._on_connect(*told)
-
-    def _on_disconnect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
-        if not self._connected.done():  # aiomqtt would wait for its timeout
-            early = _ClosedEarlyError("the broker closed the connection before it accepted it")
-            self._connected.set_exception(aiomqtt.MqttError(alert) if (alert := self._at.take_alert()) else early)
-        elif not self._disconnected.done():
-            self.end = self._at.take_alert() or str(told[3]).replace("Unspecified error", "the connection broke")
-            self._disconnected.set_result(None)
-        self._changed()
-
-    def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
-        deaf, self._deaf = self._deaf, any(reason.is_failure for reason in told[3])
-        if self._deaf:  # as in a cluster that has just lost a server
-            self._loop.call_later(_LISTEN_S, self._listen)
-        if self._inbox is not None and self._deaf != deaf:
-            level, does = (logging.ERROR, "refuses to let") if self._deaf else (logging.INFO, "lets")
-            _LOG.log(level, "MQTT: the broker %s us listen to %s: %s", does, self._inbox.topic, told[3][0])
-
-    def _on_message(self, *told: Any) -> None:  # client, user data, message
-        if self._inbox is not None:
-            self._inbox.take(told[2].topic, told[2].payload, bool(told[2].retain))
-
-    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        if self._corked is not None:
-            self._loop.call_soon(client.loop_write)  # aiomqtt's way would watch sockets closed meanwhile
-        else:  # in the thread in which paho connects
-            super()._on_socket_register_write(client, userdata, sock)
-
-    def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        if self._corked is None:  # it takes all that paho writes, and waits for the system by itself
-            super()._on_socket_unregister_write(client, userdata, sock)
 
 
 class Link:
@@ -279,7 +128,7 @@ class Link:
 
     async def _session(self) -> str:
         """Live through one connection; return why it ended."""
-        connection = _Connection(
+        connection = Connection(
             self._broker,
             client_id=self._client_id,
             will=self._will,
@@ -309,7 +158,7 @@ class Link:
         """Change to the other protocol version when this one is refused; return whether to try it at once."""
         code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
         refused = isinstance(code, ReasonCode) and code.value == _UNSUPPORTED_VERSION
-        if refused or (isinstance(error, _ClosedEarlyError) and not self._proven):
+        if refused or (isinstance(error, ClosedEarlyError) and not self._proven):
             first = self._version is aiomqtt.ProtocolVersion.V5
             self._version = aiomqtt.ProtocolVersion.V311 if first else aiomqtt.ProtocolVersion.V5
             self._proven = False
@@ -323,7 +172,7 @@ class Link:
         self._outbox.renew_state(first=self._will.topic if self._will else "")
         _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])
 
-    async def _pump(self, connection: _Connection, *, until_empty: bool = False) -> None:
+    async def _pump(self, connection: Connection, *, until_empty: bool = False) -> None:
         while not connection.lost:
             self._fill(connection)
             if until_empty and not (self._flight or self._outbox.waiting):
@@ -335,7 +184,7 @@ class Link:
             except TimeoutError:
                 raise aiomqtt.MqttError(f"the broker acknowledged nothing for {_ACK_S:g} s") from None
 
-    def _fill(self, connection: _Connection) -> None:
+    def _fill(self, connection: Connection) -> None:
         now_s = asyncio.get_running_loop().time()
         while (entry := self._next(connection)) is not None:
             if entry.size + _PACKET_OVERHEAD > connection.largest_packet:
@@ -351,7 +200,7 @@ class Link:
             self._alone = self._cuts.get(entry.message.topic, 0) >= _SUSPECT
             self._published += 1
 
-    def _next(self, connection: _Connection) -> Entry | None:
+    def _next(self, connection: Connection) -> Entry | None:
         if self._alone or len(self._flight) >= connection.window or self._flight_bytes >= _WINDOW_BYTES:
             return None
         entry = self._held or self._outbox.take()
@@ -399,7 +248,7 @@ class Link:
         self._held = None
         self._alone = False
 
-    async def _stop(self, connection: _Connection) -> None:
+    async def _stop(self, connection: Connection) -> None:
         """Deliver what waits, say offline, disconnect; whatever takes longer than 1 s is left to the Will."""
         with contextlib.suppress(TimeoutError, aiomqtt.MqttError):
             async with asyncio.timeout(_STOP_S):

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-from gateway.mqtt.journal import Row
+from gateway.mqtt.row import Row
 
 
 class Ring:

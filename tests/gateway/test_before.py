@@ -11,7 +11,8 @@ from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.before import alarms_before, before, hatches_before, started
 from gateway.mqtt import finding_payloads
 from gateway.mqtt.claim import Reserved, machine
-from gateway.mqtt.journal import Journal, Row
+from gateway.mqtt.journal import Journal
+from gateway.mqtt.row import Row
 from gateway.mqtt.schemas import schema
 from gateway.mqtt.topics import Topics
 

@@ -9,7 +9,8 @@ import numpy as np
 import orjson
 import pytest
 
-from gateway.mqtt.journal import Journal, Row
+from gateway.mqtt.journal import Journal
+from gateway.mqtt.row import Row
 from gateway.received import Received, store
 from tests.commands import call
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.rig import Rig
-from gateway.mqtt.journal import Journal, JournalError, Row, journal_of
+from gateway.mqtt.journal import Journal, JournalError, journal_of
+from gateway.mqtt.row import Row
 from gateway.mqtt.spans import Spans
 from tests.gateway.mqtt.torn import torn_journals
 
@@ -150,7 +151,8 @@ def test_files_cut_anywhere_open_or_are_set_aside_and_no_number_comes_twice(tmp_
 WRITER = """
 import sys
 from pathlib import Path
-from gateway.mqtt.journal import Journal, Row
+from gateway.mqtt.journal import Journal
+from gateway.mqtt.row import Row
 store = Journal(Path(sys.argv[1]) / "journal.sqlite", max_bytes=1 << 26, max_age_ms=1 << 40)
 store.open()
 n = store.last_n

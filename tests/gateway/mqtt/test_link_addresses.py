@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from drivers.rig_gateway import Mqtt
-from gateway.mqtt import link as link_module
+from gateway.mqtt import connection as connection_module
 from gateway.mqtt.broker import broker
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Inbox, Message, Outbox
@@ -29,7 +29,7 @@ async def test_the_next_address_is_tried_when_one_is_away_and_when_one_goes(make
     assert "127.0.0.1:1: cannot be reached: Connection refused" in caplog.text
 
 
-@pytest.mark.parametrize(("ports", "longest"), [((1,), [0.4, 0.8, 1.6]), ((1, 2, 3), [0.4] * 5 + [0.8] * 3 + [1.6])])
+@pytest.mark.parametrize(("ports", "longest"), [((1,), [0.4, 0.8, 1.0]), ((1, 2, 3), [0.4] * 5 + [0.8] * 3 + [1.0])])
 async def test_pauses_grow_when_all_addresses_have_failed(until, ports, longest):
     drawn = []
 
@@ -56,7 +56,7 @@ def test_addresses_have_their_turns():
 
 
 async def test_a_subscription_that_is_refused_is_asked_for_again(fake_broker, until, caplog, monkeypatch):
-    monkeypatch.setattr(link_module, "_LISTEN_S", 0.01)
+    monkeypatch.setattr(connection_module, "_LISTEN_S", 0.01)
     caplog.set_level(logging.INFO)
     fake_broker.grants = lambda number: number > 3
     inbox = Inbox(topic="manovac/v1/iss/cmd/pi1/#", take=lambda topic, payload, retained: None)

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from drivers.rig_gateway import Mqtt
+from gateway.mqtt import connection as connection_module
 from gateway.mqtt import link as link_module
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
@@ -48,12 +49,12 @@ async def test_after_connecting_status_comes_first_then_all_state_then_the_queue
 async def test_small_packets_are_not_held_back_by_nagle(fake_broker, start_link, until, monkeypatch):
     connections = []
 
-    class Spied(link_module._Connection):
+    class Spied(link_module.Connection):
         async def open(self):
             await super().open()
             connections.append(self)
 
-    monkeypatch.setattr(link_module, "_Connection", Spied)
+    monkeypatch.setattr(link_module, "Connection", Spied)
     start_link(fake_broker.url, Outbox())
     await until(lambda: bool(connections))
     assert connections[0]._client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
@@ -254,7 +255,7 @@ async def test_a_stop_with_a_broker_that_does_not_answer_leaves_offline_to_the_w
 
 
 async def test_a_broker_that_never_accepts_is_tried_again(start_link, until, monkeypatch):
-    monkeypatch.setattr(link_module, "_CONNACK_S", 0.05)
+    monkeypatch.setattr(connection_module, "_CONNACK_S", 0.05)
     connects = []
 
     async def silent(reader, writer):

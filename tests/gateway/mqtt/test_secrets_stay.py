@@ -72,7 +72,7 @@ async def test_a_password_reaches_the_broker_and_no_log_message_or_dump(
     planted, fake_broker, until, caplog, monkeypatch, place
 ):
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, "gateway.mqtt.link.library")
+    caplog.set_level(logging.DEBUG, "gateway.mqtt.connection.library")
     monkeypatch.setattr(gateway.app, "_FIRST_HEALTH_S", 0.01)
     path = planted(place, fake_broker.url)
     rig = load_rig(path)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.mqtt.claim import Reserved
-from gateway.mqtt.journal import Journal, JournalError, Row
+from gateway.mqtt.journal import Journal, JournalError
+from gateway.mqtt.row import Row
 
 _FILE: Final = "journal.sqlite"
 _COMMITS: Final = 30

@@ -1,0 +1,27 @@
+"""What the journal holds, and what it has dropped."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One message.
+
+    Attributes:
+        n: the gateway's running number.
+        t_ms: when it was put, ms UTC.
+        record: it is never dropped to make room (an event, an answer to a command).
+    """
+
+    n: int
+    t_ms: int
+    topic: str
+    payload: bytes
+    record: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed:
+    """What was dropped to keep the caps: rows by cause ("journal_size", "journal_age"), first to last."""
+
+    spans: tuple[tuple[int, int, str], ...]
