@@ -26,9 +26,9 @@ SLOW_LONGEST_S: Final = 3 * 86400.0
 # Of the false alarms each channel has a share: a small one costs the fast channel less delay than the slow one.
 _FAST_SHARE: Final = 0.25
 _SLOW_SHARE: Final = 0.75
-# The fast channel's threshold lies by so much below the theorem's. Its statistic is silent 1.7 times as long as that: it
-# takes more than its share. The slow one, at the theorem's threshold, is silent 1.4 times as long and takes less; together
-# they keep the promise. A certified one takes the threshold as it is.
+# The fast channel's threshold lies by so much below the theorem's. Its statistic is silent 1.7 times as long as that
+# says: it takes more than its share. The slow one, at the theorem's threshold, is silent 1.4 times as long and takes
+# less; together they keep the promise. A certified one takes the threshold as it is.
 _FAST_SURPLUS: Final = 3.0
 _KEPT: Final = {False: 4, True: 8}  # onsets of each rank; a certified one cannot hand its weight on and needs more
 _NEEDED_D: Final = 4.5  # standard deviations that a detection takes, about
