@@ -1,9 +1,9 @@
 """Finds a transducer that leaves its neighbours slowly: a leak moves all of a segment, a drift only one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, pstdev
 from typing import Final
 
 from gateway.leak.detector import Detector, parity_detector
@@ -13,6 +13,7 @@ from gateway.leak.transducer_record import Rejection, Sample
 
 _MINUTE: Final = 60
 _RESTLESS: Final = 1.6  # of one transducer; by this factor its noise may grow before what is found counts as noise
+_ENOUGH: Final = 30  # values of a minute, for their scatter to say that
 _CLEARLY: Final = math.log(100.0)  # by which the evidence against one must exceed that against the next
 _SETTLED_AFTER: Final = 10  # minutes: then the offset of a transducer that came back is known
 _BACK_AFTER: Final = 1440  # minutes without a drift
@@ -24,7 +25,7 @@ class _Parity:
 
     Attributes:
         minute: its distances in this minute, Pa.
-        noise_pa: its own noise when the detector began.
+        noise_pa: standard deviation of these when the detector began.
         samples: of a usual minute.
         calm: minutes without an alarm.
     """
@@ -35,6 +36,9 @@ class _Parity:
     samples: int = 1
     statistic: float = -math.inf
     calm: int = 0
+
+    def begin_anew(self) -> None:
+        self.detector, self.statistic = None, -math.inf
 
 
 class DriftWatch:
@@ -77,7 +81,7 @@ class DriftWatch:
         if self._unchanged >= _SETTLED_AFTER:
             return True
         for parity in self._members.values():
-            parity.detector, parity.statistic = None, -math.inf
+            parity.begin_anew()
             parity.minute.clear()
         return False
 
@@ -86,11 +90,10 @@ class DriftWatch:
         apart_pa = fmean(minute) if minute and len(minute) >= parity.samples / 2 else math.nan
         white_pa = self._vote.parity_noise_pa(name)
         if self._vote.verdict(name) not in (None, Rejection.DRIFTS) or self._vote.coarse(name) or not white_pa:
-            # it has jumped or stands still, moves in steps, or is alone: what it does is no drift
-            parity.detector, parity.statistic = None, -math.inf
+            parity.begin_anew()  # it has jumped or stands still, moves in steps, or is alone: what it does is no drift
             return False
         if parity.detector is None:
-            parity.noise_pa = self._vote.noise_pa(name)
+            parity.noise_pa = white_pa
             parity.samples = max(len(minute), 1)
             noise = Noise(
                 white_pa=white_pa / math.sqrt(parity.samples), drift_pa=DRIFT_SHARE * white_pa, step_s=float(_MINUTE)
@@ -98,8 +101,10 @@ class DriftWatch:
             parity.detector = parity_detector(noise, false_alarm_s=self._false_alarm_s)
         verdict = parity.detector.take(apart_pa)
         alarm, parity.statistic = verdict.alarm, verdict.log_statistic
-        if alarm and self._vote.noise_pa(name) * self._vote.unrest(name) > _RESTLESS * parity.noise_pa:
-            alarm, parity.detector, parity.statistic = False, None, -math.inf  # it has only become noisier
+        if alarm and max(white_pa, self._scatter_pa(name, minute)) > _RESTLESS * parity.noise_pa:
+            alarm = False  # it has only become noisier; the others were compared with it, and begin anew, too
+            for each in self._members.values():
+                each.begin_anew()
         parity.calm = 0 if alarm else parity.calm + 1
         if alarm and self._vote.verdict(name) is Rejection.DRIFTS:
             parity.detector = None  # named already: it has to be without drift anew
@@ -108,6 +113,12 @@ class DriftWatch:
                 self._vote.accept(name)
             self._vote.doubtful = False
         return alarm
+
+    def _scatter_pa(self, name: str, minute: Sequence[float]) -> float:
+        """Return how noisy it is of late: by this minute, which 60 values know to 9 %, or by its last 30 values."""
+        if len(minute) >= _ENOUGH:
+            return pstdev(minute)
+        return self._vote.unrest(name) * self._vote.parity_noise_pa(name)
 
     def _name(self, drifting: list[str]) -> None:
         """Name the one against which most speaks by far, for what one does shows in the mean of all; then begin anew.
@@ -125,4 +136,5 @@ class DriftWatch:
         elif len(believed) > 2:
             return  # it will be clear later
         for parity in self._members.values():
-            parity.detector, parity.calm, parity.statistic = None, 0, -math.inf
+            parity.begin_anew()
+            parity.calm = 0

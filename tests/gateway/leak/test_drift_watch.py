@@ -22,6 +22,7 @@ class Segment:
         self.rng = np.random.default_rng(seed)
         self.levels = 101_325.0 + self.rng.normal(0.0, 40.0, number)
         self.now_s = 0.0
+        self.noise_pa = NOISE_PA
         self.silent_from_s = np.inf
 
     def run(self, minutes, pa_s=0.0, all_pa_s=0.0):
@@ -30,7 +31,7 @@ class Segment:
             self.now_s += 1.0
             self.levels += all_pa_s
             self.levels[0] += pa_s
-            values = self.levels + self.rng.normal(0.0, NOISE_PA, len(self.names))
+            values = self.levels + self.rng.normal(0.0, self.noise_pa, len(self.names))
             said = {name: Sample(pressure_pa=float(value)) for name, value in zip(self.names, values, strict=True)}
             if self.now_s > self.silent_from_s:
                 said = {"a": said["a"]}
@@ -49,6 +50,20 @@ def test_the_one_that_drifts_is_named_and_no_other(number, sign, seed):
     assert segment.run(20) == {}
     assert segment.run(60, sign * 1500.0 / DAY_S) == {"a": "drifts"}
     assert segment.state.quality is Quality.GOOD
+
+
+def test_a_drift_is_not_taken_for_noise_for_a_loud_half_minute():
+    segment = Segment(3, 1)
+    assert segment.run(20) == {}
+    segment.vote.unrest = lambda *_names: 2.0  # 30 values say 1.6 by chance once in 50 minutes
+    assert segment.run(60, 1500.0 / DAY_S) == {"a": "drifts"}
+
+
+def test_noise_that_grows_is_no_drift():
+    segment = Segment(3, 1)
+    assert segment.run(20) == {}
+    segment.noise_pa = 4 * NOISE_PA
+    assert segment.run(60) == {}
 
 
 def test_of_two_nobody_is_named_but_there_is_doubt():
