@@ -204,7 +204,10 @@ def _onsets(times: Array, step_s: float) -> tuple[Array, Array]:
 
 
 def _middle_95(chances: Array, means: Array, variances: Array) -> tuple[float, float]:
-    return _quantile(chances, means, variances, 0.025), _quantile(chances, means, variances, 0.975)
+    """Return the middle 95 % of a mixture, and up to its mean where an unlikely part far away pulls it out of them."""
+    low, high = (_quantile(chances, means, variances, part) for part in (0.025, 0.975))
+    mean = float(chances @ means)
+    return min(low, mean), max(high, mean)
 
 
 def _quantile(chances: Array, means: Array, variances: Array, part: float) -> float:

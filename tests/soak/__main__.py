@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
+from gateway import process
+from gateway.cli import INTERRUPTED
 from gateway.mqtt.journal import Journal
 from tests.benchmarks.harness import Table, machine, write
 from tests.soak.deeds import Deeds
@@ -40,6 +42,8 @@ async def _sample(running: Station, samples: list[Sample], begin_s: float, secon
     end_s = time.monotonic() + seconds
     while (now_s := time.monotonic()) < end_s and running.gateway.code is None:
         await asyncio.sleep(min(_SAMPLE_S, end_s - now_s))
+        if running.gateway.code is not None:
+            return
         sample = Sample(
             time_s=time.monotonic() - begin_s,
             memory_bytes=running.gateway.memory_bytes(),
@@ -57,10 +61,10 @@ async def _sample(running: Station, samples: list[Sample], begin_s: float, secon
 async def _ended(running: Station, deeds: Deeds, samples: list[Sample]) -> Outcome:
     """End the gateway, then everybody else, and collect what they have left."""
     seconds = time.monotonic() - running.began_s
-    processes = (running.gateway, running.consumer, running.emulator)
+    programs = (running.gateway, running.consumer, running.emulator)
     codes = {}
-    for process in processes:
-        codes[process.name] = await process.end()
+    for program in programs:
+        codes[program.name] = await program.end()
         await asyncio.sleep(2.0)  # what the gateway said last gets to the consumer
     journal = Journal(running.journal, max_bytes=2**62, max_age_ms=2**62)
     journal.open()
@@ -75,7 +79,7 @@ async def _ended(running: Station, deeds: Deeds, samples: list[Sample]) -> Outco
         got=got,
         polls=polls,
         consumer_said=running.consumer.out,
-        trouble={process.name: process.trouble for process in processes},
+        trouble={program.name: program.trouble for program in programs},
         codes=codes,
         boots=len(running.health.boots),
         longest_lag_s=running.health.longest_lag_s,
@@ -94,7 +98,9 @@ def main() -> int:
     if words.folder is not None:
         words.folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() if words.folder is None else nullcontext(str(words.folder)) as folder:
-        found = asyncio.run(soak(Path(folder), seconds=words.hours * 3600, seed=words.seed))
+        found = process.run(soak(Path(folder), seconds=words.hours * 3600, seed=words.seed))
+    if found is None:
+        return INTERRUPTED
     text = f"{found.markdown()}\n\n{machine(load)}"
     print(text, flush=True)
     if words.write:

@@ -13,7 +13,7 @@ from gateway.mqtt.journal import Spans
 from tests.benchmarks.harness import Check, Table
 
 MOST_MIB_PER_HOUR: Final = 1.0
-_WARM_UP_S: Final = 1800.0  # for so long the leak watch keeps each second's pressure; at most a quarter of the time
+_WARM_UP_S: Final = 1800.0  # for so long the leak watch keeps each second's pressure; at most half of the time
 _NO_LOSS: Final = ("missed_polls", "superseded")
 _MIB: Final = 2**20
 _HOUR_S: Final = 3600.0
@@ -87,7 +87,7 @@ def slope_per_hour(times_s: Sequence[float], values: Sequence[float]) -> float:
 
 def warm(samples: Sequence[Sample]) -> list[Sample]:
     """Return the samples after the warm-up."""
-    begin_s = min(_WARM_UP_S, samples[-1].time_s / 4)
+    begin_s = min(_WARM_UP_S, samples[-1].time_s / 2)
     return [each for each in samples if each.time_s >= begin_s]
 
 

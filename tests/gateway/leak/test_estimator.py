@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gateway.leak.estimator import Estimate, estimate
+from gateway.leak.estimator import Estimate, _middle_95, estimate
 from gateway.leak.noise import Noise
 from tests.benchmarks.leak.levels import START_PA, quiet_levels, ramp
 
@@ -101,3 +101,12 @@ def test_data_that_make_no_estimate_are_refused(times_s: np.ndarray, x_pa: np.nd
 def test_an_onset_after_the_data_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be seen"):
         estimate(np.arange(9.0), np.ones(9), MINUTE, onset_s=8.0)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_unlikely_onset_with_a_wild_slope_leaves_the_mean_in_its_interval(sign: float) -> None:
+    """Found by the soak: a reserve time with a slope outside its interval is none, and ended the leak watch."""
+    chances, means, variances = np.array([0.985, 0.015]), sign * np.array([0.0, 10.0]), np.full(2, 1e-4)
+    low, high = _middle_95(chances, means, variances)
+    assert low <= chances @ means <= high
+    assert high - low == pytest.approx(0.17, abs=0.01), "and no wider than that"
