@@ -13,6 +13,7 @@ from gateway.leak.transducer_record import Sample
 
 STEP_S: Final = 1.0
 _LATE_S: Final = 0.5  # a reading's time is the middle of its exchange: it is known a little later
+_QUANTITIES: Final = ("pressure", "temperature")
 _WORDS: Final = tuple(reason.word or "" for reason in Reason)
 
 
@@ -78,9 +79,13 @@ class Steps:
         key = channels[0].transducer
         known = self._units.get(key)
         if known is None or (known[0] is not channels and known[0] != channels):
-            columns = [column for column, each in enumerate(channels) if each.transducer in self._rows]
+            columns = [
+                column
+                for column, each in enumerate(channels)
+                if each.transducer in self._rows and each.quantity in _QUANTITIES
+            ]
             places = [
-                self._rows[channels[column].transducer] + len(self._rows) * (channels[column].quantity != "pressure")
+                self._rows[channels[column].transducer] + len(self._rows) * _QUANTITIES.index(channels[column].quantity)
                 for column in columns
             ]
             known = channels, np.array(columns, dtype=np.intp), np.array(places, dtype=np.intp)
