@@ -196,6 +196,7 @@ class BodyLevel:
             x_pa=level.x_pa * left / self._share,
             white_pa=level.white_pa / self._share,
             coarse_pa=level.coarse_pa / self._share,
+            anew=level.anew or any(self._gases[gas].anew for gas in heard),
             basis=self._basis,
             gas=GasNoise(
                 white_pa=scale_pa * math.hypot(*(white for white, _ in each)),

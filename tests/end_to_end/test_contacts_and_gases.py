@@ -117,7 +117,7 @@ def test_a_fresh_contact_counts_for_more_than_a_command_a_silent_one_for_less_an
 
     def tells(fleet, gateway):
         try:
-            gateway.move_hatch(HATCH, HatchState.OPEN)
+            gateway.findings.move_hatch(HATCH, HatchState.OPEN)
             taken.append(fleet.now_ns() / S)
         except LookupError as error:
             refused.append(str(error))

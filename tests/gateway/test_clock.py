@@ -142,7 +142,7 @@ def test_a_start_without_time_is_corrected_once_it_comes(tmp_path: Path) -> None
     story.run(60.0, (30.2, story.set(NOW_S, "ntp")))
     (event,) = story.clock_events
     words = event["clock"]
-    assert (words["boot"], words["before"], words["after"], words["since"]) == ("0001", "free", "ntp", 1)
+    assert (event["boot"], words["before"], words["after"], words["since"]) == ("0001", "free", "ntp", 1)
     assert words["step_ms"] == words["correction_ms"] == round((NOW_S - WRONG_S) * 1000)
     for batch in story.payloads("seg/lab/batch"):
         assert (batch["sync"] == "free") is (batch["n"] < event["n"]) is (batch["t0"] < 1e12)

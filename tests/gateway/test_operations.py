@@ -436,7 +436,7 @@ def test_after_a_restart_a_command_is_still_not_obeyed_again(tmp_path):
     assert first["status"] == "done"
     again = in_room(give, journal=journal(), boot="0002")
     assert again.result == [first]
-    assert [hatch["state"] for hatch in again.on("hatch/lab--hall")] == ["closed"]
+    assert {hatch["state"] for hatch in again.on("hatch/lab--hall")} == {"open"}, "as it was told before the restart"
     assert again.gateway.desk.counts == {"duplicate": 1}
 
 

@@ -10,7 +10,7 @@ import pytest
 from drivers.rig import Rig
 from drivers.rig_source import load_rig
 from firmware_sim.fault_kinds import KINDS
-from gateway.mqtt.journal import Spans
+from gateway.mqtt.spans import Spans
 from tests.soak.deeds import faults
 from tests.soak.gateway import SetClock
 from tests.soak.station import NOWHERE, rig_text

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from drivers.rig import Rig
-from gateway.mqtt.journal import Spans
+from gateway.mqtt.spans import Spans
 from tests.benchmarks.harness import Check, Table
 
 MOST_MIB_PER_HOUR: Final = 1.0
