@@ -15,7 +15,6 @@ from gateway.leak.transducer_record import Sample
 STEP_S: Final = 1.0
 _QUANTITIES: Final = ("pressure", "temperature")
 _LATE_S: Final = 0.5  # a reading's time is the middle of its exchange: it is known a little later
-_QUANTITIES: Final = ("pressure", "temperature")
 _WORDS: Final = tuple(reason.word or "" for reason in Reason)
 
 
