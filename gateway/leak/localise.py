@@ -19,6 +19,7 @@ from gateway.leak.tree import Passage
 
 RATES_KG_S: Final = (0.01 / 86_400, 10_000 / 86_400)
 """Rates that are thought possible: from what no station notices to what empties it in two hours, kg/s."""
+_GO_ON_ERROR: Final = 0.05
 _K = TypeVar("_K")
 _FLOWS: Final = 97
 _REACH: Final = 8.0  # standard deviations around the best flow beyond which nothing is left to integrate
@@ -78,13 +79,15 @@ class Where:
         return self.likeliest if self.probability[self.likeliest] >= 1 - error else None
 
     def decided(self, sides: Sequence[Collection[str]], error: float) -> int | None:
-        """Return which of several bodies holds the leak, None: wait on (sequential test, Wald).
+        """Return in which of several bodies to go on, None: wait on (sequential test, Wald).
 
-        Give all bodies, those too that were left behind: what is still held against them counts.
+        Give all bodies, those too that were left behind: what is still held against them counts. So a body of several
+        segments need not be as sure as a name has to be: if it is the wrong one, that shows, and costs only time.
         """
         mass = [sum(self.probability[name] for name in side) for side in sides]
         best = max(range(len(mass)), key=mass.__getitem__)
-        return best if mass[best] > 0 and mass[best] >= (1 - error) * sum(mass) else None
+        allowed = error if len(sides[best]) == 1 else max(error, _GO_ON_ERROR)
+        return best if mass[best] > 0 and mass[best] >= (1 - allowed) * sum(mass) else None
 
 
 def locate(prior: Mapping[str, float], evidence: Sequence[Evidence]) -> Where:
