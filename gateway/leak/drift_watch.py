@@ -15,7 +15,7 @@ _MINUTE: Final = 60
 _RESTLESS: Final = 1.6  # of one transducer; by this factor its noise may grow before what is found counts as noise
 _ENOUGH: Final = 30  # values of a minute, for their scatter to say that
 _CLEARLY: Final = math.log(100.0)  # by which the evidence against one must exceed that against the next
-_SETTLED_AFTER: Final = 10  # minutes: then the offset of a transducer that came back is known
+_SETTLED_AFTER: Final = 10  # minutes: then noise is known to 5 %, and the offset of a transducer that came back
 _BACK_AFTER: Final = 1440  # minutes without a drift
 
 
@@ -58,7 +58,7 @@ class DriftWatch:
         self._false_alarm_s = false_alarm_s * len(self._members)
         self._steps = 0
         self._believed = frozenset(self._members)
-        self._unchanged = _SETTLED_AFTER
+        self._unchanged = 0
 
     def take(self, said: Mapping[str, Sample]) -> None:
         """Take one step, after the vote has."""
