@@ -1,11 +1,15 @@
 """`manovac sub`: receive what gateways say, and tell whether anything is missing."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
+    from collections.abc import Mapping
+
     from drivers.rig import Rig
     from gateway.mqtt.visit import Visit
     from gateway.received import Received
@@ -91,10 +95,12 @@ async def _receive(rig: "Rig", received: "Received", ack: str, seconds: float | 
     async with visit(rig.mqtt, f"{base}/#") as at_broker:
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
-                tasks.create_task(_keep_record(rig, at_broker, received, ack), name="acknowledge")
+                ahead_ms: dict[str, int] = {}
+                tasks.create_task(_keep_record(rig, at_broker, received, ack, ahead_ms), name="acknowledge")
                 while True:
                     heard = await at_broker.next()
                     received.take(heard.topic, heard.payload)
+                    _note_clock(heard.topic, heard.payload, ahead_ms)
         except TimeoutError:
             pass
         finally:
@@ -103,8 +109,20 @@ async def _receive(rig: "Rig", received: "Received", ack: str, seconds: float | 
                 _acknowledge(rig, at_broker, received, ack)
 
 
-async def _keep_record(rig: "Rig", at_broker: "Visit", received: "Received", ack: str) -> None:
-    """Save and acknowledge every now and then; what stays missing is asked for again."""
+def _note_clock(topic: str, payload: bytes, ahead_ms: dict[str, int]) -> None:
+    """Learn by how much a gateway's clock is ahead of ours: it may be wrong, and decides when a command expires."""
+    import orjson  # noqa: PLC0415
+
+    if topic.endswith("/health"):
+        with suppress(KeyError, TypeError, ValueError):
+            said = orjson.loads(payload)
+            ahead_ms[str(said["gw"])] = int(said["t"]) - round(time.time() * 1000)
+
+
+async def _keep_record(
+    rig: "Rig", at_broker: "Visit", received: "Received", ack: str, ahead_ms: "Mapping[str, int]"
+) -> None:
+    """Save and acknowledge every now and then; ask for what stays missing, one gap of a gateway at a time."""
     import asyncio  # noqa: PLC0415
 
     missing: dict[tuple[str, int, int], tuple[float, float]] = {}  # when to ask next, and the pause after that
@@ -116,11 +134,13 @@ async def _keep_record(rig: "Rig", at_broker: "Visit", received: "Received", ack
             continue
         _acknowledge(rig, at_broker, received, ack)
         now_s = loop.time()
-        gaps = {(gateway, first, last) for gateway, spans in received.gaps().items() for first, last in spans}
+        gaps = [(gateway, first, last) for gateway, spans in received.gaps().items() for first, last in spans]
         missing = {gap: missing.get(gap, (now_s + _PATIENCE_S, _PATIENCE_S)) for gap in gaps}
-        for gap, (due_s, pause_s) in missing.items():
-            if now_s >= due_s:
-                _ask_again(rig, at_broker, gap, by=ack)
+        asked = set[str]()
+        for gap, (due_s, pause_s) in sorted(missing.items(), key=lambda each: each[1][0]):
+            if now_s >= due_s and gap[0] not in asked:
+                asked.add(gap[0])
+                _ask_again(rig, at_broker, gap, by=ack, ahead_ms=ahead_ms.get(gap[0], 0))
                 pause_s = min(2 * pause_s, _LONGEST_PATIENCE_S)  # noqa: PLW2901
                 missing[gap] = (now_s + pause_s, pause_s)
 
@@ -135,13 +155,13 @@ def _acknowledge(rig: "Rig", at_broker: "Visit", received: "Received", ack: str)
         at_broker.publish(Message(topic=topics.acknowledgement(ack), payload=acknowledged(n), retain=True))
 
 
-def _ask_again(rig: "Rig", at_broker: "Visit", gap: tuple[str, int, int], *, by: str) -> None:
+def _ask_again(rig: "Rig", at_broker: "Visit", gap: tuple[str, int, int], *, by: str, ahead_ms: int) -> None:
     from gateway.cli.teller import envelope  # noqa: PLC0415
     from gateway.mqtt.commands import Replay, build  # noqa: PLC0415
     from gateway.mqtt.outbox import Message  # noqa: PLC0415
     from gateway.mqtt.topics import Topics  # noqa: PLC0415
 
     gateway, first, last = gap
-    payload = build(Replay, **envelope("replay", by), first=first, last=last)
+    payload = build(Replay, **envelope("replay", by, ahead_ms=ahead_ms), first=first, last=last)
     topic = Topics(station=rig.station.id, gateway=gateway).command("replay")
     at_broker.publish(Message(topic=topic, payload=payload))

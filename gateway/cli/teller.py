@@ -34,11 +34,17 @@ def somebody(by: str = "") -> str:
         return "somebody"
 
 
-def envelope(name: str, by: str) -> dict[str, Any]:
-    """Return what all commands have: an id that no other has, an end, and who gives it."""
+def envelope(name: str, by: str, *, ahead_ms: int = 0) -> dict[str, Any]:
+    """Return what all commands have: an id that no other has, an end, and who gives it.
+
+    Args:
+        name: of the command.
+        by: who gives it; empty for the user.
+        ahead_ms: by how much the gateway's clock, which decides, is ahead of ours.
+    """
     return {
         "id": f"{name}-{secrets.token_hex(6)}",
-        "not_after": round((time.time() + _VALID_S) * 1000),
+        "not_after": round((time.time() + _VALID_S) * 1000) + ahead_ms,
         "by": somebody(by),
     }
 

@@ -76,6 +76,9 @@ class Keeper:
         self._waits = Waits()
         self._up = False
         self._late_from = 0
+        self._unread_from = (
+            math.inf
+        )  # since when numbers were passed over that only the disk has, and it could not be read
         self._records_from: int | None = None  # while records have waited longer than those that come; None: no more
         self._records_out: set[int] = set()  # of them, handed to the link, not settled
         self._withheld: list[Row] = []  # records that came meanwhile
@@ -289,6 +292,8 @@ class Keeper:
         if self.problem:
             _LOG.warning("journal %s is written again", self._journal.path)
             self.problem = ""
+            self._late_from, self._unread_from = int(min(self._late_from, self._unread_from)), math.inf
+            self._late_work.set()
         with contextlib.suppress(JournalError):  # the next write finds it out, and then it is done
             while self._restamps and self._restamps[0][1] <= self._journal.last_n:
                 first, last, add_ms = self._restamps[0]
@@ -344,9 +349,11 @@ class Keeper:
     async def _send_records(self) -> None:
         """Hand over records that have waited, before any newer one, some at a time."""
         while self._up and (begin := self._records_from) is not None and len(self._records_out) < _GROUP:
-            rows = await self._read(begin, self._safe_upto(), limit=_GROUP, records=True)
+            rows, whole = await self._read(begin, self._safe_upto(), limit=_GROUP, records=True)
             if self._records_from != begin or not self._up:
                 continue  # the connection is another one
+            if not whole:
+                self._unread_from = min(self._unread_from, begin)
             for row in rows:
                 if row.n in self._undelivered and row.n not in self._live:
                     self._records_out.add(row.n)
@@ -363,16 +370,18 @@ class Keeper:
         """Return the highest number that does not wait to be made safe."""
         return min([*self._writing[:1], *self._pending[:1]], default=self._outbox.newest_n + 1) - 1
 
-    async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> list[Row]:
-        """Return rows, or only records, from memory and disk, in order; what cannot be read is not among them."""
+    async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> tuple[list[Row], bool]:
+        """Return rows, or only records, from memory and disk, in order, and whether the disk could be read."""
         found = {row.n: row for row in self._ring.between(first, last, limit=limit, records=records)}
         try:
             on_disk = await self._in_thread(lambda: self._journal.read(first, last, limit=limit, records=records))
         except JournalError as error:
             await self._failed(error)
-            on_disk = []
+            on_disk, whole = [], isinstance(error, JournalDamagedError)  # it is set aside: there is nothing more
+        else:
+            whole = True
         found |= {row.n: row for row in on_disk}
-        return [found[n] for n in sorted(found)[:limit]]
+        return [found[n] for n in sorted(found)[:limit]], whole
 
     async def _next_late(self, limit: int) -> list[Row]:
         """Return the next rows that the broker has not got and that are not on their way to it."""
@@ -382,11 +391,14 @@ class Keeper:
             if span is None or span[0] > old_upto:
                 return []
             first, last = span[0], int(min(span[1], old_upto))
-            rows = await self._read(first, last, limit=limit)
+            rows, whole = await self._read(first, last, limit=limit)
             if self._late_from != begin:
                 continue  # something older has come up, or the connection is another one
             upto = rows[-1].n if len(rows) == limit else last
-            self._miss(first, upto, rows)
+            if whole:
+                self._miss(first, upto, rows)
+            else:
+                self._unread_from = min(self._unread_from, first)
             self._late_from = upto + 1
             if waiting := [row for row in rows if row.n not in self._live]:
                 return waiting

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.mqtt.test_keeper import BATCH, LATE, Rig, on
+from gateway.mqtt.journal import JournalError
+from tests.gateway.mqtt.test_keeper import BATCH, EVENT, LATE, Rig, on
 
 
 @contextmanager
@@ -99,7 +100,8 @@ def test_a_file_that_somebody_removed_is_made_anew(tmp_path: Path) -> None:
 ON_A_DISK_OF_ITS_OWN = """
 import asyncio, os, subprocess, sys
 from pathlib import Path
-from tests.gateway.mqtt.test_keeper import BATCH, LATE, Rig, on
+from gateway.mqtt.journal import JournalError
+from tests.gateway.mqtt.test_keeper import BATCH, EVENT, LATE, Rig, on
 
 disk = Path(sys.argv[1]) / "disk"
 device = subprocess.check_output(["findmnt", "-no", "SOURCE", disk], text=True).strip().rpartition("/")[2]
@@ -171,3 +173,33 @@ def test_a_file_system_that_is_full_turns_read_only_and_is_replaced(tmp_path: Pa
         check=False,
     )
     assert ran.stdout == "done\n", ran.stderr
+
+
+def test_what_cannot_be_read_for_a_while_is_not_lost_and_what_is_in_memory_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(rig: Rig) -> None:
+        def fails(*_: object, **__: object) -> None:
+            raise JournalError("not now")
+
+        for _ in range(10):
+            rig.say()
+        rig.say(EVENT)
+        await asyncio.sleep(2)  # on disk alone
+        with monkeypatch.context() as patched:
+            patched.setattr(rig.journal, "read", fails)
+            patched.setattr(rig.journal, "write", fails)
+            for _ in range(10):
+                rig.say()
+            await asyncio.sleep(2)  # in memory alone
+            rig.broker.connect()
+            await asyncio.sleep(30)
+            assert rig.broker.numbers(LATE) == list(range(12, 22)), "from memory"
+            assert rig.outbox.statistics().losses == {}
+        await asyncio.sleep(30)
+        assert sorted(rig.broker.numbers(LATE)) == [*range(1, 11), *range(12, 22)]
+        assert rig.broker.numbers(EVENT) == [11]
+        assert rig.outbox.statistics().losses == {}
+        assert rig.outbox.statistics().messages == 0
+
+    on(tmp_path, body)
