@@ -74,6 +74,7 @@ async def _ended(running: Station, deeds: Deeds, samples: list[Sample]) -> Outco
         seconds=seconds,
         samples=samples,
         deeds=deeds.done,
+        undone=deeds.failed,
         losses=running.health.last["losses"],
         last_n=journal.last_n,
         got=got,

@@ -33,10 +33,12 @@ class Deeds:
 
     Attributes:
         done: how often, by kind.
+        failed: kinds that could not go on to the end, and why.
     """
 
     def __init__(self, station: Station, seed: int) -> None:
         self.done: Counter[str] = Counter()
+        self.failed: dict[str, str] = {}
         self._station = station
         self._seed = seed
 
@@ -58,9 +60,11 @@ class Deeds:
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
-            failed = [error for error in ended if not isinstance(error, asyncio.CancelledError)]
-            if failed:
-                raise ExceptionGroup("deeds failed", [error for error in failed if isinstance(error, Exception)])
+            self.failed = {
+                name: repr(error)
+                for name, error in zip(lanes, ended, strict=True)
+                if not isinstance(error, asyncio.CancelledError)
+            }
 
     async def _lane(self, name: str, deed: Callable[[random.Random], Awaitable[None]]) -> None:
         dice = random.Random(f"{self._seed} {name}")

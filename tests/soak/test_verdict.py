@@ -47,6 +47,7 @@ def outcome(rig: Rig, **changes: Any) -> Outcome:
         "seconds": SECONDS,
         "samples": samples(0.2),
         "deeds": {"line: crc": 3, "broker: SIGKILL": 2},
+        "undone": {},
         "losses": {"superseded": 7},
         "last_n": 1000,
         "got": got,
@@ -98,6 +99,7 @@ def test_polls_are_delivered_or_counted_as_missed(rig: Rig) -> None:
         ({"trouble": {"gateway": 1}}, "no traceback"),
         ({"codes": {"gateway": 1}}, "ran through"),
         ({"boots": 2}, "ran through"),
+        ({"undone": {"line": "it fell silent"}}, "it fell silent"),
     ],
 )
 def test_each_requirement_can_be_missed(rig: Rig, changes: dict[str, Any], what: str) -> None:

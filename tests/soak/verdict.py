@@ -37,6 +37,7 @@ class Outcome:
     Attributes:
         seconds: from the gateway's start to the signal that ended it.
         deeds: what was done, how often.
+        undone: kinds of deeds that could not go on to the end, and why.
         losses: by cause, as the last health had them.
         last_n: the highest number in the journal.
         got: numbers that the consumer has.
@@ -50,6 +51,7 @@ class Outcome:
     seconds: float
     samples: Sequence[Sample]
     deeds: Mapping[str, int]
+    undone: Mapping[str, str]
     losses: Mapping[str, int]
     last_n: int
     got: Spans
@@ -141,6 +143,7 @@ def table(rig: Rig, outcome: Outcome, *, seed: int) -> Table:
             Check(text="memory flat: slope below 1 MiB per hour", met=slope < MOST_MIB_PER_HOUR),
             Check(text="file descriptors flat", met=descriptors[1] <= descriptors[0]),
             Check(text="no traceback, nothing never awaited", met=not any(outcome.trouble.values())),
+            Check(text=f"deeds of every kind to the end {dict(outcome.undone) or ''}".rstrip(), met=not outcome.undone),
             Check(text="the gateway ran through, and ended with code 0", met=_ran_through(outcome)),
         ),
     )
