@@ -64,7 +64,7 @@ def alarms_before(journal: Journal, topics: Topics, to_s: Callable[[int], float]
         JournalError: it cannot be read.
     """
     standing = {}
-    for row in journal.newest(topics.event("alarm"), since_ms=0, limit=_NEWEST):
+    for row in journal.newest(topics.event("alarm"), since_ms=0, limit=_NEWEST, records=True):
         with suppress(KeyError, TypeError, ValueError):  # of another version
             alarm = read_alarm(orjson.loads(row.payload)["alarm"], to_s)
             standing[alarm.condition.id] = alarm
@@ -78,7 +78,7 @@ def hatches_before(journal: Journal, topics: Topics) -> dict[str, HatchState]:
         JournalError: it cannot be read.
     """
     told = {}
-    for row in journal.newest(topics.event("command"), since_ms=0, limit=_NEWEST):
+    for row in journal.newest(topics.event("command"), since_ms=0, limit=_NEWEST, records=True):
         with suppress(KeyError, TypeError, ValueError):
             command = orjson.loads(row.payload)["command"]
             if command["name"] == "hatch" and command["code"] == "ok":

@@ -320,21 +320,21 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        only = "row.record = 1 AND " if records else ""
-        return self._rows(f"{only}row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?", (first, last, limit))
+        return self._rows("row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?", (first, last, limit), records=records)
 
-    def newest(self, topic: str, *, since_ms: int, limit: int) -> list[Row]:
-        """Return the newest rows of topics that begin so, in order, at most `limit` of them.
+    def newest(self, topic: str, *, since_ms: int, limit: int, records: bool = False) -> list[Row]:
+        """Return the newest rows, or only the records, of topics that begin so, in order, at most `limit` of them.
 
         Raises:
             JournalError: it cannot be read.
         """
         which = "topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
-        return self._rows(which, (topic, topic + "\x7f", since_ms, limit))[::-1]
+        return self._rows(which, (topic, topic + "\x7f", since_ms, limit), records=records)[::-1]
 
-    def _rows(self, which: str, words: tuple[str | int, ...]) -> list[Row]:
+    def _rows(self, which: str, words: tuple[str | int, ...], *, records: bool) -> list[Row]:
+        only = "row.record = 1 AND " if records else ""  # there is an index of these: few among much telemetry
         with self._spoken():
-            found = self._opened().execute(_ROWS + which, words).fetchall()
+            found = self._opened().execute(f"{_ROWS}{only}{which}", words).fetchall()
         return [
             Row(n=n, t_ms=t_ms, topic=topic, payload=payload, record=bool(record))
             for n, t_ms, topic, payload, record in found
