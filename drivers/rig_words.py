@@ -19,13 +19,23 @@ def _range(dimension: str, example: str) -> Any:
     return (BeforeValidator(lambda text: parse_range(text, dimension)), WithJsonSchema(schema))
 
 
-def _positive(value: float) -> float:
+def positive(value: float) -> float:
+    """Return a number above zero.
+
+    Raises:
+        ValueError: it is not.
+    """
     if value <= 0:
         raise ValueError("must be greater than zero")
     return value
 
 
-def _not_negative(value: float) -> float:
+def not_negative(value: float) -> float:
+    """Return a number that is zero or above.
+
+    Raises:
+        ValueError: it is not.
+    """
     if value < 0:
         raise ValueError("must not be negative")
     return value
@@ -40,20 +50,20 @@ def _temperature_error(value: float) -> float:
 Id = Annotated[str, Field(pattern=_ID_PATTERN)]
 Pressure = Annotated[float, *_quantity("pressure", "12 Pa")]
 PressureRange = Annotated[tuple[float, float], *_range("pressure", "0..160 kPa")]
-PressureRate = Annotated[float, *_quantity("pressure rate", "1 kPa/s"), AfterValidator(_positive)]
+PressureRate = Annotated[float, *_quantity("pressure rate", "1 kPa/s"), AfterValidator(positive)]
 Temperature = Annotated[float, *_quantity("temperature", "21 C")]
 CurrentRange = Annotated[tuple[float, float], *_range("current", "4..20 mA")]
-Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(_positive)]
-Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(_not_negative)]
-Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(_positive)]
-Size = Annotated[float, *_quantity("size", "256 MB"), AfterValidator(_positive)]
-MassRate = Annotated[float, *_quantity("mass rate", "0.27 kg/day"), AfterValidator(_not_negative)]
-PositivePressure = Annotated[float, *_quantity("pressure", "66.7 kPa"), AfterValidator(_positive)]
-PressureError = Annotated[float, *_quantity("pressure", "8 Pa"), AfterValidator(_not_negative)]
+Period = Annotated[float, *_quantity("time", "1 s"), AfterValidator(positive)]
+Duration = Annotated[float, *_quantity("time", "300 ms"), AfterValidator(not_negative)]
+Volume = Annotated[float, *_quantity("volume", "89 m3"), AfterValidator(positive)]
+Size = Annotated[float, *_quantity("size", "256 MB"), AfterValidator(positive)]
+MassRate = Annotated[float, *_quantity("mass rate", "0.27 kg/day"), AfterValidator(not_negative)]
+PositivePressure = Annotated[float, *_quantity("pressure", "66.7 kPa"), AfterValidator(positive)]
+PressureError = Annotated[float, *_quantity("pressure", "8 Pa"), AfterValidator(not_negative)]
 TemperatureError = Annotated[float, *_quantity("temperature", "10 mK"), AfterValidator(_temperature_error)]
-Density = Annotated[float, *_quantity("density", "690 kg/m3"), AfterValidator(_positive)]
-Expansion = Annotated[float, *_quantity("expansion", "0.12 %/K"), AfterValidator(_not_negative)]
-Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(_not_negative)]
+Density = Annotated[float, *_quantity("density", "690 kg/m3"), AfterValidator(positive)]
+Expansion = Annotated[float, *_quantity("expansion", "0.12 %/K"), AfterValidator(not_negative)]
+Fraction = Annotated[float, *_quantity("fraction", "5 %"), AfterValidator(not_negative)]
 
 
 class Words(BaseModel):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from drivers.rig_words import not_negative, positive
 from drivers.units import parse_quantity
 from firmware_sim.physics import coolant
 from firmware_sim.physics.coolant import Breach, Filling
@@ -24,37 +25,25 @@ def _quantity(dimension: str) -> Any:
     return BeforeValidator(lambda text: parse_quantity(text, dimension))
 
 
-def _positive(value: float) -> float:
-    if value <= 0:
-        raise ValueError("must be greater than zero")
-    return value
-
-
-def _not_negative(value: float) -> float:
-    if value < 0:
-        raise ValueError("must not be negative")
-    return value
-
-
 def _small(value: float) -> float:
     if not 0 <= value <= 20:
         raise ValueError("is a difference of temperatures: write it in K or mK, at most 20 K")
     return value
 
 
-Time = Annotated[float, _quantity("time"), AfterValidator(_not_negative), Field(le=1e9)]
-Period = Annotated[float, _quantity("time"), AfterValidator(_positive), Field(le=1e9)]
-Pressure = Annotated[float, _quantity("pressure"), AfterValidator(_positive)]
+Time = Annotated[float, _quantity("time"), AfterValidator(not_negative), Field(le=1e9)]
+Period = Annotated[float, _quantity("time"), AfterValidator(positive), Field(le=1e9)]
+Pressure = Annotated[float, _quantity("pressure"), AfterValidator(positive)]
 PressureChange = Annotated[float, _quantity("pressure"), Field(ge=-1e7, le=1e7)]
 PressureRate = Annotated[float, _quantity("pressure rate")]
-PartialPressure = Annotated[float, _quantity("pressure"), AfterValidator(_not_negative), Field(le=1e7)]
-Temperature = Annotated[float, _quantity("temperature"), AfterValidator(_positive)]
+PartialPressure = Annotated[float, _quantity("pressure"), AfterValidator(not_negative), Field(le=1e7)]
+Temperature = Annotated[float, _quantity("temperature"), AfterValidator(positive)]
 SmallTemperature = Annotated[float, _quantity("temperature"), AfterValidator(_small)]
-Volume = Annotated[float, _quantity("volume"), AfterValidator(_positive)]
-Length = Annotated[float, _quantity("length"), AfterValidator(_positive)]
-Area = Annotated[float, _quantity("area"), AfterValidator(_not_negative)]
-MassRate = Annotated[float, _quantity("mass rate"), AfterValidator(_positive)]
-VolumeRate = Annotated[float, _quantity("volume rate"), AfterValidator(_not_negative)]
+Volume = Annotated[float, _quantity("volume"), AfterValidator(positive)]
+Length = Annotated[float, _quantity("length"), AfterValidator(positive)]
+Area = Annotated[float, _quantity("area"), AfterValidator(not_negative)]
+MassRate = Annotated[float, _quantity("mass rate"), AfterValidator(positive)]
+VolumeRate = Annotated[float, _quantity("volume rate"), AfterValidator(not_negative)]
 
 
 class Deed(BaseModel):
