@@ -96,7 +96,7 @@ class Gateway:
         self._rig = rig
         self._rig_hash = rig_hash
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
-        self._stamps = Stamps(wall=wall, sync=sync)
+        self._stamps = Stamps(wall=wall, sync=sync, before=None if handover is None else handover.clock)
         self.station = rig.station
         self._outbox = Outbox(clock=self._loop.time)
         self._keeper: Keeper | None = None
@@ -147,9 +147,18 @@ class Gateway:
             inbox=Inbox(topic=self._topics.commands, take=self.desk.take),
         )
         if handover is not None:
-            self._take_over(handover)
+            self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
+            self._resume(handover.alarms, handover.hatches)
         elif journal is not None:
             self._remember(journal)
+        self._clock = ClockWatch(
+            self._stamps,
+            self._outbox,
+            self._topics,
+            boot=self.boot,
+            free_since=None if handover is None else handover.free_since,
+            stepped=self._clock_stepped,
+        )
 
     def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
         """Return what has been commanded before, and is not to be obeyed again."""
@@ -221,9 +230,8 @@ class Gateway:
     async def _work(self) -> None:
         self._announce()
         self._tell_start()
-        clock = ClockWatch(self._stamps, self._outbox, self._topics, boot=self.boot, stepped=self._clock_stepped)
         parts = (
-            Again("clock", clock.act),
+            Again("clock", self._clock.act),
             Again("stale readings", self._expire),
             Again("findings", self.findings.act),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
@@ -267,6 +275,8 @@ class Gateway:
             boot=self.boot,
             newest_n=self._outbox.newest_n,
             losses={cause: number for cause, number in losses.items() if number},
+            clock=self._stamps.state,
+            free_since=self._clock.free_since,
             alarms=self.findings.alarms,
             hatches=told,
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
@@ -280,11 +290,6 @@ class Gateway:
         lost = Counter(handover.losses)
         lost["missed_polls"] += due(self._rig, self._loop.time() - handover.ended_s)
         return lost
-
-    def _take_over(self, handover: Handover) -> None:
-        """Go on where the gateway before this one ended."""
-        self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
-        self._resume(handover.alarms, handover.hatches)
 
     def _remember(self, journal: Journal) -> None:
         """Go on with the alarms that stood when the gateway before this one ended, and with what it was told."""

@@ -29,6 +29,8 @@ class ClockWatch:
     was right, and whether a step made it better or worse nobody can know.
 
     Args:
+        free_since: the first number of this start that a free clock has stamped, as the gateway before a `reload` left
+            it; None when there was none.
         stepped: called after each step that was told; what stands retained is to be said again with new stamps.
     """
 
@@ -39,6 +41,7 @@ class ClockWatch:
         topics: Topics,
         *,
         boot: str,
+        free_since: int | None,
         stepped: Callable[[Correction], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,7 +52,7 @@ class ClockWatch:
         self._stepped = stepped
         self._news: ClockChange | None = None
         self._next_s = -math.inf
-        self._free_since: int | None = outbox.newest_n + 1 if stamps.sync == "free" else None
+        self.free_since = outbox.newest_n + 1 if free_since is None and stamps.sync == "free" else free_since
 
     def act(self) -> float:
         """Look; return when to be called again, in s."""
@@ -64,9 +67,9 @@ class ClockWatch:
 
     def _take(self, change: ClockChange) -> None:
         """Tell what corrects stamps at once; other steps together: events are for ever, and a clock can be mad."""
-        since = self._free_since
+        since = self.free_since
         if change.after != "free":
-            self._free_since = None
+            self.free_since = None
         if since is not None and (change.step_s or change.after != "free"):
             self._tell(change, since)
         elif change.step_s and self._news is None:

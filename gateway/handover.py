@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Alarm
 from gateway.desk import Seen
+from gateway.stamps import ClockState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class Handover:
         newest_n: the number given out last.
         losses: counted so far, by cause.
         alarms: those that stand.
+        clock, free_since: of its clock, and since which number that ran free.
         hatches: states that somebody told, and that the new rig file says nothing new of.
         seen: commands that are not to be obeyed again.
         ended_s: since when nothing is polled, on the event loop's clock.
@@ -27,6 +29,8 @@ class Handover:
     boot: str
     newest_n: int
     losses: Mapping[str, int]
+    clock: ClockState
+    free_since: int | None
     alarms: tuple[Alarm, ...]
     hatches: Mapping[str, HatchState]
     seen: Mapping[str, Seen]

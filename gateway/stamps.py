@@ -31,6 +31,14 @@ class ClockChange:
     step_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockState:
+    """What one gateway leaves to the next of its clock, so that nothing that happens between them is missed."""
+
+    offset_s: float
+    sync: str
+
+
 class Stamps:
     """UTC of moments on the loop's clock.
 
@@ -38,13 +46,19 @@ class Stamps:
         sync: clock state as of the last `check`: "ntp", "free" or "unknown".
     """
 
-    def __init__(self, *, wall: Callable[[], float] = time.time, sync: Callable[[], str] = kernel_sync) -> None:
+    def __init__(
+        self,
+        *,
+        wall: Callable[[], float] = time.time,
+        sync: Callable[[], str] = kernel_sync,
+        before: ClockState | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._wall = wall
         self._ask_sync = sync
-        self._offset_s = wall() - self._loop.time()
+        self._offset_s = wall() - self._loop.time() if before is None else before.offset_s
         self._stepped_s = self._loop.time()
-        self.sync = sync()
+        self.sync = sync() if before is None else before.sync
 
     def check(self) -> ClockChange | None:
         """Compare both clocks (call it every second or so); return what has changed since the last time.
@@ -62,6 +76,11 @@ class Stamps:
         if moved_s == 0.0 and self.sync == before:
             return None
         return ClockChange(before=before, after=self.sync, step_s=moved_s)
+
+    @property
+    def state(self) -> ClockState:
+        """The clock as of the last `check`."""
+        return ClockState(offset_s=self._offset_s, sync=self.sync)
 
     def utc_ms(self, time_s: float) -> int:
         """Return ms since 1970 UTC of a moment on the loop's clock."""

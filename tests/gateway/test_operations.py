@@ -140,9 +140,13 @@ def in_room(script, *, the_rig=RIG, faults=(), first_s=3.0, **words):
                 the_rig,
                 make_carrier=carrier,
                 make_transport=lambda bus: MemoryTransport(fleet.memory[names[id(bus)]].connect),
-                wall=lambda: WALL_S + loop.time(),
-                sync=lambda: "ntp",
-                **{"rig_hash": "0", "boot": "0001", **words},
+                **{
+                    "wall": lambda: WALL_S + loop.time(),
+                    "sync": lambda: "ntp",
+                    "rig_hash": "0",
+                    "boot": "0001",
+                    **words,
+                },
             )
             gateway.listeners.append(readings.extend)
             running = loop.create_task(gateway.run())
@@ -489,6 +493,28 @@ def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tm
 
     after = replace(handover, ended_s=-5.0)
     in_room(look, the_rig=handover.rig, rig_hash="new", journal=journal(), handover=after)
+
+
+def test_a_clock_that_comes_right_while_a_rig_file_takes_over_corrects_what_was_said_before():
+    async def ask(run):
+        await run.done(commands.Reload)
+        await asyncio.sleep(1.0)
+
+    first = in_room(ask, load=lambda: NewRig(rig=RIG, rig_hash="new"), sync=lambda: "free")
+    assert first.handover.free_since == 1
+
+    async def look(run):
+        (event,) = run.on("event/clock")
+        assert event["clock"] == {
+            "before": "free", "after": "ntp", "step_ms": 3_600_000, "since": 1, "correction_ms": 3_600_000,
+        }  # fmt: skip
+        assert event["n"] > first.handover.newest_n
+        assert event["boot"] == "0001"
+
+    def right():
+        return WALL_S + 3600.0 + asyncio.get_running_loop().time()
+
+    in_room(look, handover=replace(first.handover, ended_s=-5.0), wall=right)
 
 
 def test_a_shelved_alarm_is_silent_for_its_time():
