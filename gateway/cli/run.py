@@ -112,6 +112,7 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
 
     from gateway.app import rig_hash  # noqa: PLC0415
     from gateway.cli import CommandError  # noqa: PLC0415
+    from gateway.process import EmulatorError  # noqa: PLC0415
     from gateway.service import Notifier, report  # noqa: PLC0415
 
     running: list[Gateway] = []
@@ -135,7 +136,7 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
                     async with _display(gateway, wired):
                         handover = await gateway.run()
                 good, now = now, (_with_http(handover.rig, http_port), handover.rig_hash)
-            except CommandError as error:
+            except (CommandError, EmulatorError) as error:
                 if now is good:
                     raise
                 logging.getLogger(__name__).error("reload: %s; the old rig file runs on", error)  # noqa: TRY400

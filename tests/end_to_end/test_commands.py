@@ -49,9 +49,7 @@ def published(require_program, mosquitto, name, payload, *options):
 
 
 @pytest.mark.timeout(180)
-def test_commands_are_obeyed_refused_and_put_on_record(
-    tmp_path, rig_file, mosquitto, capsys, monkeypatch, heard, require_program
-):
+def test_commands_are_obeyed_refused_and_put_on_record(tmp_path, rig_file, mosquitto, capsys, heard, require_program):
     def command(*words, by="anna"):
         return call(capsys, "command", mine, *words, "--by", by)
 
@@ -62,7 +60,7 @@ def test_commands_are_obeyed_refused_and_put_on_record(
     name = next(iter(load_rig(rig_file).transducers))
     published(require_program, mosquitto, "reload", _command(commands.Reload, "r0"), "-r")
     with started(tmp_path, "run", "--emulated", rig_file) as gateway:
-        monkeypatch.setattr("gateway.cli.command._WAIT_S", 40.0)  # it is sent again until the gateway is there
+        _wait_until_online(require_program, mosquitto, after_ms=0)
         assert command("pause", f"transducer={name}").code == 0
         assert command("resume", f"transducer={name}") == (0, "resume: done  paused=[]\n", "")
         code, out, _ = command("rate", f"transducer={name}", "poll_s=0.5", "--json")
@@ -84,11 +82,7 @@ def test_commands_are_obeyed_refused_and_put_on_record(
         rig_file.write_text(kept.replace('title = "', 'title = "new ', 1))
         before = _status(require_program, mosquitto)
         assert command("reload").code == 0
-        end_s = time.monotonic() + 60
-        while time.monotonic() < end_s:
-            now = _status(require_program, mosquitto)
-            if (now["state"], now["t"] > before["t"]) == ("online", True):
-                break
+        _wait_until_online(require_program, mosquitto, after_ms=before["t"])
         assert command("hatch", "hatch=cabin--airlock", "state=closed").code == 0
         assert ended_by(gateway, signal.SIGINT).code == 0
     messages = heard()
@@ -109,7 +103,18 @@ def test_commands_are_obeyed_refused_and_put_on_record(
 
 def _status(require_program, mosquitto):
     words = [require_program("mosquitto_sub"), "-p", str(mosquitto.port), "-C", "1", "-t", f"{BASE}/gw/pi1/status"]
-    return json.loads(subprocess.run(words, check=True, timeout=10, capture_output=True).stdout)
+    return json.loads(subprocess.run(words, check=True, timeout=60, capture_output=True).stdout)
+
+
+def _wait_until_online(require_program, mosquitto, *, after_ms):
+    """Wait for a gateway that has started since; until then commands go to nobody."""
+    end_s = time.monotonic() + 60
+    while True:
+        now = _status(require_program, mosquitto)
+        if (now["state"], now["t"] > after_ms) == ("online", True):
+            return
+        assert time.monotonic() < end_s, now
+        time.sleep(0.1)
 
 
 def _command(kind, command_id, /, **words):
