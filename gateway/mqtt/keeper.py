@@ -75,6 +75,7 @@ class Keeper:
         self._live: dict[int, None] = {}  # handed to the link as they came, not settled
         self._waits = Waits()
         self._up = False
+        self._connections = 0  # so far: what was read for one is not sent on the next
         self._late_from = 0
         self._unread_from = (
             math.inf
@@ -115,6 +116,7 @@ class Keeper:
     def up(self) -> None:
         """Learn that there is a broker; what has not been delivered until now is late."""
         self._up = True
+        self._connections += 1
         self._late_from = self._records_from = 0
         self._late_work.set()
 
@@ -349,9 +351,10 @@ class Keeper:
     async def _send_records(self) -> None:
         """Hand over records that have waited, before any newer one, some at a time."""
         while self._up and (begin := self._records_from) is not None and len(self._records_out) < _GROUP:
+            connection = self._connections
             rows, whole = await self._read(begin, self._safe_upto(), limit=_GROUP, records=True)
-            if self._records_from != begin or not self._up:
-                continue  # the connection is another one
+            if self._connections != connection or not self._up:
+                continue
             if not whole:
                 self._unread_from = min(self._unread_from, begin)
             for row in rows:
@@ -391,9 +394,12 @@ class Keeper:
             if span is None or span[0] > old_upto:
                 return []
             first, last = span[0], int(min(span[1], old_upto))
+            connection = self._connections
             rows, whole = await self._read(first, last, limit=limit)
+            if self._connections != connection:
+                return []  # records go first on the new one
             if self._late_from != begin:
-                continue  # something older has come up, or the connection is another one
+                continue  # something older has come up
             upto = rows[-1].n if len(rows) == limit else last
             if whole:
                 self._miss(first, upto, rows)

@@ -14,6 +14,7 @@ from firmware_sim.clock import run_virtual
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import Entry, Loss, Message, Outbox
+from gateway.mqtt.row import Row
 
 BATCH, LATE, EVENT = "m/seg/a/batch", "m/seg/a/late", "m/event/x"
 WALL_MS = 1_700_000_000_000
@@ -379,3 +380,34 @@ def test_whatever_link_and_process_do_each_number_arrives_with_its_own_content(
         assert all((message.topic == EVENT) == (message.topic not in {BATCH, LATE}) for message in got)
 
     run_virtual(main())
+
+
+def test_records_that_wait_for_a_new_connection_are_not_read_as_late_ones_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(rig: Rig) -> None:
+        read, over = rig.keeper._read, list[bool]()
+
+        async def slowly(first: int, last: int, *, limit: int, records: bool = False) -> tuple[list[Row], bool]:
+            found = await read(first, last, limit=limit, records=records)
+            if first == 9 and not records and not over:
+                over.append(True)
+                rig.broker.up = False  # it stands still
+                for _ in range(4):
+                    rig.say(EVENT)
+                await asyncio.sleep(2)
+                rig.broker.cut(arrived=0)
+                rig.broker.connect()
+            return found
+
+        monkeypatch.setattr(rig.keeper, "_read", slowly)
+        for topic in [BATCH] * 3 + [EVENT] * 5 + [BATCH]:
+            rig.say(topic)
+        await asyncio.sleep(2)
+        rig.broker.connect()
+        await asyncio.sleep(5)
+        assert over == [True]
+        assert rig.broker.numbers(EVENT) == [*range(4, 9), *range(10, 14)]
+        assert rig.broker.numbers(LATE) == [1, 2, 3, 9]
+
+    on(tmp_path, body)
