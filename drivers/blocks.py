@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.columns import Columns, columns
 from drivers.rig import Bus, BusKind, Register
 from drivers.wire.modbus import BIT_READS, MOST_REGISTERS, PAYLOAD_AT
 
@@ -185,10 +186,6 @@ def _runs(registers: Sequence[Register], function: int) -> list[tuple[int, int]]
     return runs
 
 
-Places = NDArray[np.intp] | slice
-"""Indices; a slice where one follows the other, which numpy takes as a view."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gather:
     """The k channels of one type in a block.
@@ -199,8 +196,8 @@ class Gather:
         dtype: what those bytes are; bool for bits.
     """
 
-    channels: Places
-    places: Places
+    channels: Columns
+    places: Columns
     dtype: np.dtype[np.generic]
 
 
@@ -211,25 +208,19 @@ def gathers(block: Block, registers: Sequence[Register]) -> tuple[Gather, ...]:
     """Return how to take a block's channels out of its payload, one array operation for each type."""
     if block.function in BIT_READS:
         bits = [registers[member].address - block.address for member in block.members]
-        return (Gather(channels=_indices(block.members), places=_indices(bits), dtype=np.dtype(np.bool_)),)
+        return (Gather(channels=columns(block.members), places=columns(bits), dtype=np.dtype(np.bool_)),)
     by_type: dict[str, list[int]] = {}
     for member in block.members:
         kind = "uint16" if registers[member].bit is not None else registers[member].type
         by_type.setdefault(kind, []).append(member)
     return tuple(
         Gather(
-            channels=_indices(members),
-            places=_indices([place for member in members for place in _places(registers[member], block.address)]),
+            channels=columns(members),
+            places=columns([place for member in members for place in _places(registers[member], block.address)]),
             dtype=np.dtype(_DTYPES[kind]),
         )
         for kind, members in by_type.items()
     )
-
-
-def _indices(numbers: Sequence[int]) -> Places:
-    first, last = numbers[0], numbers[-1]
-    run = len(numbers) == last - first + 1 and all(after - before == 1 for before, after in pairwise(numbers))
-    return slice(first, last + 1) if run else np.array(numbers, dtype=np.intp)
 
 
 def _places(register: Register, start: int) -> list[int]:

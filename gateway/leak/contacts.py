@@ -1,11 +1,12 @@
 """Contacts at hatches: what they say, and whether it still counts."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.reading import Quality, Readings
+from drivers.columns import PerUnit
+from drivers.reading import Channel, Quality, Readings
 from drivers.rig import HatchState, Rig
 
 _TWICE: Final = 2  # readings in a row: a contact bounces, and one flipped bit moves no hatch
@@ -53,12 +54,19 @@ class Contacts:
             if hatch.contact in polls_s
         }
         self._by_hatch = {each.hatch: each for each in self._contacts.values()}
+        self._columns = PerUnit(self._columns_of)
+
+    def _columns_of(self, channels: tuple[Channel, ...]) -> Sequence[tuple[int, _Contact]]:
+        return [
+            (column, self._contacts[channel.transducer])
+            for column, channel in enumerate(channels)
+            if channel.quantity == "contact" and channel.transducer in self._contacts
+        ]
 
     def take(self, readings: Readings) -> Iterator[tuple[str, HatchState, float]]:
         """Take one poll; yield the hatches whose contact says something: id, state, since when (s)."""
-        for column, channel in enumerate(readings.channels):
-            contact = self._contacts.get(channel.transducer) if channel.quantity == "contact" else None
-            if contact is None or readings.quality[column] != Quality.GOOD:
+        for column, contact in self._columns(readings.channels):
+            if readings.quality[column] != Quality.GOOD:
                 continue
             state = HatchState.OPEN if readings.values[column] else HatchState.CLOSED
             contact.times = contact.times + 1 if state is contact.last else 1

@@ -9,14 +9,15 @@ silent: somebody breathed at it, or exchanged it.
 
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from drivers.reading import Quality, Readings
+from drivers.columns import PerUnit
+from drivers.reading import Channel, Quality, Readings
 from drivers.rig import Rig
 from drivers.units import GASES
 from gateway.leak.segment_state import SegmentState
@@ -199,18 +200,24 @@ class Gases:
     def __init__(self, rig: Rig) -> None:
         self._transducers = {name: words for name, words in rig.transducers.items() if words.segment in rig.segments}
         self._sensors: dict[str, dict[tuple[str, str], GasSensor]] = {}
+        self._columns = PerUnit(self._columns_of)
+
+    def _columns_of(self, channels: tuple[Channel, ...]) -> Sequence[tuple[int, str, str]]:
+        """Return which columns are of gases: column, gas, transducer."""
+        return [
+            (column, GAS_OF[channel.quantity], channel.transducer)
+            for column, channel in enumerate(channels)
+            if channel.quantity in GAS_OF and channel.transducer in self._transducers
+        ]
 
     def take(self, readings: Readings, states: Mapping[str, SegmentState]) -> None:
         """Take one poll, and what is known of the segments; only good readings count, and only beside a pressure."""
-        for column, channel in enumerate(readings.channels):
-            gas = GAS_OF.get(channel.quantity)
-            if gas is None or channel.transducer not in self._transducers:
-                continue
-            words = self._transducers[channel.transducer]
+        for column, gas, transducer in self._columns(readings.channels):
+            words = self._transducers[transducer]
             state = states.get(words.segment)
             if readings.quality[column] == Quality.GOOD and state is not None and state.pressure_pa > 0:
                 here = self._sensors.setdefault(words.segment, {})
-                sensor = here.setdefault((gas, channel.transducer), GasSensor(words.poll))
+                sensor = here.setdefault((gas, transducer), GasSensor(words.poll))
                 sensor.take(float(readings.values[column]), state.pressure_pa, readings.time_s)
 
     def of(self, segments: Collection[str], now_s: float) -> GasesNow:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from drivers.columns import Columns, PerUnit, columns
 from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.rig import Rig
 from gateway.leak.contacts import delay_s
@@ -18,10 +19,18 @@ _LATE_S: Final = 0.5  # a reading's time is the middle of its exchange: it is kn
 _WORDS: Final = tuple(reason.word or "" for reason in Reason)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """What of a unit's polls counts: which columns, and where they go in a step."""
+
+    columns: Columns
+    places: Columns
+
+
 class _Step:
     """What the transducers of a station said in one step; a poll of many channels costs hardly more than one of two.
 
-    Attributes, all of shape (2 * transducers,), first the pressures (Pa), then the temperatures (K):
+    Attributes, all of shape (2 * transducers,), of each its pressure (Pa), then its temperature (K):
         sums, counts: of usable readings.
         reasons: of the latest reading that was not usable, NONE while there was none.
     """
@@ -31,8 +40,9 @@ class _Step:
         self.counts = np.zeros(places, dtype=np.intp)
         self.reasons = np.zeros(places, dtype=np.uint8)
 
-    def take(self, readings: Readings, columns: NDArray[np.intp], places: NDArray[np.intp]) -> None:
-        """Take these columns of one poll to those places."""
+    def take(self, readings: Readings, share: _Share) -> None:
+        """Take what counts of one poll."""
+        columns, places = share.columns, share.places
         values = readings.values[columns]
         if readings.all_good:
             self.sums[places] += values
@@ -40,9 +50,10 @@ class _Step:
             return
         reasons = readings.reasons[columns]
         usable = (readings.quality[columns] == Quality.GOOD) | (reasons == Reason.CALIBRATION_OVERDUE)
-        self.sums[places[usable]] += values[usable]
+        self.sums[places] += np.where(usable, values, 0.0)
         self.counts[places] += usable
-        self.reasons[places[~usable]] = np.where(reasons == Reason.NONE, Reason.SENSOR_FAILURE, reasons)[~usable]
+        said = np.where(reasons == Reason.NONE, Reason.SENSOR_FAILURE, reasons)
+        self.reasons[places] = np.where(usable, self.reasons[places], said)
 
 
 class Steps:
@@ -59,15 +70,15 @@ class Steps:
             if words.segment in rig.segments and words.measures_pressure
         }
         self._rows = {name: row for row, name in enumerate(self._segments)}
-        self._units: dict[str, tuple[tuple[Channel, ...], NDArray[np.intp], NDArray[np.intp]]] = {}
+        self._share = PerUnit(self._share_of)
         self._late_s = _LATE_S + delay_s(rig)
         self._open: int | None = None
         self._steps: dict[int, _Step] = {}
 
     def take(self, readings: Readings) -> None:
         """Take one poll; transducers outside segments, of gases alone and contacts tell nothing of a pressure."""
-        columns, places = self._places(readings.channels)
-        if not places.size:
+        share = self._share(readings.channels)
+        if share is None:
             return
         number = math.floor(readings.time_s / STEP_S)
         if self._open is None:
@@ -76,25 +87,20 @@ class Steps:
         step = self._steps.get(number)
         if step is None:
             step = self._steps[number] = _Step(2 * len(self._rows))
-        step.take(readings, columns, places)
+        step.take(readings, share)
 
-    def _places(self, channels: tuple[Channel, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return which columns of a unit's polls count, and where they go; learned at its first poll."""
-        key = channels[0].transducer
-        known = self._units.get(key)
-        if known is None or (known[0] is not channels and known[0] != channels):
-            columns = [
-                column
-                for column, each in enumerate(channels)
-                if each.transducer in self._rows and each.quantity in _QUANTITIES
-            ]
-            places = [
-                self._rows[channels[column].transducer] + len(self._rows) * _QUANTITIES.index(channels[column].quantity)
-                for column in columns
-            ]
-            known = channels, np.array(columns, dtype=np.intp), np.array(places, dtype=np.intp)
-            self._units[key] = known
-        return known[1:]
+    def _share_of(self, channels: tuple[Channel, ...]) -> _Share | None:
+        """Return what counts of the polls of these channels, None if nothing does."""
+        counting = [
+            (column, 2 * self._rows[each.transducer] + _QUANTITIES.index(each.quantity))
+            for column, each in enumerate(channels)
+            if each.transducer in self._rows and each.quantity in _QUANTITIES
+        ]
+        if not counting:
+            return None
+        return _Share(
+            columns=columns([column for column, _ in counting]), places=columns([place for _, place in counting])
+        )
 
     def over(self, now_s: float) -> Iterator[tuple[float, Mapping[str, Mapping[str, Sample]]]]:
         """Yield the steps that are over: (end of the step, segment -> transducer -> what it said)."""
@@ -106,11 +112,11 @@ class Steps:
     def _samples(self, step: _Step) -> Mapping[str, Mapping[str, Sample]]:
         said: dict[str, dict[str, Sample]] = {}
         with np.errstate(invalid="ignore"):
-            means = (step.sums / step.counts).reshape(2, -1)  # nothing usable: 0 / 0 is NaN
-        pressures, temperatures = means.tolist()
+            means = step.sums / step.counts  # nothing usable: 0 / 0 is NaN
+        pressures, temperatures = means[0::2].tolist(), means[1::2].tolist()
         heard = (step.counts > 0) | (step.reasons > 0)
-        spoke: list[bool] = (heard[: len(self._rows)] | heard[len(self._rows) :]).tolist()
-        problems = np.where(step.counts == 0, step.reasons, Reason.NONE)[: len(self._rows)]
+        spoke: list[bool] = (heard[0::2] | heard[1::2]).tolist()
+        problems = np.where(step.counts == 0, step.reasons, Reason.NONE)[0::2]
         rows = zip(self._segments.items(), spoke, pressures, temperatures, problems.tolist(), strict=True)
         for (name, segment), has_spoken, pressure_pa, temperature_k, problem in rows:
             if has_spoken:
