@@ -35,6 +35,7 @@ class Normaliser:
         self.channels = tuple(channels)
         self._scale = np.array([channel.unit.scale for channel in channels])
         self._offset = np.array([channel.unit.offset for channel in channels])
+        self._converts = any(channel.unit.scale != 1.0 or channel.unit.offset != 0.0 for channel in channels)
         calibrations = [
             word.calibration if is_pressure else None for word, is_pressure in zip(words, pressure, strict=True)
         ]
@@ -72,7 +73,7 @@ class Normaliser:
             now_ms: UTC, for calibrations that fall due.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # nonsense of a device ends as infinity, out of range
-            values = raw.values * self._scale + self._offset
+            values = raw.values * self._scale + self._offset if self._converts else raw.values
             if self._curve is not None:
                 values = self._curve.apply(values)
             reasons = self._judge(values, raw, now_ms)

@@ -69,6 +69,8 @@ class _Scaling:
     def __init__(self, registers: tuple[Register, ...]) -> None:
         self._scale = np.array([register.scale for register in registers])
         self._offset = np.array([register.offset for register in registers])
+        self._scales = any(register.scale != 1.0 or register.offset != 0.0 for register in registers)
+        self._limits = any(register.valid for register in registers)
         limits = [register.valid or _FINITE for register in registers]
         self._low, self._high = np.clip(np.array(limits, dtype=np.float64), *_FINITE).T
         codes = [
@@ -84,14 +86,18 @@ class _Scaling:
         """Return values (NaN where there is none) and reasons of register values, all of shape (channels,)."""
         if self._bits.size:
             numbers[self._bits_at] = numbers[self._bits_at] // self._bits % 2
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = numbers * self._scale + self._offset
-        valid = (values >= self._low) & (values <= self._high)
+        values = self._scaled(numbers) if self._scales else numbers
+        valid = (values >= self._low) & (values <= self._high) if self._limits else np.isfinite(values)
         if self._codes.size:
             valid[self._coded[numbers[self._coded] == self._codes]] = False
         if np.count_nonzero(valid) == len(valid):  # all() takes five times as long on a few values
             return values, ALL_GOOD[: len(values)]
         return self._struck(numbers, values)
+
+    def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values: NDArray[np.float64] = numbers * self._scale + self._offset
+        return values
 
     def _struck(
         self, numbers: NDArray[np.float64], values: NDArray[np.float64]

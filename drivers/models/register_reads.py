@@ -137,9 +137,14 @@ class RegisterReads:
             if answers and answers[-1][1].outcome is Outcome.TIMEOUT:
                 # the bus has tried more than once: each further block of a dead unit would cost the line as much again
                 answers.append((part, answers[-1][1]))
+                continue
+            attempt = await ask(part.request)
+            if _is_refused(attempt):
+                answers += await self._in_parts(ask, part, attempt)
             else:
-                answers += await self._read(ask, part)
-        told = [(part, attempt) for part, attempt in answers if attempt.outcome is Outcome.REPLY]
+                self._search_at.pop(part.block, None)
+                answers.append((part, attempt))
+        told = [each for each in answers if each[1].outcome is Outcome.REPLY]
         whole = len(told) == len(answers) and not self._holes.unreadable
         numbers = np.empty(len(self._registers))
         failures = None
@@ -163,17 +168,14 @@ class RegisterReads:
             failures[list(part.block.members)] = attempt.outcome.reason
         return failures
 
-    async def _read(self, ask: Ask, part: _Part) -> list[tuple[_Part, Attempt]]:
-        """Ask for one block, and for its parts when it is refused."""
-        attempt = await ask(part.request)
-        if not _is_refused(attempt):
-            self._search_at.pop(part.block, None)
-        elif len(part.block.members) > 1 and self._polls >= self._search_at.get(part.block, 0):
-            cuts: set[tuple[int, int]] = set()
-            found = await self._search(ask, part.block, cuts)
-            self._learn(part.block, found, cuts)
-            return found
-        return [(part, attempt)]
+    async def _in_parts(self, ask: Ask, part: _Part, refused: Attempt) -> list[tuple[_Part, Attempt]]:
+        """Ask for the parts of a block that was refused, unless it was searched in vain a short while ago."""
+        if len(part.block.members) == 1 or self._polls < self._search_at.get(part.block, 0):
+            return [(part, refused)]
+        cuts: set[tuple[int, int]] = set()
+        found = await self._search(ask, part.block, cuts)
+        self._learn(part.block, found, cuts)
+        return found
 
     async def _search(self, ask: Ask, block: Block, cuts: set[tuple[int, int]]) -> list[tuple[_Part, Attempt]]:
         """Read a refused block in halves; note where it must be cut although both sides can be read."""

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.columns import Columns, columns
 from drivers.reading import Channel, Quality, Readings, Reason
 from drivers.rig import Rig
 from drivers.units import SI_UNITS
@@ -15,6 +16,7 @@ from gateway.mqtt import payloads
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.topics import Topics
 
+_T = TypeVar("_T", np.float64, np.uint8)
 _QUALITIES: Final = tuple(Quality)
 _REASONS: Final = tuple(Reason)
 _LATEST_S: Final = 1.0
@@ -43,7 +45,7 @@ class Stamps(Protocol):
 class _Share:
     """The channels of a unit that are in one segment: their columns and ids."""
 
-    columns: NDArray[np.intp]
+    columns: Columns
     ids: tuple[str, ...]
 
 
@@ -179,10 +181,10 @@ class Publisher:
             ),
             segments={
                 segment: _Share(
-                    columns=np.array(columns, dtype=np.intp),
-                    ids=tuple(readings.channels[column].id for column in columns),
+                    columns=columns(numbers),
+                    ids=tuple(readings.channels[column].id for column in numbers),
                 )
-                for segment, columns in segments.items()
+                for segment, numbers in segments.items()
             },
             limits_s=limits_s,
             shortest_s=float(limits_s.min()),
@@ -219,7 +221,7 @@ class Publisher:
             if collected is None:
                 collected = self._collected[segment] = _Collected(polls={})
             polls = collected.polls.setdefault(key, [])
-            collected.size += len(share.columns) * (_SAMPLE_BYTES if polls else _SAMPLE_BYTES + _CHANNEL_BYTES)
+            collected.size += len(share.ids) * (_SAMPLE_BYTES if polls else _SAMPLE_BYTES + _CHANNEL_BYTES)
             polls.append(unit.last)
             if collected.size >= _BATCH_BYTES:
                 self._batch(segment, self._collected.pop(segment))
@@ -252,16 +254,20 @@ class Publisher:
 
 
 def _block(share: _Share, polls: Sequence[Readings], t0_s: float) -> payloads.Block:
-    columns = share.columns
     grades = None
     if not all(poll.all_good for poll in polls):
         grades = (
-            np.array([poll.quality for poll in polls]).T[columns],
-            np.array([poll.reasons for poll in polls]).T[columns],
+            _by_channel(share, [poll.quality for poll in polls]),
+            _by_channel(share, [poll.reasons for poll in polls]),
         )
     return payloads.Block(
         channels=share.ids,
         dt_ms=[round((poll.time_s - t0_s) * 1000) for poll in polls],
-        values=np.array([poll.values for poll in polls]).T[columns],
+        values=_by_channel(share, [poll.values for poll in polls]),
         grades=grades,
     )
+
+
+def _by_channel(share: _Share, polls: Sequence[NDArray[_T]]) -> NDArray[_T]:
+    """Return what some polls say of a share's channels, shape (channels, polls)."""
+    return np.ascontiguousarray(np.array(polls).T[share.columns])
