@@ -105,7 +105,21 @@ class Connection(aiomqtt.Client):
             five = self._client.protocol == paho.MQTTv5
             self._corked = CorkedSocket(cast("Any", sock), self._loop, version_5=five, settled=self._settled)
             self._client._sock = cast("Any", self._corked)  # noqa: SLF001
+            self._loop.add_reader(sock.fileno(), self._read, self._corked)  # in place of aiomqtt's
+            self._read(self._corked)  # what came meanwhile
         self._listen()
+
+    def _read(self, corked: CorkedSocket) -> None:
+        """Take what the broker says; a PUBACK, and there are thousands a second, does not go through paho."""
+        try:
+            while True:
+                if corked.hear():
+                    self._client.loop_read()
+                if self.lost or not corked.pending():
+                    return
+        except Exception as error:  # noqa: BLE001 - whatever paho makes of it, the connection is over
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _listen(self) -> None:
         if self._inbox is not None and not self.lost:

@@ -164,15 +164,26 @@ class CorkedSocket:
             size += len(pieces[-1])
         return b"".join(pieces)
 
+    def hear(self) -> bool:
+        """Read what has come; return whether paho has to look: at a packet that is no PUBACK, or at the end."""
+        if not self._others:
+            try:
+                chunk = self._sock.recv(_CHUNK)
+            except _BLOCKED:
+                return False
+            except OSError:
+                return True  # paho will meet it too
+            if not chunk:
+                return True
+            self._sort(self._heard + chunk)
+        return bool(self._others)
+
     def recv(self, size: int) -> bytes:
         """Return at most `size` bytes of packets that are no PUBACK; raises as the socket does when there are none."""
+        if not (self._others or self.hear()):
+            raise BlockingIOError
         if not self._others:
-            chunk = self._sock.recv(_CHUNK)
-            if not chunk:
-                return b""
-            self._sort(self._heard + chunk)
-            if not self._others:
-                raise BlockingIOError
+            return self._sock.recv(size)
         data = bytes(self._others[:size])
         del self._others[:size]
         return data
