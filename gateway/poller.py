@@ -109,7 +109,7 @@ class Poller:
             tasks.create_task(self._tell(), name=f"tell of {self.bus.name}")
             await self._first_connection()
             if self.schedule is None:
-                self.schedule = Schedule(self._periods, start_s=self.bus.now_s())
+                self.schedule = Schedule(self._periods, start_s=self.bus.now_s(), together=self.bus.pipelined)
             schedule = self.schedule
             for worker in range(workers):
                 tasks.create_task(self._work(schedule), name=f"poll {self.bus.name} {worker}")
