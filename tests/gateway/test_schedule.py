@@ -24,6 +24,24 @@ def test_units_of_one_period_are_spread_over_it() -> None:
     assert polls == [(0.0, 1), (0.25, 2), (0.5, 3), (0.75, 4)]
 
 
+@given(st.floats(0.0, 1e5), st.sampled_from([0.1, 1.0, 60.0]), st.integers(1, 40))
+def test_polls_that_go_together_fall_on_a_common_grid_and_are_spread_all_the_same(
+    start_s: float, period_s: float, units: int
+) -> None:
+    step_s = min(period_s / 10, 0.1)
+    schedule = Schedule(dict.fromkeys(range(units), period_s), start_s=start_s, together=True)
+    moments: dict[int, int] = {}
+    for unit in range(units):
+        due_s = schedule.next_due_s()
+        assert due_s is not None
+        assert schedule.take() == unit
+        assert due_s / step_s == pytest.approx(round(due_s / step_s))
+        assert -1e-9 <= due_s - (start_s + period_s * unit / units) < 1.001 * step_s
+        moments[round(due_s / step_s)] = moments.get(round(due_s / step_s), 0) + 1
+    places = min(round(period_s / step_s), units)
+    assert max(moments.values()) <= -(-units // places) + 1
+
+
 def test_periods_stay_on_their_grid_however_long_a_poll_takes() -> None:
     polls = run(Schedule({7: 0.5}, start_s=2.0), poll_s=0.3, until_s=5.0)
     assert [at for at, _ in polls] == [2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
