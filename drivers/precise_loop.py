@@ -8,14 +8,15 @@ import time
 from typing import Final
 
 _NAP_S: Final = 250e-6
+_SPIN_S: Final = 50e-6
 _PR_SET_TIMERSLACK: Final = 29  # linux/prctl.h
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """Waits with select() on epoll's own descriptor, and the last quarter of a millisecond separately.
+    """Waits with select() on epoll's own descriptor, the last quarter of a millisecond separately, the last 50 us awake.
 
     From a wait of milliseconds a processor wakes up to 0.15 ms late, because it has gone to sleep deeply; from a short
-    one it does not.
+    one some 40 us late, which at 65 polls a second is half a percent of a line and, awake, as much of a core.
     """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -23,10 +24,12 @@ class PreciseSelector(selectors.EpollSelector):
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         due_s = time.monotonic() + timeout
-        if (timeout > 2 * _NAP_S and self._ready_within(timeout - _NAP_S)) or self._ready_within(
-            max(due_s - time.monotonic(), 0.0)
-        ):
-            return super().select(0)
+        for early_s in (_NAP_S, _SPIN_S):
+            wait_s = due_s - early_s - time.monotonic()
+            if wait_s > 0 and self._ready_within(wait_s):
+                return super().select(0)
+        while time.monotonic() < due_s:
+            pass
         return []
 
     def _ready_within(self, timeout: float) -> bool:
