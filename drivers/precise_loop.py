@@ -13,7 +13,7 @@ _PR_SET_TIMERSLACK: Final = 29  # linux/prctl.h
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """Waits with select() on epoll's own descriptor, the last quarter of a millisecond separately, the last 50 us awake.
+    """Waits by select() on epoll's own descriptor, the last quarter of a millisecond separately, the last 50 us awake.
 
     From a wait of milliseconds a processor wakes up to 0.15 ms late, because it has gone to sleep deeply; from a short
     one some 40 us late, which at 65 polls a second is half a percent of a line and, awake, as much of a core.
