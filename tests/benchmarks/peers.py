@@ -1,6 +1,8 @@
-"""The same load by programs that others wrote, as their packages install them: modpoll (PyPI) and collectd (Debian).
+"""The same load by programs that others wrote, as their packages install them: from PyPI modpoll and its fork
+modpoll2mqtt, from Debian collectd.
 
-Each runs as fast as its settings let it, on the gateway's core. Whoever is not installed is left out.
+Each runs as fast as its settings let it, on the gateway's core. Whoever is not installed is left out. The fork installs
+itself as `modpoll` too: `pipx install --suffix 2mqtt modpoll2mqtt` gives it the name that it has here.
 """
 
 import asyncio
@@ -25,17 +27,37 @@ Command = Callable[[Path, str, int, int], list[str]]
 """From a folder for its settings, Modbus host and port and broker's port to the words that start a program."""
 
 
-def _modpoll(folder: Path, host: str, port: int, mqtt_port: int) -> list[str]:
+def _modpoll_settings(folder: Path, host: str, port: int, mqtt_port: int) -> list[str]:
+    """Write what modpoll and its fork read alike; return the words that both take."""
     lines: list[str] = []
     for unit in UNITS:
         lines += [f"device,u{unit},{unit}", f"poll,holding_register,0,{2 * VALUES},BE_BE"]
         lines += [f"ref,v{place},{2 * place},float32,r" for place in range(VALUES)]
     settings = folder / "modpoll.csv"
     settings.write_text("\n".join(lines) + "\n")
-    command = ["modpoll", "--daemon", "--config", str(settings), "--rate", "0.001", "--interval", "0.001"]
-    command += ["--tcp", host, "--tcp-port", str(port), "--mqtt-host", "127.0.0.1", "--mqtt-port", str(mqtt_port)]
+    words = [
+        "--config",
+        str(settings),
+        "--rate",
+        "0.001",
+        "--interval",
+        "0.001",
+        "--tcp",
+        host,
+        "--tcp-port",
+        str(port),
+    ]
+    words += ["--mqtt-host", "127.0.0.1", "--mqtt-port", str(mqtt_port)]
+    return [*words, "--mqtt-publish-topic-pattern", "manovac/modpoll/{{device_name}}"]
+
+
+def _modpoll(folder: Path, host: str, port: int, mqtt_port: int) -> list[str]:
     # with its default, MQTT 3.1.1, release 1.6.0 cannot connect
-    return [*command, "--mqtt-version", "5.0", "--mqtt-publish-topic-pattern", "manovac/modpoll/{{device_name}}"]
+    return ["modpoll", "--daemon", "--mqtt-version", "5.0", *_modpoll_settings(folder, host, port, mqtt_port)]
+
+
+def _modpoll2mqtt(folder: Path, host: str, port: int, mqtt_port: int) -> list[str]:
+    return ["modpoll2mqtt", "--no-output", *_modpoll_settings(folder, host, port, mqtt_port)]
 
 
 def _collectd(folder: Path, host: str, port: int, mqtt_port: int) -> list[str]:
@@ -81,6 +103,7 @@ async def _load(command: Command, values: int, rig: Rig, at: Broker, seconds: fl
 
 _PEERS: Final[Sequence[tuple[str, Command, int]]] = (
     ("modpoll, a message each poll, QoS 0", _modpoll, VALUES),
+    ("modpoll2mqtt, a message each poll, QoS 0", _modpoll2mqtt, VALUES),
     ("collectd, a message each value, QoS 0", _collectd, 1),
 )
 
