@@ -24,7 +24,7 @@ class PreciseSelector(selectors.EpollSelector):
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         due_s = time.monotonic() + timeout
-        for early_s in (_NAP_S, _SPIN_S):
+        for early_s in (_NAP_S, _SPIN_S) if timeout > 2 * _NAP_S else (_SPIN_S,):
             wait_s = due_s - early_s - time.monotonic()
             if wait_s > 0 and self._ready_within(wait_s):
                 return super().select(0)
