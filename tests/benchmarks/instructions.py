@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import timeit
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +30,6 @@ _SPANS_S: Final = (20, 60)  # what both have in common, the start above all, is 
 _HERTZ: Final = 1.5e9
 _AN_INSTRUCTION_EACH: Final = 2.0  # cycles; Python code runs at about one instruction a cycle on such cores
 _MOST_OF_A_CORE: Final = 0.15
-_REFERENCE: Final = "sum(each * each for each in range(100_000))"
 
 
 async def _station(rig: Rig, seconds: float) -> None:
@@ -94,15 +91,13 @@ def measure() -> Table:
     """Count for some sizes, and say what that would be of a slow core."""
     counts = {transducers: _a_second(*size) for transducers, size in _SIZES.items()}
     shares = {transducers: count * _AN_INSTRUCTION_EACH / _HERTZ for transducers, count in counts.items()}
-    reference_ms = 1e3 * min(timeit.repeat(partial(eval, _REFERENCE), number=1, repeat=20))
     return Table(
         conditions=(
             "A gateway polls transducers with pressure and temperature once a second, analysis and all messages"
             " included, in virtual time; devices and broker are in memory, so no system call and no wait is in it."
             " Instructions as valgrind counts them (cachegrind), the difference of"
             f" {_SPANS_S[1]} s and {_SPANS_S[0]} s. The last column is an estimate, not a measurement:"
-            f" {_AN_INSTRUCTION_EACH:g} cycles an instruction at {_HERTZ / 1e9:g} GHz. On this machine"
-            f" `{_REFERENCE}` takes {reference_ms:.1f} ms."
+            f" {_AN_INSTRUCTION_EACH:g} cycles an instruction at {_HERTZ / 1e9:g} GHz."
         ),
         columns=(
             "transducers at 1 Hz",
