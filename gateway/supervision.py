@@ -7,7 +7,8 @@ minutes is stuck: then nobody should believe that this process is well (`gateway
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -98,6 +99,16 @@ class Supervision:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSES_S[1])
 
+    @asynccontextmanager
+    async def kept(self, part: Part) -> AsyncIterator[None]:
+        """Keep a part for a `with` block."""
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(self.keep(part), name=f"{part.name}, kept")
+            try:
+                yield
+            finally:
+                keeping.cancel()
+
     async def _once(self, part: Part) -> Exception:
         """Run a part until it fails or stands still; one that does not even end then is waited for."""
         running = self._loop.create_task(part.run(), name=part.name)
@@ -107,6 +118,7 @@ class Supervision:
                 await asyncio.wait([running], timeout=_LOOK_S)
                 still_s = still_s + _LOOK_S if part.overdue_s() > _LOOK_S else 0.0
             if not running.done():
+                _LOG.warning("%s stands still: it is stopped, and begun again once it has ended", part.name)
                 return TimeoutError(f"nothing came of it for {_STILL_S:g} s")
         finally:
             running.cancel()
