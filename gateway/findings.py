@@ -149,11 +149,12 @@ class Findings:
         self._tell_alarm(alarm, now_s)
         return alarm
 
-    def record(self, kind: str, what: bytes, t_ms: int, *, lasting: bool = True) -> None:
-        """Publish an event, numbered; one that is lasting is kept when telemetry has to make room."""
+    def record(self, kind: str, what: bytes, t_ms: int, *, lasting: bool = True) -> int:
+        """Publish an event and return its number; one that is lasting is kept when telemetry has to make room."""
         n = self._outbox.number()
         payload = finding_payloads.event(kind, what, gateway=self._gateway, boot=self._boot, n=n, t_ms=t_ms)
         self._outbox.put(Message(topic=self._topics.event(kind), payload=payload, n=n, record=lasting))
+        return n
 
     def _tell_state(self, state: SegmentState) -> None:
         said = (state.used, dict(state.rejected), state.quality)
