@@ -10,7 +10,7 @@ from gateway.alarms import Condition, Observation, Priority
 from gateway.mqtt.outbox import LinkStatistics
 
 _GONE_S: Final = 60.0  # without any more of it
-_DOWN_S: Final = 10.0
+_DOWN_S: Final = 9.5  # at two looks in a row, which are 10 s apart
 
 
 class DeliveryWatch:
