@@ -195,8 +195,10 @@ class Keeper:
 
     async def close(self) -> None:
         """Write what is left and close the journal."""
-        await self.flush()
-        await self._disk.close(self._outbox.newest_n, now_ms=self._utc_ms())
+        try:
+            await self.flush()
+        finally:
+            await self._disk.close(self._outbox.newest_n, now_ms=self._utc_ms())
 
     async def flush(self) -> None:
         """Write what has been put, and what was delivered, now; a cancellation waits until it is written."""

@@ -43,12 +43,10 @@ class Bench:
         self.refuses = refuses
         self.answers = []
         self.records = []
-        self.lasting = []
         outbox = Outbox()
 
         def record(kind, what, t_ms, *, lasting=True):
             self.records.append((kind, orjson.loads(what)))
-            self.lasting.append(lasting)
             return outbox.number()
 
         self.desk = Desk(
