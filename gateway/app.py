@@ -149,7 +149,7 @@ class Gateway:
         if handover is not None:
             self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
             self._resume(handover.alarms, handover.hatches)
-        elif journal is not None:
+        elif journal is not None and self._before is not None:
             self._remember(journal)
         self._clock = ClockWatch(
             self._stamps,
@@ -308,7 +308,7 @@ class Gateway:
         self._resume(alarms, {hatch: state for hatch, state in told.items() if hatch in hatches})
 
     def _resume(self, alarms: Iterable[Alarm], hatches: Mapping[str, HatchState]) -> None:
-        self.findings.restore(alarms)
+        self.findings.restore(alarms, seen_at_once=self._delivery_watch.ids)
         for hatch, state in hatches.items():
             with suppress(LookupError):  # its contact knows better
                 self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())

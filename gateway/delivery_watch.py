@@ -18,12 +18,16 @@ class DeliveryWatch:
 
     Args:
         gateway: its id; a station may have several gateways, and each has alarms of its own.
+
+    Attributes:
+        ids: of its alarms.
     """
 
     def __init__(self, gateway: str) -> None:
         self._refused = self._condition("mqtt-refused", gateway, off_delay_s=_GONE_S)
         self._taken_over = self._condition("mqtt-client-id-taken", gateway, off_delay_s=_GONE_S)
         self._down = self._condition("journal-down", gateway, on_delay_s=_DOWN_S)
+        self.ids = frozenset(each.id for each in (self._refused, self._taken_over, self._down))
         self._seen: dict[str, int] = {}
 
     @staticmethod

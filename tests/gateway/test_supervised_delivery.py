@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import resource
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -14,12 +15,15 @@ import pytest
 from drivers.rig_gateway import Mqtt
 from firmware_sim.clock import run_virtual
 from firmware_sim.fleet import Fleet
+from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.app import Gateway
+from gateway.mqtt import finding_payloads
 from gateway.mqtt import link as link_module
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.link import Link
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.outbox import Message, Outbox
+from gateway.mqtt.row import Row
 from gateway.supervision import Supervision
 from tests.gateway.test_app import Station
 
@@ -38,7 +42,9 @@ def numbers(station: Station) -> list[int]:
 
 
 def states(station: Station) -> list[str]:
-    return [alarm["state"] for alarm in station.payloads(ALARM)]
+    return [
+        json.loads(each.payload)["state"] for each in station.messages if each.topic.endswith(ALARM) and each.payload
+    ]
 
 
 def test_a_link_that_fails_is_begun_again_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -140,6 +146,29 @@ def test_a_disk_that_refuses_is_an_alarm_and_no_reason_to_begin_anything_again(t
     assert healths[-1]["journal_problem"] == ""
     assert healths[-1]["failures"] == {}
     assert numbers(station) == list(range(1, numbers(station)[-1] + 1))
+
+
+def test_an_alarm_of_a_journal_does_not_outlive_it_in_the_next_gateway(tmp_path: Path) -> None:
+    def taken_away(station: Station) -> bool:
+        return Message(topic=f"manovac/v1/s/{ALARM}", payload=b"", retain=True) in station.messages
+
+    first = Station()
+    first.run(10.0, journal=journal(tmp_path))
+    assert not taken_away(first)
+    second = Station()
+    second.run(10.0, journal=journal(tmp_path))
+    assert taken_away(second), "one that was killed with its disk could not note it"
+
+    condition = Condition(id="journal-down-g", priority=Priority.WARNING, cause="journal-down")
+    alarm = Alarm(condition=condition, state=AlarmState.UNACKNOWLEDGED, on_s=5.0, changed_s=5.0, value=None)
+    noted = journal(tmp_path)
+    n = noted.last_n + 1
+    what = finding_payloads.alarm(alarm, t_ms=5000, utc_ms=lambda time_s: round(time_s * 1000))
+    event = finding_payloads.event("alarm", what, gateway="g", boot="0001", n=n, t_ms=5000)
+    noted.write([Row(n=n, t_ms=5000, topic="manovac/v1/s/event/alarm", payload=event, record=True)], [], now_ms=0)
+    third = Station()
+    third.run(90.0, journal=noted)
+    assert states(third) == ["unacknowledged", "returned"], "as it stood, then gone: nobody sees it any more"
 
 
 class Wire:
