@@ -1,7 +1,8 @@
 """Keeps parts of the gateway going: one that fails or stands still is begun again and named, and ends no other.
 
 Whether a part stands still, it says itself: by how long it is overdue. What new beginnings have not helped for five
-minutes is stuck: then nobody should believe that this process is well (`gateway.service`).
+minutes is stuck, and so is what has failed for so long without living for a minute in between: then nobody should
+believe that this process is well (`gateway.service`).
 """
 
 import asyncio
@@ -49,6 +50,15 @@ class _Record:
     kinds: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A part, since when it fails, and from when on the present run is long enough to have ended that."""
+
+    part: Part
+    failing_since_s: float = math.inf
+    well_from_s: float = math.inf
+
+
 class Again:
     """A part that does something again and again.
 
@@ -83,19 +93,22 @@ class Supervision:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, _Kept] = {}
         self._records: dict[str, _Record] = {}
 
     async def keep(self, part: Part) -> None:
         """Run a part until cancelled. After a failure it begins again, after 1 s, then ever later up to a minute."""
-        self._parts[part.name] = part
+        kept = self._parts[part.name] = _Kept(part)
         pause_s = _PAUSES_S[0]
         while True:
-            began_s = self._loop.time()
+            kept.well_from_s = self._loop.time() + _PAUSES_S[1]
             error = await self._once(part)
             self.failed(part.name, error)
-            if self._loop.time() - began_s > _PAUSES_S[1]:
-                pause_s = _PAUSES_S[0]
+            now_s = self._loop.time()
+            if now_s > kept.well_from_s:
+                pause_s, kept.failing_since_s = _PAUSES_S[0], now_s
+            kept.failing_since_s = min(kept.failing_since_s, now_s)
+            kept.well_from_s = math.inf
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSES_S[1])
 
@@ -154,4 +167,9 @@ class Supervision:
 
     def stuck(self) -> list[str]:
         """Return the names of parts of which nothing has come for five minutes, for all that was done."""
-        return [name for name, part in self._parts.items() if part.overdue_s() > _STUCK_S]
+        now_s = self._loop.time()
+        return [
+            name
+            for name, kept in self._parts.items()
+            if kept.part.overdue_s() > _STUCK_S or kept.failing_since_s + _STUCK_S < now_s < kept.well_from_s
+        ]

@@ -86,7 +86,7 @@ class Link:
         self._version = aiomqtt.ProtocolVersion.V5
         self._proven = False
         self._connected = False
-        self._due_s = math.inf  # by when a connection, or the next try, is to have come
+        self._due_s = math.inf  # by when the next connection is to have come about, or failed
         self._moved_s = -math.inf  # when anything last went out or was acknowledged
         self._flight: dict[int, tuple[float, Entry]] = {}
         self._flight_bytes = 0
@@ -117,22 +117,23 @@ class Link:
         """
         loop = asyncio.get_running_loop()
         failures = 0
+        self._due_s = min(self._due_s, loop.time() + _CONNECT_S)  # what was due is not put off by a new beginning
         try:
             while True:
                 began_s, longest_s = loop.time(), _BACKOFF_S[1]
-                self._due_s = began_s + _CONNECT_S
                 try:
                     end = await self._session()
                 except aiomqtt.MqttError as error:
                     end = self._broker.explained(error)
                     longest_s = _ABSENT_S if self._broker.is_absent(error) else longest_s
+                    self._due_s = loop.time() + _CONNECT_S
                     if self._falls_back(error):
                         _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
                         continue
                 failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
                 rounds = min(max(failures // len(self._broker.addresses), 1), 10)
                 delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2**rounds, longest_s))
-                self._due_s = loop.time() + delay_s
+                self._due_s = loop.time() + delay_s + _CONNECT_S
                 self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
                 self._broker.turn()
@@ -175,6 +176,8 @@ class Link:
             raise
         finally:
             connection.close()
+            if self._connected:
+                self._due_s = asyncio.get_running_loop().time() + _CONNECT_S
             self._connected = False
             self._take_back()
         return connection.end
@@ -193,7 +196,6 @@ class Link:
     def _begin(self) -> None:
         self._connected = self._proven = True
         self._connections += 1
-        self._moved_s = asyncio.get_running_loop().time()
         self._said = {(subject, what) for subject, what in self._said if "/" in subject}  # topics, not addresses
         self._outbox.renew_state(first=self._will.topic if self._will else "")
         _LOG.info("MQTT: connected to %s, MQTT %s", self._broker.name, _NAMES[self._version])

@@ -334,9 +334,10 @@ class Outbox:
 
     def renew_state(self, *, first: str) -> None:
         """Make all state due again, that of topic `first` foremost, all of it before telemetry."""
-        now_s = self._clock()
         topics = sorted(self._state, key=lambda topic: topic != first)
-        self._due = {topic: Entry(message=self._state[topic], since_s=now_s) for topic in topics}
+        now_s, due = self._clock(), self._due
+        delivered = {topic: Entry(message=self._state[topic], since_s=now_s) for topic in topics if topic not in due}
+        self._due = {topic: due.get(topic) or delivered[topic] for topic in topics}
         self._head_start = len(self._due)
         if self.keeper is not None:
             self.keeper.up()

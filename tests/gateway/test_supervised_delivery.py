@@ -1,7 +1,6 @@
 """Link and journal as parts of the gateway: one that fails or stands still is noticed; polls never do."""
 
 import asyncio
-import contextlib
 import json
 import resource
 from collections.abc import Awaitable, Callable
@@ -179,12 +178,14 @@ class Wire:
         self.sent: list[tuple[int, Message]] = []  # connection, message
         self.finished: list[int] = []
         self.begun = 0
+        self.supervision: Supervision
         self._opens = opens
         self._acknowledges = acknowledges
 
     def __call__(self, _at: object, *, settled: Callable[[int, int], None], **_: object) -> "Wire.Connection":
         self.begun += 1
-        return Wire.Connection(self, settled)
+        self.connection = Wire.Connection(self, settled)
+        return self.connection
 
     async def open(self) -> None:
         if self._opens is not None:
@@ -230,10 +231,10 @@ def linked(
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(link_module, "Connection", wire)
             link = Link(words, outbox, client_id="g", will=will, farewell=farewell)
-            running = asyncio.create_task(Supervision().keep(link))
+            wire.supervision = Supervision()
+            running = asyncio.create_task(wire.supervision.keep(link))
             await asyncio.sleep(0.1)
-            with contextlib.suppress(asyncio.CancelledError):
-                await body(link, outbox)
+            await body(link, outbox)
             running.cancel()
             await asyncio.wait([running])
 
@@ -286,9 +287,40 @@ def test_a_connection_that_never_comes_about_is_noticed() -> None:
         assert await longest_overdue_s(link, 59.0) == 0.0
         assert await longest_overdue_s(link, 20.0) == pytest.approx(19.0, abs=1.0)
         await asyncio.sleep(50.0)
-        assert wire.begun == 2
+        assert wire.begun > 1
+        assert wire.supervision.stuck() == []
+        await asyncio.sleep(240.0)
+        assert wire.supervision.stuck() == ["link"], "no new beginning puts it off"
 
     wire = Wire(opens=hang)
+    linked(wire, body)
+
+
+def test_a_broker_that_never_takes_anything_gets_the_link_stuck_for_all_new_beginnings() -> None:
+    async def body(link: Link, outbox: Outbox) -> None:
+        batch(outbox)
+        await asyncio.sleep(290.0)
+        assert wire.supervision.stuck() == []
+        await asyncio.sleep(80.0)
+        for _ in range(100):
+            await asyncio.sleep(1.0)
+            assert wire.supervision.stuck() == ["link"]
+        assert wire.begun > 4
+
+    wire = Wire()
+    wire.windows = [0]
+    linked(wire, body, farewell=lambda: None)
+
+
+def test_a_connection_that_ends_hours_later_leaves_no_link_overdue() -> None:
+    async def body(link: Link, _: Outbox) -> None:
+        assert await longest_overdue_s(link, 20_000.0) == 0.0
+        wire.connection.lost = True
+        link._outbox.wake()
+        assert await longest_overdue_s(link, 500.0) == 0.0
+        assert wire.begun == 2
+
+    wire = Wire()
     linked(wire, body)
 
 
