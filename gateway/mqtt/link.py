@@ -219,10 +219,11 @@ class Link:
                 why = f"more than the {connection.largest_packet} bytes that the broker takes"
                 self._drop(entry, Loss.TOO_LARGE, why)
                 continue
+            self._held = entry  # and not lost, whatever becomes of sending it
             mid = connection.send(entry.message)
             if mid is None:
-                self._held = entry
                 return
+            self._held = None
             self._flight[mid] = (now_s, entry)
             self._moved_s = now_s
             self._flight_bytes += entry.size

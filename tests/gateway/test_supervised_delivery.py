@@ -178,6 +178,7 @@ class Wire:
         self.sent: list[tuple[int, Message]] = []  # connection, message
         self.finished: list[int] = []
         self.begun = 0
+        self.breaks_at = -1
         self.supervision: Supervision
         self._opens = opens
         self._acknowledges = acknowledges
@@ -202,6 +203,9 @@ class Wire:
             self.open = wire.open
 
         def send(self, message: Message) -> int:
+            if self._wire.breaks_at == len(self._wire.sent):
+                self._wire.breaks_at = -1
+                raise ZeroDivisionError("a bug")
             self._wire.sent.append((self._number, message))
             mid = len(self._wire.sent)
             if self._wire._acknowledges:
@@ -310,6 +314,21 @@ def test_a_broker_that_never_takes_anything_gets_the_link_stuck_for_all_new_begi
     wire = Wire()
     wire.windows = [0]
     linked(wire, body, farewell=lambda: None)
+
+
+def test_a_message_that_could_not_be_sent_for_a_bug_is_sent_by_the_next_beginning() -> None:
+    async def body(link: Link, outbox: Outbox) -> None:
+        wire.breaks_at = len(wire.sent) + 2
+        for _ in range(3):
+            batch(outbox)
+        await asyncio.sleep(5.0)
+        numbers = [message.n for _, message in wire.sent if message.n is not None]
+        assert sorted({*numbers}) == [1, 2, 3]
+        assert wire.begun == 2
+        assert link.statistics().outbox.messages == 0
+
+    wire = Wire()
+    linked(wire, body)
 
 
 def test_a_connection_that_ends_hours_later_leaves_no_link_overdue() -> None:
