@@ -27,10 +27,10 @@ from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
 from gateway.before import alarms_before, before, due, hatches_before, started
-from gateway.broker_watch import BrokerWatch
 from gateway.calibrations import Calibrations
 from gateway.clock_watch import ClockWatch
 from gateway.corrections import Correction
+from gateway.delivery_watch import DeliveryWatch
 from gateway.desk import Desk, Seen, seen_before
 from gateway.findings import Findings
 from gateway.handover import Handover
@@ -89,7 +89,7 @@ class Gateway:
         self._calibrations = calibrations or Calibrations(rig)
         rig = self._calibrations.applied()
         self.boot = handover.boot if handover is not None else boot or secrets.token_hex(2)
-        self._farewell = "stopped"
+        self._farewell: str | None = None  # why it ends; None while it goes on
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self.listeners: list[Callable[[Readings], None]] = []
@@ -114,7 +114,7 @@ class Gateway:
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
         self._supervision = Supervision()
-        self._broker_watch = BrokerWatch(rig.station.gateway)
+        self._delivery_watch = DeliveryWatch(rig.station.gateway)
         self._operations = Operations(
             self._rig,
             pollers=self.pollers,
@@ -143,13 +143,13 @@ class Gateway:
             self._outbox,
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
             will=self._status("offline", "connection lost"),
-            farewell=lambda: self._status("offline", self._farewell),
+            farewell=lambda: None if self._farewell is None else self._status("offline", self._farewell),
             inbox=Inbox(topic=self._topics.commands, take=self.desk.take),
         )
         if handover is not None:
             self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
             self._resume(handover.alarms, handover.hatches)
-        elif journal is not None:
+        elif journal is not None and self._before is not None:
             self._remember(journal)
         self._clock = ClockWatch(
             self._stamps,
@@ -221,6 +221,7 @@ class Gateway:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             self._farewell = "reload"
         finally:
+            self._farewell = self._farewell or "stopped"
             working.cancel()
             await asyncio.wait([working])
             if not working.cancelled():
@@ -307,25 +308,25 @@ class Gateway:
         self._resume(alarms, {hatch: state for hatch, state in told.items() if hatch in hatches})
 
     def _resume(self, alarms: Iterable[Alarm], hatches: Mapping[str, HatchState]) -> None:
-        self.findings.restore(alarms)
+        self.findings.restore(alarms, seen_at_once=self._delivery_watch.ids)
         for hatch, state in hatches.items():
             with suppress(LookupError):  # its contact knows better
                 self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
 
     async def _until_all_is_kept(self) -> None:
         """Keep what is said until the link has ended; what it could not deliver is then in the journal."""
-        async with asyncio.TaskGroup() as keeping:
-            keeper = None if self._keeper is None else keeping.create_task(self._keeper.run(), name="keeper")
-            try:
+        if self._keeper is None:
+            await self._until_polls_end()
+            return
+        try:
+            async with self._supervision.kept(self._keeper):
                 await self._until_polls_end()
-            finally:
-                if keeper is not None:
-                    keeper.cancel()
+        finally:
+            await self._keeper.close()
 
     async def _until_polls_end(self) -> None:
-        """Poll, and keep the link until the last poll has been handed to it; a link that fails ends the polls too."""
-        async with asyncio.TaskGroup() as link:
-            carrying = link.create_task(self.carrier.run(), name="link")
+        """Poll, and keep the link until the last poll has been handed to it."""
+        async with self._supervision.kept(self.carrier):
             try:
                 async with asyncio.TaskGroup() as polls:
                     for poller in self.pollers:
@@ -334,7 +335,6 @@ class Gateway:
                 self._publisher.flush()
                 if self._keeper is not None:
                     await self._keeper.flush()
-                carrying.cancel()
 
     def _announce(self) -> None:
         self._outbox.put(self._status("online", None, since_s=self._began_s))
@@ -382,7 +382,7 @@ class Gateway:
 
     def _report_health(self) -> float:
         link = self.carrier.statistics()
-        for seen in self._broker_watch.look(link):
+        for seen in self._delivery_watch.look(link):
             self.findings.observe(seen, self._loop.time())
         now = self._health.snapshot(link, sync=self._stamps.sync)
         self._health.forget_longest()

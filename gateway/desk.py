@@ -36,6 +36,7 @@ BURST: Final = 20
 REMEMBERED: Final = 8192
 """Answers that are remembered: more than come at `RATE_PER_S` while a command can be valid."""
 _ROUTINE: Final = ("replay",)  # a consumer that misses something asks each minute, for ever: that need not stay
+_LASTING: Final = ("done", "failed")  # what was refused need not stay either: anybody can send as much as he likes
 RUNNING: Final = 16
 """Commands that are being obeyed at the same time."""
 ANYBODY: Final = frozenset({"hatch", "event", "acknowledge", "shelve", "replay"})
@@ -57,8 +58,11 @@ class Obeys(Protocol):
 class Records(Protocol):
     """Puts an event on record: `gateway.findings.Findings.record`."""
 
-    def __call__(self, kind: str, what: bytes, t_ms: int, /, *, lasting: bool = True) -> None:
-        """Take what is said of it, a JSON object, when that was, and whether it stays when telemetry makes room."""
+    def __call__(self, kind: str, what: bytes, t_ms: int, /, *, lasting: bool = True) -> int:
+        """Take what is said of it, a JSON object, when that was, and whether it stays when telemetry makes room.
+
+        Returns its number.
+        """
         ...
 
 
@@ -92,18 +96,23 @@ class Seen:
 
 
 def seen_before(journal: Journal, topics: Topics, now_ms: int) -> dict[str, Seen]:
-    """Return what the journal has of commands that were obeyed before this start, and could still come again."""
+    """Return what the journal has of commands that were obeyed before this start, and could still come again.
+
+    What was put on record of a command is what was answered.
+    """
     since_ms = now_ms - round(LONGEST_LIFE_S * 1000)
     try:
-        rows = journal.newest(topics.response(""), since_ms=since_ms, limit=REMEMBERED)
+        rows = journal.newest(topics.event("command"), since_ms=since_ms, limit=REMEMBERED, records=True)
     except JournalError as error:
         _log.warning("%s: a command that comes again may be obeyed again", error)
         return {}
     found = {}
     for row in rows:
-        said = orjson.loads(row.payload)
-        if said["status"] in ("done", "failed"):
-            found[said["id"]] = Seen(digest=None, answer=row.payload)
+        event = orjson.loads(row.payload)
+        said = event["command"]
+        if said["id"] is not None and said["status"] in _LASTING:
+            payload = answer(said, gateway=event["gw"], boot=event["boot"], n=event["n"], t_ms=event["t"])
+            found[said["id"]] = Seen(digest=None, answer=payload)
     return found
 
 
@@ -194,7 +203,7 @@ class Desk:
             text = (
                 f"more than {BURST} at once, or {RATE_PER_S:g} a second: not read, not answered, until they are fewer"
             )
-            self._put_on_record(Verdict(id=None, name=name, by=None, code=Code.TOO_MANY, text=text))
+            self._put_on_record(Verdict(id=None, name=name, by=None, code=Code.TOO_MANY, text=text), self._utc_ms())
 
     def _known(self, command_id: str, digest: bytes) -> bool:
         """Say whether a command has come before; send its answer again if so, and if there is one yet.
@@ -208,7 +217,7 @@ class Desk:
         if seen.digest not in (None, digest):
             raise CommandError(Code.ID_REUSED, "another command had this id: choose a new one")
         self.counts["duplicate"] += 1
-        if seen.answer is not None:  # without a number of its own: it is the same message
+        if seen.answer is not None:
             self._outbox.put(Message(topic=self._topics.response(command_id), payload=seen.answer, record=True))
         return True
 
@@ -258,23 +267,23 @@ class Desk:
             self._say(verdict)
 
     def _say(self, verdict: Verdict) -> None:
-        """Answer a command, count it and put it on record."""
+        """Put a command on record, count it and answer it: what is answered is on record before it is said."""
         self.counts[verdict.code.value] += 1
+        t_ms = self._utc_ms()
+        n = self._put_on_record(verdict, t_ms)
         if verdict.id is not None:
-            n = self._outbox.number()
-            payload = answer(verdict, gateway=self._topics.gateway, boot=self._boot, n=n, t_ms=self._utc_ms())
-            topic = self._topics.response(verdict.id)
-            self._outbox.put(Message(topic=topic, payload=payload, n=n, record=verdict.name not in _ROUTINE))
+            payload = answer(verdict.words(), gateway=self._topics.gateway, boot=self._boot, n=n, t_ms=t_ms)
+            self._outbox.put(Message(topic=self._topics.response(verdict.id), payload=payload, record=True))
             seen = self.seen.get(verdict.id)
             if seen is not None and seen.answer is None and verdict.code is not Code.ID_REUSED:
                 self.seen[verdict.id] = replace(seen, answer=payload)
-        self._put_on_record(verdict)
 
-    def _put_on_record(self, verdict: Verdict) -> None:
+    def _put_on_record(self, verdict: Verdict, t_ms: int) -> int:
         said = verdict.words()
         # what somebody sent stands in quotes: nobody writes lines of our log
         _log.info("command %r %s by %r: %s %r", said["name"], said["id"], said["by"], said["code"], said["text"])
-        self._record("command", orjson.dumps(said), self._utc_ms(), lasting=verdict.name not in _ROUTINE)
+        lasting = verdict.name not in _ROUTINE and verdict.code.status in _LASTING
+        return self._record("command", orjson.dumps(said), t_ms, lasting=lasting)
 
 
 def _text(by: object) -> str | None:

@@ -6,7 +6,7 @@ It hears the readings of each poll, and once a second looks at what has come tog
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from drivers.reading import Quality, Readings
@@ -24,6 +24,7 @@ from gateway.mqtt.topics import Topics
 _log: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 _KEPT_S: Final = 86_400.0  # how long an alarm from before a restart stands unseen: a seep takes hours to be found again
+_KEPT_SHORT_S: Final = 60.0  # where whoever watches for it sees at once whether it is there
 
 
 class Findings:
@@ -88,12 +89,22 @@ class Findings:
         for alarm in self._alarms.take(seen, now_s):
             self._tell_alarm(alarm, now_s)
 
-    def restore(self, alarms: Iterable[Alarm]) -> None:
-        """Let alarms from before a restart stand: what has raised them begins to look anew, and may take its time."""
+    def restore(self, alarms: Iterable[Alarm], *, seen_at_once: Collection[str] = ()) -> None:
+        """Let alarms from before a restart stand: what has raised them begins to look anew, and may take its time.
+
+        Args:
+            alarms: that stood.
+            seen_at_once: ids of those that take none; what the broker may have of one that did not stand is taken away:
+                a gateway that was killed with its disk could not note it.
+        """
         now_s = self._loop.time()
-        for alarm in alarms:
-            self._alarms.restore(alarm, now_s + _KEPT_S)
+        standing = list(alarms)
+        for alarm in standing:
+            kept_s = _KEPT_SHORT_S if alarm.condition.id in seen_at_once else _KEPT_S
+            self._alarms.restore(alarm, now_s + kept_s)
             self._tell_standing(alarm, now_s)
+        for alarm_id in sorted({*seen_at_once} - {alarm.condition.id for alarm in standing}):
+            self._outbox.put(Message(topic=self._topics.alarm(alarm_id), payload=b"", retain=True))
 
     def renew(self) -> None:
         """Say again, with the stamps of now, what stands retained: hatches, leaks and alarms."""
@@ -149,11 +160,12 @@ class Findings:
         self._tell_alarm(alarm, now_s)
         return alarm
 
-    def record(self, kind: str, what: bytes, t_ms: int, *, lasting: bool = True) -> None:
-        """Publish an event, numbered; one that is lasting is kept when telemetry has to make room."""
+    def record(self, kind: str, what: bytes, t_ms: int, *, lasting: bool = True) -> int:
+        """Publish an event and return its number; one that is lasting is kept when telemetry has to make room."""
         n = self._outbox.number()
         payload = finding_payloads.event(kind, what, gateway=self._gateway, boot=self._boot, n=n, t_ms=t_ms)
         self._outbox.put(Message(topic=self._topics.event(kind), payload=payload, n=n, record=lasting))
+        return n
 
     def _tell_state(self, state: SegmentState) -> None:
         said = (state.used, dict(state.rejected), state.quality)

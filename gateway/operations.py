@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final, Protocol
@@ -196,7 +196,7 @@ class Operations:
         self._adopt(self.rig, min(names))
         return {"paused": sorted(self.paused)}
 
-    def _target(self, command: commands.Pause | commands.Resume) -> tuple[Poller, set[str]]:
+    def _target(self, command: commands.Pause | commands.Resume | commands.Rescan) -> tuple[Poller, set[str]]:
         if command.transducer is not None:
             return self._words(command.transducer)[1], {command.transducer}
         poller = self._pollers.get(command.bus or "")
@@ -206,26 +206,48 @@ class Operations:
         return poller, {name for name, words in self.rig.transducers.items() if words.bus == command.bus}
 
     async def _rescan(self, command: commands.Rescan) -> Result:
-        words, poller = self._words(command.transducer)
-        if command.transducer in poller.paused:
-            raise CommandError(Code.NOT_POSSIBLE, f"'{command.transducer}' is paused: resume it first")
+        poller, names = self._target(command)
+        if command.transducer is not None:
+            found = await self._asked_anew(poller, self.rig.transducers[command.transducer].unit, names)
+            return found[command.transducer]
+        told: dict[str, Mapping[str, Any]] = {}
+        failed: list[CommandError] = []
+        for unit, transducers in self.rig.units(poller.bus.name).items():
+            try:
+                found = await self._asked_anew(poller, unit, transducers)
+            except CommandError as error:
+                failed.append(error)
+                told |= {name: {"code": error.code.value, "text": error.text} for name in transducers}
+            else:
+                told |= {name: {"code": Code.OK.value, **each} for name, each in found.items()}
+        if all(each["code"] != Code.OK.value for each in told.values()):
+            raise CommandError(failed[0].code, "; ".join(error.text for error in failed))
+        return {"transducers": told}
+
+    async def _asked_anew(self, poller: Poller, unit: int, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return what a unit says when it is asked at once who it is, by transducer.
+
+        Raises:
+            CommandError: nobody answers, or another device than the rig file says.
+        """
+        if poller.paused.issuperset(names):
+            raise CommandError(Code.NOT_POSSIBLE, f"paused, to be resumed first: {', '.join(sorted(names))}")
         try:
             async with asyncio.timeout(_ANEW_S):
-                raw = await poller.poll_anew(words.unit)
+                raw = await poller.poll_anew(unit)
         except TimeoutError:
-            raise CommandError(Code.NO_ANSWER, f"the line was not free for {_ANEW_S:g} s") from None
-        reasons = {
-            Reason(int(reason))
-            for channel, reason in zip(raw.channels, raw.reasons, strict=True)
-            if channel.transducer == command.transducer
-        }
-        identity = poller.readers[words.unit].identity
-        found = {"identity": identity.text, "serial_number": identity.serial_number}
+            raise CommandError(Code.NO_ANSWER, f"unit {unit}: the line was not free for {_ANEW_S:g} s") from None
+        identity = poller.readers[unit].identity
         if identity.reason is not Reason.NONE:
             why = (identity.reason.word or "").replace("_", " ")
             code = Code.NOT_CONFIRMED if identity.reason is Reason.IDENTITY_MISMATCH else Code.NO_ANSWER
-            raise CommandError(code, f"unit {words.unit}: {why} ({identity.text or 'nobody answers'})")
-        return found | {"reasons": sorted(reason.word for reason in reasons if reason.word)}
+            raise CommandError(code, f"unit {unit}: {why} ({identity.text or 'nobody answers'})")
+        reasons: dict[str, set[str]] = {name: set() for name in names}
+        for channel, reason in zip(raw.channels, raw.reasons, strict=True):
+            if channel.transducer in reasons and (word := Reason(int(reason)).word):
+                reasons[channel.transducer].add(word)
+        who = {"identity": identity.text, "serial_number": identity.serial_number}
+        return {name: who | {"reasons": sorted(words)} for name, words in reasons.items()}
 
     async def _zero(self, command: commands.Zero) -> Result:
         words, _ = self._words(command.transducer)

@@ -1,6 +1,6 @@
 """What a consumer has received of gateways' records: readings in a file, and which numbers are missing.
 
-A reference for consumers in any language: numbers of record (`batch`, `late`, `event`, `rsp`) have no gap on a gateway,
+A reference for consumers in any language: numbers of record (`batch`, `late`, `event`) have no gap on a gateway,
 so whoever has them all has everything; what is missing can be asked for again by the command `replay`. What was said by
 a clock that was wrong is corrected once an event says by how much.
 """
@@ -88,7 +88,7 @@ class Store(Protocol):
         ...
 
     def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int) -> None:
-        """Take one message of record: a batch with its readings, or an event or an answer, `add_ms` to its time."""
+        """Take one message of record: a batch with its readings, or an event, `add_ms` to its time."""
         ...
 
     def restamp(self, correction: Correction) -> bool:
@@ -337,7 +337,7 @@ class Received:
         """Take a message; those of other topics than of record are passed over."""
         self.messages += 1
         last = topic.rpartition("/")[2]
-        if last not in {"batch", "late"} and "/event/" not in topic and "/rsp/" not in topic:
+        if last not in {"batch", "late"} and "/event/" not in topic:
             return
         try:
             document = orjson.loads(payload)

@@ -1,13 +1,15 @@
 """Keeps parts of the gateway going: one that fails or stands still is begun again and named, and ends no other.
 
 Whether a part stands still, it says itself: by how long it is overdue. What new beginnings have not helped for five
-minutes is stuck: then nobody should believe that this process is well (`gateway.service`).
+minutes is stuck, and so is what has failed for so long without living for a minute in between: then nobody should
+believe that this process is well (`gateway.service`).
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -48,6 +50,15 @@ class _Record:
     kinds: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A part, since when it fails, and from when on the present run is long enough to have ended that."""
+
+    part: Part
+    failing_since_s: float = math.inf
+    well_from_s: float = math.inf
+
+
 class Again:
     """A part that does something again and again.
 
@@ -82,21 +93,34 @@ class Supervision:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, _Kept] = {}
         self._records: dict[str, _Record] = {}
 
     async def keep(self, part: Part) -> None:
         """Run a part until cancelled. After a failure it begins again, after 1 s, then ever later up to a minute."""
-        self._parts[part.name] = part
+        kept = self._parts[part.name] = _Kept(part)
         pause_s = _PAUSES_S[0]
         while True:
-            began_s = self._loop.time()
+            kept.well_from_s = self._loop.time() + _PAUSES_S[1]
             error = await self._once(part)
             self.failed(part.name, error)
-            if self._loop.time() - began_s > _PAUSES_S[1]:
-                pause_s = _PAUSES_S[0]
+            now_s = self._loop.time()
+            if now_s > kept.well_from_s:
+                pause_s, kept.failing_since_s = _PAUSES_S[0], now_s
+            kept.failing_since_s = min(kept.failing_since_s, now_s)
+            kept.well_from_s = math.inf
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSES_S[1])
+
+    @asynccontextmanager
+    async def kept(self, part: Part) -> AsyncIterator[None]:
+        """Keep a part for a `with` block."""
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(self.keep(part), name=f"{part.name}, kept")
+            try:
+                yield
+            finally:
+                keeping.cancel()
 
     async def _once(self, part: Part) -> Exception:
         """Run a part until it fails or stands still; one that does not even end then is waited for."""
@@ -107,6 +131,7 @@ class Supervision:
                 await asyncio.wait([running], timeout=_LOOK_S)
                 still_s = still_s + _LOOK_S if part.overdue_s() > _LOOK_S else 0.0
             if not running.done():
+                _LOG.warning("%s stands still: it is stopped, and begun again once it has ended", part.name)
                 return TimeoutError(f"nothing came of it for {_STILL_S:g} s")
         finally:
             running.cancel()
@@ -142,4 +167,9 @@ class Supervision:
 
     def stuck(self) -> list[str]:
         """Return the names of parts of which nothing has come for five minutes, for all that was done."""
-        return [name for name, part in self._parts.items() if part.overdue_s() > _STUCK_S]
+        now_s = self._loop.time()
+        return [
+            name
+            for name, kept in self._parts.items()
+            if kept.part.overdue_s() > _STUCK_S or kept.failing_since_s + _STUCK_S < now_s < kept.well_from_s
+        ]

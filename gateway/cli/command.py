@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the work is imported when the command runs, so that --help 
     from gateway.mqtt.commands import Command
 
 _WAIT_S: Final = 15.0  # a device may be slow, and `zero` takes some readings
+_RESCAN_S: Final = 120.0  # a bus may be full of silent units
 
 
 def command(
@@ -37,7 +38,7 @@ def command(
         hint = did_you_mean(name, KINDS) or f"; there are: {', '.join(KINDS)}"
         raise CommandError(f"no command '{name}'{hint}", USAGE)
     given = dict(_pair(text, KINDS[name]) for text in words or [])
-    answer = tell(loaded, KINDS[name], given, by=by, as_json=as_json, wait_s=_WAIT_S)
+    answer = tell(loaded, KINDS[name], given, by=by, as_json=as_json, wait_s=_RESCAN_S if name == "rescan" else _WAIT_S)
     if not as_json:
         typer.echo(
             f"{name}: done" + "".join(f"  {key}={_shown(value)}" for key, value in (answer["result"] or {}).items())

@@ -6,7 +6,6 @@ that grows, shrinks or ends is noticed.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -21,6 +20,7 @@ from gateway.leak.estimator import Estimate, estimate
 from gateway.leak.event import METERED, SETTLES_S
 from gateway.leak.finding import Kind
 from gateway.leak.gases import NO_GASES, GasesNow
+from gateway.leak.level_record import MINUTE, LevelRecord
 from gateway.leak.noise import Array, Noise
 from gateway.leak.segment_state import SegmentState
 
@@ -28,9 +28,6 @@ _SETTLING: Final = 15  # steps until offsets between transducers count as known
 _LEARNED: Final = 120  # steps until the transducers' noise is known to 7 %
 _CAREFUL: Final = 1.2  # factor on a noise known from a few steps: too small a one costs false alarms
 _FEWEST: Final = 10  # samples of an estimate
-_MINUTE: Final = 60  # steps
-_SECONDS_KEPT: Final = 1800
-_MINUTES_KEPT: Final = 4320
 _SILENT_S: Final = 60.0
 _SILENT_SAMPLES: Final = 5
 _AGAIN_S: Final = (5.0, 60.0)  # how often a rate is estimated: in its first minutes, later
@@ -121,9 +118,7 @@ class BodyWatch:
         self._steps = 0
         self._all_steps = 0
         self._now_s = self._seen_s = begin_s
-        self._minute: list[float] = []
-        self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS_KEPT)
-        self._minutes: deque[tuple[float, float]] = deque(maxlen=_MINUTES_KEPT)
+        self._record = LevelRecord()
         self._again_s = math.inf
         self._valid_from_s = begin_s
         self.steady_since_s = begin_s
@@ -155,8 +150,8 @@ class BodyWatch:
 
     def _minutely(self, noise: Noise) -> Noise:
         """Return the noise of means over a minute."""
-        samples = max(_MINUTE * self._share, 1.0)
-        return replace(noise, white_pa=noise.white_pa / math.sqrt(samples), step_s=float(_MINUTE))
+        samples = max(MINUTE * self._share, 1.0)
+        return replace(noise, white_pa=noise.white_pa / math.sqrt(samples), step_s=float(MINUTE))
 
     def take(
         self,
@@ -196,14 +191,10 @@ class BodyWatch:
             self._first_white_pa = self.noise.white_pa
             self._begin_detectors()
         x_pa = level.x_pa if now_s > self._valid_from_s else math.nan
-        self._seconds.append((now_s, x_pa))
+        self._record.add(now_s, x_pa)
         self._look("fast", x_pa, now_s)
-        self._minute.append(x_pa)
-        if len(self._minute) == _MINUTE:
-            there = [each for each in self._minute if not math.isnan(each)]
-            mean_pa = sum(there) / len(there) if len(there) >= max(_MINUTE * self._share / 2, 1) else math.nan
-            self._minutes.append((now_s - _MINUTE / 2, mean_pa))
-            self._minute.clear()
+        mean_pa = self._record.add_to_minute(now_s, x_pa, share=self._share)
+        if mean_pa is not None:
             self._look("slow", mean_pa, now_s)
         if self.found is not None and now_s >= self._again_s:
             self._estimate_again(now_s)
@@ -218,7 +209,7 @@ class BodyWatch:
                 gathered of a leak by then still counts. It needs a volume.
         """
         self._valid_from_s = max(self._valid_from_s, now_s + lasts_s)
-        self._minute = [math.nan] * len(self._minute)  # a mean of before and after is neither
+        self._record.break_minute()
         for detector in self._detectors.values():
             if mass_kg is None:
                 detector.reset_level()
@@ -333,7 +324,7 @@ class BodyWatch:
 
     @staticmethod
     def _step_s(channel: Channel) -> float:
-        return 1.0 if channel == "fast" else float(_MINUTE)
+        return 1.0 if channel == "fast" else float(MINUTE)
 
     def _estimate_again(self, now_s: float) -> None:
         """Estimate the rate of what was found; when nothing is left of it, begin anew."""
@@ -341,7 +332,7 @@ class BodyWatch:
         assert found is not None  # noqa: S101 - callers see to it
         self._again_s = now_s + _AGAIN_S[now_s - found.at_s > 5 * _AGAIN_S[1]]
         if found.changed_s is None:
-            times, levels, noise = self._data(2 * found.onset_s - now_s - _MINUTE)  # as long before it as since
+            times, levels, noise = self._data(2 * found.onset_s - now_s - MINUTE)  # as long before it as since
             known = self._known_slope
         else:
             times, levels, noise = self._data(found.changed_s)
@@ -371,11 +362,8 @@ class BodyWatch:
     def _data(self, since_s: float) -> tuple[Array, Array, Noise]:
         """Return times, levels and their noise: seconds where they reach back far enough, else minutes."""
         assert self.noise is not None  # noqa: S101 - callers see to it
-        since_s = max(since_s, self._valid_from_s)
-        samples: Sequence[tuple[float, float]] = self._seconds
-        noise = self.noise
-        if len(self._seconds) == _SECONDS_KEPT and since_s < self._seconds[0][0]:
-            samples, noise = self._minutes, self._minutely(noise)
+        times, levels, by_minute = self._record.since(max(since_s, self._valid_from_s))
+        noise = self._minutely(self.noise) if by_minute else self.noise
         inflated = max(self._inflated.values(), default=1.0)
         if inflated > 1.0:
             noise = replace(
@@ -384,8 +372,7 @@ class BodyWatch:
                 drift_pa=noise.drift_pa * inflated,
                 air_pa=noise.air_pa * inflated,
             )
-        chosen = np.array([sample for sample in samples if sample[0] > since_s]).reshape(-1, 2)
-        return chosen[:, 0], chosen[:, 1], noise
+        return times, levels, noise
 
 
 def settled_s(body: AirBody, before: Sequence[BodyWatch], now_s: float) -> float:

@@ -4,14 +4,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
+from gateway.supervision import Part
 
 
-class Carrier(Protocol):
-    """What brings the outbox to subscribers: `gateway.mqtt.link.Link`, or memory."""
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        ...
+class Carrier(Part, Protocol):
+    """What brings the outbox to subscribers: `gateway.mqtt.link.Link`, or memory. A part that must go on delivering."""
 
     def statistics(self) -> LinkStatistics:
         """Return a snapshot."""
@@ -22,7 +19,7 @@ class MakeCarrier(Protocol):
     """Makes the carrier of one gateway."""
 
     def __call__(
-        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message], inbox: Inbox
+        self, outbox: Outbox, *, client_id: str, will: Message, farewell: Callable[[], Message | None], inbox: Inbox
     ) -> Carrier:
         """Return the carrier of an outbox."""
         ...

@@ -228,12 +228,10 @@ class Resume(_Target):
     topic = "resume"
 
 
-class Rescan(Command):
-    """A unit is asked at once, even when it rests after silence, and who it is, too."""
+class Rescan(_Target):
+    """A unit, or each on a bus, is asked at once, even when it rests after silence, and who it is, too."""
 
     topic = "rescan"
-
-    transducer: Name
 
 
 class Zero(Command):
@@ -373,9 +371,9 @@ class Verdict:
         }
 
 
-def answer(verdict: Verdict, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
-    """Build the answer to a command that has an id."""
-    return orjson.dumps({"v": VERSION, "gw": gateway, "boot": boot, "n": n, "t": t_ms, **verdict.words()})
+def answer(words: Mapping[str, Any], *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
+    """Build the answer to a command that has an id: the words of its verdict, under the number of its record."""
+    return orjson.dumps({"v": VERSION, "gw": gateway, "boot": boot, "n": n, "t": t_ms, **words})
 
 
 def acknowledged(n: int) -> bytes:

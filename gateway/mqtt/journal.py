@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words B
 """
 _TRIM_ROWS: Final = 500
 _TRIM_TO: Final = 0.95  # of the size cap: not again at the next commit
-_TOPICS: Final = 4096  # whose numbers are kept in memory; each answer to a command has one of its own
+_TOPICS: Final = 4096  # whose numbers are kept in memory
 _ROWS: Final = (
     "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic WHERE "
 )

@@ -7,15 +7,12 @@ follow on their segment's `late` topic, in order too.
 
 import asyncio
 import contextlib
-import logging
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
-from gateway.mqtt.claim import Reserved, machine
-from gateway.mqtt.journal import Journal, JournalDamagedError, JournalError
+from gateway.mqtt.disk import Disk
+from gateway.mqtt.journal import Journal
 from gateway.mqtt.outbox import KeeperStatistics, Loss, Message, Outbox
 from gateway.mqtt.ring import Ring
 from gateway.mqtt.row import Row, Trimmed
@@ -23,21 +20,17 @@ from gateway.mqtt.spans import Spans
 from gateway.mqtt.topics import late_topic
 from gateway.mqtt.waits import Waits
 
-_LOG: Final = logging.getLogger(__name__)
 _GROUP: Final = 100  # rows that are not kept waiting for more
 _EARLY: Final = 0.9  # of the commit interval: batches do not come to the millisecond
 _ROUNDING_S: Final = 1e-6  # a timer may fire a rounding error too soon
-_AGAIN_S: Final = 10.0  # after a disk that could not be written
 _IDLE_S: Final = 10.0  # what was delivered is written with the next rows, or after that time
 _SPARED_S: Final = 5.0  # what the broker has not taken by then is written all the same
 _HELD: Final = 20_000  # rows in memory
 _HELD_BYTES: Final = 32 * 2**20
-_BLOCK: Final = 1000  # numbers that are reserved at once
-_T = TypeVar("_T")
 
 
 class Keeper:
-    """Stands between an outbox and a journal; `run` does the work. Times are those of the event loop, s.
+    """Stands between an outbox and a journal; `run` does the work, `close` ends it. Times are the event loop's, s.
 
     Rows that cannot be written (disk full, read-only, gone) are delivered all the same and held in memory, at most
     20,000 and 32 MiB, the oldest telemetry dropped and counted; they are written when the disk is back.
@@ -53,15 +46,16 @@ class Keeper:
         spares: whether the disk is to be spared.
 
     Attributes:
-        problem: why rows are not on disk now; empty while they are.
+        name: for logs and health.
         age_ms: now, for judging what is too old; 0 where nothing is to be. As `utc_ms`, unless somebody knows better.
     """
 
     def __init__(
         self, journal: Journal, outbox: Outbox, *, commit_s: float, utc_ms: Callable[[], int], spares: bool = False
     ) -> None:
-        self.problem = ""
+        self.name = "journal"
         self._journal = journal
+        self._disk = Disk(journal, outbox.lose)
         self._outbox = outbox
         self._commit_s = commit_s
         self._utc_ms = self.age_ms = utc_ms
@@ -71,38 +65,41 @@ class Keeper:
         self._undelivered = Spans(journal.undelivered)
         self._ring = Ring(max_rows=_HELD, max_bytes=_HELD_BYTES)  # what is not on disk
         self._pending: list[int] = []  # put, not handed to the link
+        self._pending_since_s = math.inf
         self._writing: list[int] = []  # of them, what is being made safe
         self._live: dict[int, None] = {}  # handed to the link as they came, not settled
+        self._after: list[Message] = []  # without a number: sent when what was put before them is safe
         self._waits = Waits()
         self._up = False
         self._connections = 0  # so far: what was read for one is not sent on the next
         self._late_from = 0
-        self._unread_from = (
-            math.inf
-        )  # since when numbers were passed over that only the disk has, and it could not be read
+        self._unread_from = math.inf  # from there on some were passed over: the disk, which has them, was not readable
         self._records_from: int | None = None  # while records have waited longer than those that come; None: no more
         self._records_out: set[int] = set()  # of them, handed to the link, not settled
         self._withheld: list[Row] = []  # records that came meanwhile
         self._acknowledged = False  # of what is on disk
         self._record = False  # waits to be written
         self._replayed = Spans()  # what was asked for again: if it is gone, nothing is lost
-        self._committed_s = self._try_again_s = self._reserve_again_s = -math.inf
+        self._committed_s = -math.inf
         self._committing = asyncio.Lock()
         self._work = asyncio.Event()
         self._late_work = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         outbox.keeper = self
         outbox.newest_n = journal.last_n
-        if journal.set_aside is not None:
-            outbox.lose(Loss.JOURNAL_DAMAGED)
-            _LOG.error("journal %s was damaged; kept as %s, a new one begun", journal.path, journal.set_aside.name)
 
     def take(self, message: Message) -> None:
-        """Take a message that was put."""
+        """Take a message that was put: one with a number is kept, one without sent once the records before are safe."""
         if message.n is None:
-            raise ValueError(f"a message of {message.topic} without a number cannot be kept")
+            if self._record or self._writing:
+                self._after.append(message)
+                self._work.set()
+            else:
+                self._outbox.send(message)
+            return
         now_s = self._loop.time()
         row = Row(n=message.n, t_ms=self._utc_ms(), topic=message.topic, payload=message.payload, record=message.record)
+        if not self._pending:
+            self._pending_since_s = now_s
         self._pending.append(row.n)
         self._undelivered.add(row.n, row.n)
         self._record |= row.record
@@ -179,26 +176,33 @@ class Keeper:
             problem=self.problem,
         )
 
-    async def run(self) -> None:
-        """Write and re-deliver until cancelled; then write what is left and close the journal."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write_on(), name="journal")
-                tasks.create_task(self._late_on(), name="late messages")
-        finally:
-            await self.flush()
-            await self._in_thread(self._close)
-            self._thread.shutdown(wait=False)
+    @property
+    def problem(self) -> str:
+        """Why rows are not on disk now; empty while they are."""
+        return self._disk.problem
 
-    def _close(self) -> None:
-        with contextlib.suppress(JournalError):
-            newest_n, loose = self._outbox.newest_n, bool(self.problem)
-            self._journal.reserve(Reserved(upto=newest_n, loose=loose, closed_ms=self._utc_ms(), machine=machine()))
-        self._journal.close()
+    async def run(self) -> None:
+        """Write and re-deliver until cancelled; a second time it goes on with what is there."""
+        self._late_work.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write_on(), name="journal")
+            tasks.create_task(self._late_on(), name="late messages")
+
+    def overdue_s(self) -> float:
+        """Return for how long the disk has not answered, or what was put waits beyond what it may; it may refuse."""
+        waits_s = self._loop.time() - self._pending_since_s - self._commit_s if self._pending else 0.0
+        return max(self._disk.silent_s, waits_s, 0.0)
+
+    async def close(self) -> None:
+        """Write what is left and close the journal."""
+        try:
+            await self.flush()
+        finally:
+            await self._disk.close(self._outbox.newest_n, now_ms=self._utc_ms())
 
     async def flush(self) -> None:
         """Write what has been put, and what was delivered, now; a cancellation waits until it is written."""
-        if not (self._pending or len(self._ring) or self._acknowledged):
+        if not (self._pending or self._after or len(self._ring) or self._acknowledged):
             return
         await self._commit_whole(write=True)
 
@@ -213,8 +217,8 @@ class Keeper:
     async def _write_on(self) -> None:
         while True:
             write_s = self._write_due_s()
-            free = self._spares or self.problem  # rows do not wait for the disk
-            due_s = -math.inf if self._pending and free else write_s
+            free = self._spares or self._disk.refusal  # rows do not wait for the disk
+            due_s = -math.inf if (self._pending or self._after) and free else write_s
             now_s = self._loop.time() + _ROUNDING_S
             if due_s <= now_s:
                 await self._commit_whole(write=write_s <= now_s)
@@ -226,9 +230,9 @@ class Keeper:
 
     def _write_due_s(self) -> float:
         """Return when the disk is to be written next."""
-        if self.problem:
-            return self._try_again_s
-        if self._record or (len(self._pending) >= _GROUP and not self._spares):
+        if self._disk.refusal:
+            return self._disk.try_again_s
+        if self._record or self._after or (len(self._pending) >= _GROUP and not self._spares):
             return -math.inf
         due_s = self._committed_s + _IDLE_S if self._acknowledged else math.inf
         if self._spares:
@@ -239,13 +243,20 @@ class Keeper:
     async def _commit(self, *, write: bool) -> None:
         """Make all rows that wait safe, then hand the new ones to the link."""
         async with self._committing:
-            write = write and (not self.problem or await self._reopen(thorough=False))
+            write = write and (not self._disk.refusal or await self._disk.reopen())
             reserved = await self._reserve()
             self._writing, self._pending = self._pending, []
+            after, self._after = self._after, []
+            since_s = self._pending_since_s
             new = [row for n in self._writing if (row := self._ring.get(n)) is not None]
-            if write and reserved:
-                await self._write()
-            self._writing = []
+            try:
+                if write and reserved:
+                    await self._write()
+            except Exception:  # a bug: all is as it was before
+                self._pending[:0], self._after[:0], self._pending_since_s = self._writing, after, since_s
+                raise
+            finally:
+                self._writing = []
             if self._up:
                 for row in new:
                     if row.n not in self._undelivered:
@@ -254,76 +265,35 @@ class Keeper:
                         self._withheld.append(row)
                     else:
                         self._hand_over(row)
+            for message in after:
+                self._outbox.send(message)
 
     def _hand_over(self, row: Row) -> None:
         self._live[row.n] = None
         self._outbox.send(Message(topic=row.topic, payload=row.payload, n=row.n, record=row.record))
 
     async def _reserve(self) -> bool:
-        """Have numbers reserved before anybody sees them; return whether they are."""
-        reserved, newest_n = self._journal.reserved, self._outbox.newest_n
-        loose = self._spares or bool(self.problem)
-        if newest_n + _BLOCK // 2 <= reserved.upto and reserved.loose == loose and reserved.closed_ms is None:
-            return True
-        if self._loop.time() < self._reserve_again_s:
-            return False
-        try:
-            wanted = Reserved(upto=max(newest_n + _BLOCK, reserved.upto), loose=loose, machine=machine())
-            await self._in_thread(lambda: self._journal.reserve(wanted))
-        except JournalError as error:
-            self._reserve_again_s = self._loop.time() + _AGAIN_S
-            await self._failed(error)
-            return False
-        return True
+        return await self._disk.reserve(self._outbox.newest_n, loose=self._spares)
 
     async def _write(self) -> None:
         """Write what is not on disk."""
         self._committed_s, self._acknowledged, self._record = self._loop.time(), False, False
         rows = self._ring.at_risk() if self._spares else list(self._ring)
-        undelivered, newest_n, now_ms = self._undelivered.lists(), self._outbox.newest_n, self.age_ms()
-        try:
-            trimmed = await self._in_thread(
-                lambda: self._journal.write(rows, undelivered, now_ms=now_ms, last_n=newest_n)
-            )
-        except JournalError as error:
-            await self._failed(error)
+        trimmed = await self._disk.write(
+            rows, self._undelivered.lists(), now_ms=self.age_ms(), last_n=self._outbox.newest_n
+        )
+        if trimmed is None:
             await self._reserve()
             return
         self._ring.discard([row.n for row in rows])
         self._count_dropped(trimmed)
-        if self.problem:
-            _LOG.warning("journal %s is written again", self._journal.path)
-            self.problem = ""
+        if self._unread_from < math.inf:
             self._late_from, self._unread_from = int(min(self._late_from, self._unread_from)), math.inf
             self._late_work.set()
-        with contextlib.suppress(JournalError):  # the next write finds it out, and then it is done
-            while self._restamps and self._restamps[0][1] <= self._journal.last_n:
-                first, last, add_ms = self._restamps[0]
-                await self._in_thread(partial(self._journal.restamp, first, last, add_ms))
-                self._restamps.pop(0)
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await self._loop.run_in_executor(self._thread, work)
-
-    async def _failed(self, error: JournalError) -> None:
-        self._try_again_s = self._loop.time() + _AGAIN_S
-        if not self.problem:
-            _LOG.error("%s; messages are kept in memory until it can be written", error)
-        self.problem = str(error)
-        if isinstance(error, JournalDamagedError):
-            self._outbox.lose(Loss.JOURNAL_DAMAGED)
-            await self._reopen(thorough=True)
-
-    async def _reopen(self, *, thorough: bool) -> bool:
-        """Open the journal anew, as after a disk that was gone; return whether it is open."""
-        try:
-            await self._in_thread(lambda: self._journal.reopen(thorough=thorough))
-        except JournalError as error:
-            self._try_again_s = self._loop.time() + _AGAIN_S
-            self.problem = str(error)
-            return False
-        self._reserve_again_s = -math.inf
-        return True
+        while self._restamps and self._restamps[0][1] <= self._journal.last_n:
+            if not await self._disk.restamp(*self._restamps[0]):
+                break
+            self._restamps.pop(0)
 
     def _count_dropped(self, trimmed: Trimmed) -> None:
         """Count what made room before anybody had it."""
@@ -376,13 +346,7 @@ class Keeper:
     async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> tuple[list[Row], bool]:
         """Return rows, or only records, from memory and disk, in order, and whether the disk could be read."""
         found = {row.n: row for row in self._ring.between(first, last, limit=limit, records=records)}
-        try:
-            on_disk = await self._in_thread(lambda: self._journal.read(first, last, limit=limit, records=records))
-        except JournalError as error:
-            await self._failed(error)
-            on_disk, whole = [], isinstance(error, JournalDamagedError)  # it is set aside: there is nothing more
-        else:
-            whole = True
+        on_disk, whole = await self._disk.read(first, last, limit=limit, records=records)
         found |= {row.n: row for row in on_disk}
         return [found[n] for n in sorted(found)[:limit]], whole
 

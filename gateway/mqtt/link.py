@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 _WINDOW_BYTES: Final = 4 * 2**20
 _ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so long is left
+_CONNECT_S: Final = 60.0  # a connection has limits of its own, but looking up its name has the system's, some 30 s
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
 _ABSENT_S: Final = 1.0  # the most while nobody is there: who looks at a station wants it back within 2 s
@@ -50,9 +52,13 @@ class Link:
         outbox: what to deliver.
         client_id: unique at the broker; a second one of that name would throw the first out.
         will: what the broker publishes when the link is lost; None for a visitor whom nobody misses.
-        farewell: makes what is published at a clean stop on the Will's topic; the Will itself when None.
+        farewell: makes what is published at a clean stop on the Will's topic, None when it is none and the broker is to
+            publish the Will; without a farewell it is the Will itself.
         inbox: what to listen to, and who takes it; None listens to nothing.
         uniform: draws the jitter, as `random.uniform`.
+
+    Attributes:
+        name: for logs and health.
 
     Raises:
         MqttSettingsError: `mqtt` cannot be used (a secret that is not there, a bad url).
@@ -65,10 +71,11 @@ class Link:
         *,
         client_id: str,
         will: Message | None,
-        farewell: Callable[[], Message] | None = None,
+        farewell: Callable[[], Message | None] | None = None,
         inbox: Inbox | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self.name = "link"
         self._broker = broker(mqtt)
         self._outbox = outbox
         self._client_id = client_id
@@ -79,6 +86,8 @@ class Link:
         self._version = aiomqtt.ProtocolVersion.V5
         self._proven = False
         self._connected = False
+        self._due_s = math.inf  # by when the next connection is to have come about, or failed
+        self._moved_s = -math.inf  # when anything last went out or was acknowledged
         self._flight: dict[int, tuple[float, Entry]] = {}
         self._flight_bytes = 0
         self._held: Entry | None = None
@@ -102,9 +111,13 @@ class Link:
         )
 
     async def run(self) -> None:
-        """Connect, deliver, reconnect; ends only by cancellation, then delivers for up to 1 s more and says offline."""
+        """Connect, deliver, reconnect; ends only by cancellation, then delivers for up to 1 s more and says offline.
+
+        May be called again after it has failed.
+        """
         loop = asyncio.get_running_loop()
         failures = 0
+        self._due_s = min(self._due_s, loop.time() + _CONNECT_S)  # what was due is not put off by a new beginning
         try:
             while True:
                 began_s, longest_s = loop.time(), _BACKOFF_S[1]
@@ -113,18 +126,31 @@ class Link:
                 except aiomqtt.MqttError as error:
                     end = self._broker.explained(error)
                     longest_s = _ABSENT_S if self._broker.is_absent(error) else longest_s
+                    self._due_s = loop.time() + _CONNECT_S
                     if self._falls_back(error):
                         _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
                         continue
                 failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
                 rounds = min(max(failures // len(self._broker.addresses), 1), 10)
                 delay_s = self._uniform(_BACKOFF_S[0], min(_BACKOFF_S[0] * 2**rounds, longest_s))
+                self._due_s = loop.time() + delay_s + _CONNECT_S
                 self._say(logging.WARNING, self._broker.name, end, f"readings wait; next try in {delay_s:.1f} s")
                 await asyncio.sleep(delay_s)
                 self._broker.turn()
         finally:
             if left := self._outbox.statistics().messages:
                 _LOG.warning("MQTT: stopped with %d messages undelivered", left)
+
+    def overdue_s(self) -> float:
+        """Return for how long the next connection is due, or nothing has gone out of what waits; a broker may be away.
+
+        One that is there and acknowledges nothing is left before that is so.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if not self._connected:
+            return max(now_s - self._due_s, 0.0)
+        waits_s = self._moved_s if self._flight else self._outbox.waits_since_s
+        return 0.0 if waits_s is None else max(now_s - max(waits_s, self._moved_s) - _ACK_S, 0.0)
 
     async def _session(self) -> str:
         """Live through one connection; return why it ended."""
@@ -150,6 +176,8 @@ class Link:
             raise
         finally:
             connection.close()
+            if self._connected:
+                self._due_s = asyncio.get_running_loop().time() + _CONNECT_S
             self._connected = False
             self._take_back()
         return connection.end
@@ -175,7 +203,7 @@ class Link:
     async def _pump(self, connection: Connection, *, until_empty: bool = False) -> None:
         while not connection.lost:
             self._fill(connection)
-            if until_empty and not (self._flight or self._outbox.waiting):
+            if until_empty and not self._flight and self._outbox.waits_since_s is None:
                 return
             oldest_s = next((sent_s for sent_s, _ in self._flight.values()), None)
             try:
@@ -191,11 +219,13 @@ class Link:
                 why = f"more than the {connection.largest_packet} bytes that the broker takes"
                 self._drop(entry, Loss.TOO_LARGE, why)
                 continue
+            self._held = entry  # and not lost, whatever becomes of sending it
             mid = connection.send(entry.message)
             if mid is None:
-                self._held = entry
                 return
+            self._held = None
             self._flight[mid] = (now_s, entry)
+            self._moved_s = now_s
             self._flight_bytes += entry.size
             self._alone = self._cuts.get(entry.message.topic, 0) >= _SUSPECT
             self._published += 1
@@ -215,6 +245,7 @@ class Link:
         if entry is None:
             return
         self._flight_bytes -= entry.size
+        self._moved_s = asyncio.get_running_loop().time()
         self._alone = self._alone and bool(self._flight)
         topic = entry.message.topic
         if (why := refusal(code)) is not None:
@@ -253,7 +284,10 @@ class Link:
         with contextlib.suppress(TimeoutError, aiomqtt.MqttError):
             async with asyncio.timeout(_STOP_S):
                 await self._pump(connection, until_empty=True)
-                if (last := self._farewell() if self._farewell else self._will) is not None:
+                last = self._farewell() if self._farewell else self._will
+                if self._farewell and last is None:
+                    return
+                if last is not None:
                     self._outbox.put(last)
                 await self._pump(connection, until_empty=True)
                 await connection.finish()

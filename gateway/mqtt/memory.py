@@ -6,7 +6,11 @@ from gateway.mqtt.outbox import Inbox, LinkStatistics, Message, Outbox
 
 
 class MemoryLink:
-    """Hands each message of the outbox to `deliver`, in order and at once; otherwise as `gateway.mqtt.link.Link`."""
+    """Hands each message of the outbox to `deliver`, in order and at once; otherwise as `gateway.mqtt.link.Link`.
+
+    Attributes:
+        name: for logs and health.
+    """
 
     def __init__(
         self,
@@ -15,9 +19,10 @@ class MemoryLink:
         *,
         client_id: str,  # noqa: ARG002 - made like a Link
         will: Message,
-        farewell: Callable[[], Message] | None = None,
+        farewell: Callable[[], Message | None] | None = None,
         inbox: Inbox | None = None,
     ) -> None:
+        self.name = "link"
         self._outbox = outbox
         self._deliver = deliver
         self._will = will
@@ -54,9 +59,13 @@ class MemoryLink:
                 await self._outbox.wait()
         finally:
             self._drain()
-            self._outbox.put(self._farewell() if self._farewell else self._will)
-            self._drain()
+            self._published += 1
+            self._deliver((self._farewell and self._farewell()) or self._will)
             self._connected = False
+
+    def overdue_s(self) -> float:
+        """Return 0: nothing waits."""
+        return 0.0
 
     def _drain(self) -> None:
         while (entry := self._outbox.take()) is not None:

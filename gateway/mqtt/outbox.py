@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Final, Protocol
 
 _LATE_WINDOW: Final = 10  # of the link's 50: what is live goes first
@@ -20,7 +21,8 @@ class Message:
 
     Attributes:
         n: the gateway's running number; each is given out once, and what has one is journalled.
-        record: it goes before telemetry and is kept when telemetry has to make room (events).
+        record: it goes before telemetry and is kept when telemetry has to make room (events). One without a number
+            (an answer) is not kept itself, but waits until the records before it are safe.
     """
 
     topic: str
@@ -137,7 +139,7 @@ class Keeps(Protocol):
     """What keeps numbered messages until the broker has them; `gateway.mqtt.keeper.Keeper` is one."""
 
     def take(self, message: Message) -> None:
-        """Take a message that was put; it comes back by `Outbox.send` once it is safe."""
+        """Take a message that was put; it comes back by `Outbox.send` once it, and what was put before it, is safe."""
         ...
 
     def up(self) -> None:
@@ -221,7 +223,7 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         """Take a message for delivery."""
-        if message.n is not None and not message.retain and self.keeper is not None:
+        if (message.n is not None or message.record) and not message.retain and self.keeper is not None:
             self.keeper.take(message)
         else:
             self.send(message)
@@ -232,7 +234,10 @@ class Outbox:
         if message.retain:
             self._put_state(entry)
         elif message.record:
-            self._records.append(entry)
+            if message.n is None and len(self._records) >= self._max_messages:
+                self.lose(Loss.QUEUE_FULL)  # an answer: whoever still wants it asks again
+            else:
+                self._records.append(entry)
         else:
             self._queue.append(entry)
             self._queue_bytes += entry.size
@@ -329,9 +334,10 @@ class Outbox:
 
     def renew_state(self, *, first: str) -> None:
         """Make all state due again, that of topic `first` foremost, all of it before telemetry."""
-        now_s = self._clock()
         topics = sorted(self._state, key=lambda topic: topic != first)
-        self._due = {topic: Entry(message=self._state[topic], since_s=now_s) for topic in topics}
+        now_s, due = self._clock(), self._due
+        delivered = {topic: Entry(message=self._state[topic], since_s=now_s) for topic in topics if topic not in due}
+        self._due = {topic: due.get(topic) or delivered[topic] for topic in topics}
         self._head_start = len(self._due)
         if self.keeper is not None:
             self.keeper.up()
@@ -348,9 +354,10 @@ class Outbox:
         self._losses[cause.value] += number
 
     @property
-    def waiting(self) -> bool:
-        """Whether anything waits that is not late."""
-        return bool(self._queue or self._due or self._records)
+    def waits_since_s(self) -> float | None:
+        """Since when the first of what waits and is not late has waited, on the outbox's clock; None: nothing does."""
+        first = (*islice(self._records, 1), *islice(self._due.values(), 1), *islice(self._queue, 1))
+        return min((entry.since_s for entry in first), default=None)
 
     def wake(self) -> None:
         """Make `wait` return."""

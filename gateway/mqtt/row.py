@@ -10,7 +10,7 @@ class Row:
     Attributes:
         n: the gateway's running number.
         t_ms: when it was put, ms UTC.
-        record: it is never dropped to make room (an event, an answer to a command).
+        record: it is never dropped to make room (an event).
     """
 
     n: int

@@ -8,8 +8,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from drivers.reading import Readings, Reason
 from drivers.rig import Rig
 from drivers.transport.memory import MemoryTransport
@@ -218,29 +216,6 @@ def test_a_bug_in_the_leak_watch_or_a_listener_stops_no_reading_and_is_told() ->
     failures = station.payloads("gw/g/health")[-1]["failures"]
     assert failures["findings"]["problem"] == "ZeroDivisionError"
     assert any(name.startswith("listener") for name in failures)
-
-
-def test_a_link_that_fails_ends_the_gateway_instead_of_polling_for_nobody() -> None:
-    class Broken:
-        def __init__(self, outbox: Outbox, **words: object) -> None:
-            pass
-
-        async def run(self) -> None:
-            await asyncio.sleep(1.5)
-            raise ArithmeticError("a bug in the link")
-
-        def statistics(self) -> LinkStatistics:
-            raise AssertionError
-
-    async def main() -> None:
-        async with emulated(RIG, memory=True) as fleet:
-            station = Station()
-            with pytest.raises(ExceptionGroup) as ended:
-                await station.gateway(fleet, make_carrier=Broken).run()
-            assert ended.group_contains(ArithmeticError)
-            assert len(station.reasons("p1")) == 2
-
-    run_virtual(main(), limit_s=100)
 
 
 def test_the_same_seed_brings_the_same_messages() -> None:

@@ -44,9 +44,14 @@ class Bench:
         self.answers = []
         self.records = []
         outbox = Outbox()
+
+        def record(kind, what, t_ms, *, lasting=True):
+            self.records.append((kind, orjson.loads(what)))
+            return outbox.number()
+
         self.desk = Desk(
             self,
-            lambda kind, what, t_ms, lasting=True: self.records.append((kind, orjson.loads(what))),
+            record,
             permissions=permissions,
             outbox=outbox,
             topics=TOPICS,
@@ -62,7 +67,7 @@ class Bench:
             jsonschema.validate(document, schemas.schema("response"))
             assert message.topic == TOPICS.response(document["id"])
             assert not message.retain
-            assert message.record
+            assert (message.record, message.n) == (True, None)
             self.answers.append(document)
 
     @staticmethod

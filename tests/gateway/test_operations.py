@@ -204,7 +204,7 @@ def test_a_paused_transducer_is_not_asked_says_so_and_misses_nothing():
         assert (run.meta["p1"]["paused"], run.meta["p2"]["paused"]) == (True, False)
         assert run.on("seg/lab/state")[-1]["rejected"] == {"p1": "config"}
         assert await run.refused(commands.Rescan, transducer="p1") == (
-            "not_possible", "'p1' is paused: resume it first",
+            "not_possible", "paused, to be resumed first: p1",
         )  # fmt: skip
         assert await run.done(commands.Resume, transducer="p1") == {"paused": []}
         again_s = run.loop.time()
@@ -249,6 +249,32 @@ def test_a_rescan_asks_a_resting_unit_at_once_and_who_it_is():
         assert run.loop.time() - asked_s < 0.5, "it had been silent, and would have rested for seconds"
         assert found["identity"].startswith("KELLER")
         assert found["reasons"] == []
+
+    in_room(script)
+
+
+def test_a_rescan_of_a_bus_asks_each_of_its_units_and_lists_what_they_say():
+    async def script(run):
+        found = (await run.done(commands.Rescan, bus="far"))["transducers"]
+        assert list(found) == ["w1", "w2", "g1"]
+        assert {each["code"] for each in found.values()} == {"ok"}
+        assert found["w1"] == found["w2"]
+        run.fleet.faults.inject("silence:p2")
+        await run.done(commands.Pause, transducer="w1")
+        found = (await run.done(commands.Rescan, bus="near"))["transducers"]
+        assert found["p1"]["identity"].startswith("KELLER")
+        assert found["p2"] == {"code": "no_answer", "text": "unit 2: timeout (nobody answers)"}
+        found = (await run.done(commands.Rescan, bus="far"))["transducers"]
+        assert (found["w1"]["reasons"], found["w2"]["reasons"]) == (["config"], [])
+        run.fleet.faults.inject("silence:p1")
+        assert await run.refused(commands.Rescan, bus="near") == (
+            "no_answer", "unit 1: timeout (nobody answers); unit 2: timeout (nobody answers)",
+        )  # fmt: skip
+        await run.done(commands.Pause, bus="far")
+        assert await run.refused(commands.Rescan, bus="far") == (
+            "not_possible", "paused, to be resumed first: w1, w2; paused, to be resumed first: g1",
+        )  # fmt: skip
+        assert (await run.refused(commands.Rescan, bus="attic"))[0] == "not_found"
 
     in_room(script)
 
@@ -405,18 +431,21 @@ def test_unknown_names_are_told_with_those_that_there_are():
     in_room(script)
 
 
-def test_answers_and_their_records_are_numbered_and_kept(tmp_path):
+def test_an_answer_has_the_number_of_its_record_and_that_is_kept(tmp_path):
     journal = Journal(tmp_path / "j.sqlite", max_bytes=10**8, max_age_ms=10**9)
     journal.open()
 
     async def script(run):
         await run.done(commands.Hatch, hatch="lab--hall", state="open")
         (answer,) = [each for each in run.messages if "/rsp/" in each.topic]
-        assert answer.n == json.loads(answer.payload)["n"]
-        await run.done(commands.Replay, first=answer.n, last=answer.n + 1)
+        (record,) = [each for each in run.messages if each.topic.endswith("/event/command")]
+        told, kept = json.loads(answer.payload), json.loads(record.payload)
+        assert (answer.n, record.n) == (None, told["n"])
+        head = {"v": 1, "gw": "g", "boot": "0001", "n": record.n, "t": told["t"]}
+        assert (told, kept) == (head | kept["command"], head | {"kind": "command", "command": kept["command"]})
+        await run.done(commands.Replay, first=record.n, last=record.n)
         await asyncio.sleep(1.0)
-        again = [each.topic.removeprefix(f"{BASE}/") for each in run.messages if each.n in (answer.n, answer.n + 1)]
-        assert again == [f"rsp/g/{json.loads(answer.payload)['id']}", "event/command"] * 2
+        assert [each for each in run.messages if each.n == record.n] == [record] * 2
 
     in_room(script, journal=journal)
 

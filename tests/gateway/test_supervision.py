@@ -142,6 +142,24 @@ def test_what_no_new_beginning_helps_is_stuck() -> None:
     keep(301.0, part, Scripted([beat], name="bus far"), look=lambda supervision: _is(supervision.stuck(), ["bus near"]))
 
 
+def test_what_fails_for_minutes_is_stuck_even_if_it_is_never_overdue_until_it_has_lived_for_a_minute() -> None:
+    class Prompt(Scripted):
+        def overdue_s(self) -> float:
+            return 0.0
+
+    async def live_long(part: Scripted) -> None:
+        await asyncio.sleep(100.0)
+        raise ZeroDivisionError("a bug")
+
+    keep(299.0, Prompt([fail]), look=lambda supervision: _is(supervision.stuck(), []))
+    keep(400.0, Prompt([fail]), look=lambda supervision: _is(supervision.stuck(), ["bus near"]))
+    for seconds, stuck in ((350.0, ["bus near"]), (370.0, [])):
+        works_in_the_end = Prompt([*[fail] * 10, beat])
+        keep(seconds, works_in_the_end, look=lambda supervision, stuck=stuck: _is(supervision.stuck(), stuck))
+        assert works_in_the_end.began_s[-1] == pytest.approx(303.0)
+    keep(1000.0, Prompt([live_long]), look=lambda supervision: _is(supervision.stuck(), []))
+
+
 def _is(told: list[str], wanted: list[str]) -> None:
     assert told == wanted
 

@@ -95,5 +95,5 @@ EXAMPLES: Final = {
         for kind, words in COMMANDS.items()
     },
     "ack": commands.acknowledged(918273),
-    "response": commands.answer(VERDICT, gateway="pi1", boot="3f9c", n=918277, t_ms=T_MS),
+    "response": commands.answer(VERDICT.words(), gateway="pi1", boot="3f9c", n=918277, t_ms=T_MS),
 }

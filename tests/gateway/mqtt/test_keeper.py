@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from firmware_sim.clock import run_virtual
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import Entry, Loss, Message, Outbox
-from gateway.mqtt.row import Row
+from gateway.mqtt.row import Row, Trimmed
 
 BATCH, LATE, EVENT = "m/seg/a/batch", "m/seg/a/late", "m/event/x"
 WALL_MS = 1_700_000_000_000
@@ -53,7 +54,7 @@ class Broker:
                 await self.outbox.wait()
                 continue
             await asyncio.sleep(ack_s)
-            if self.up:
+            if self.up and self._flight:
                 entry = self._flight.pop(0)
                 self.got.append((self._now_s(), entry.message))
                 self.outbox.delivered(entry)
@@ -94,15 +95,25 @@ class Rig:
         """Return the numbers that are on disk."""
         return [row.n for row in self.journal.read(1, 10**9, limit=10**6)]
 
+    def failure(self) -> BaseException | None:
+        """Return what has ended the keeper."""
+        return self._tasks[0].exception()
+
+    def begin_again(self) -> None:
+        self._tasks[0] = asyncio.get_running_loop().create_task(self.keeper.run())
+
     async def kill(self) -> None:
         """Lose all that is in memory; what is being written may be on disk or not."""
         with contextlib.suppress(OSError):
             self.journal.close()
-        self.keeper.flush = self.keeper._commit_whole = lambda **_: asyncio.sleep(0)  # type: ignore[method-assign]
-        self.keeper._close = lambda: None  # type: ignore[method-assign]
-        await self.stop()
+        self.keeper._commit_whole = lambda **_: asyncio.sleep(0)  # type: ignore[method-assign]
+        await self._end()
 
     async def stop(self) -> None:
+        await self._end()
+        await self.keeper.close()
+
+    async def _end(self) -> None:
         for task in reversed(self._tasks):
             task.cancel()
             await asyncio.wait([task])
@@ -332,12 +343,55 @@ def test_numbers_asked_for_again_are_delivered_again(tmp_path: Path) -> None:
     on(tmp_path, body)
 
 
-def test_a_message_without_a_number_is_refused() -> None:
-    async def body() -> None:
-        with pytest.raises(ValueError, match="without a number"):
-            Keeper.take(object.__new__(Keeper), Message(topic="t", payload=b""))
+@pytest.mark.parametrize("spares", [False, True])
+def test_an_answer_is_not_kept_and_goes_out_once_the_record_before_it_is_safe(tmp_path: Path, *, spares: bool) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        loop, write = asyncio.get_running_loop(), rig.journal.write
 
-    run_virtual(body())
+        def write_slowly(*args: Any, **words: Any) -> Trimmed:
+            rig.journal.write = write  # type: ignore[method-assign]
+            another = Message(topic="m/rsp/3", payload=b"3", record=True)
+            loop.call_soon_threadsafe(rig.outbox.put, another)  # while it is being written
+            assert rig.broker.got == []
+            return write(*args, **words)
+
+        rig.outbox.put(Message(topic="m/rsp/1", payload=b"1", record=True))
+        await asyncio.sleep(0.1)
+        assert [message.topic for _, message in rig.broker.got] == ["m/rsp/1"], "nothing to wait for"
+        rig.broker.got.clear()
+        rig.journal.write = write_slowly  # type: ignore[method-assign]
+        event = rig.say(EVENT)
+        rig.outbox.put(Message(topic="m/rsp/2", payload=b"2", record=True))
+        await asyncio.sleep(0.1)
+        assert [message.topic for _, message in rig.broker.got][:3] == [EVENT, "m/rsp/2", "m/rsp/3"]
+        assert rig.rows() == [event]
+
+    on(tmp_path, body, spares=spares)
+
+
+def test_a_bug_in_a_commit_loses_nothing_and_begun_again_it_goes_on(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.broker.connect()
+        rig.say()
+        await asyncio.sleep(2)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(rig.journal, "write", lambda *_, **__: 1 // 0)
+            rig.say(EVENT)
+            rig.outbox.put(Message(topic="m/rsp/1", payload=b"1", record=True))
+            rig.say()
+            await asyncio.sleep(2)
+            assert isinstance(rig.failure(), ExceptionGroup)
+            assert rig.broker.numbers(EVENT) == []
+            assert rig.keeper.overdue_s() == pytest.approx(1.0, abs=0.1)
+        rig.begin_again()
+        await asyncio.sleep(2)
+        assert (rig.broker.numbers(BATCH), rig.broker.numbers(EVENT)) == ([1, 3], [2])
+        assert [message.topic for _, message in rig.broker.got].count("m/rsp/1") == 1
+        assert rig.rows() == [1, 2, 3]
+        assert rig.keeper.overdue_s() == 0.0
+
+    on(tmp_path, body)
 
 
 moves = st.lists(st.sampled_from(["say", "say", "event", "wait", "cut", "connect", "restart"]), max_size=40)

@@ -209,7 +209,7 @@ async def test_a_message_that_makes_the_broker_cut_is_found_and_dropped_alone(
     fill(outbox, [state(STATUS), *batches(5), poison, *batches(5), state("a")])
     link, _ = start_link(fake_broker.url, outbox)
     await until(lambda: link.statistics().outbox.losses == {"cuts_connection": 1})
-    await until(lambda: link.statistics().connected and not outbox.waiting and link.statistics().in_flight == 0)
+    await until(lambda: link.statistics().connected and not outbox.waits_since_s and link.statistics().in_flight == 0)
     assert set(payloads(fake_broker.published)) == {message.payload for message in batches(5)}
     assert "a" in {message.topic for message in fake_broker.sessions[-1].published}
     assert len([each for each in fake_broker.published if each == poison]) == 6

@@ -102,6 +102,7 @@ def test_an_outage_of_a_day_takes_no_more_memory_than_one_of_hours(
         if keeping is not None:
             keeping.cancel()
             await asyncio.wait([keeping])
+            await keeper.close()
 
     run_virtual(main(), limit_s=25 * HOUR_S)
     first, second = (max(size for hour, size in bytes_at.items() if (hour > 12) is late) for late in (False, True))

@@ -108,7 +108,7 @@ def test_state_does_not_come_back_but_is_renewed():
     outbox = Outbox(clock=Clock())
     outbox.put(state("a"))
     outbox.give_back(taken(outbox))
-    assert not outbox.waiting
+    assert outbox.waits_since_s is None
     outbox.renew_state(first="none")
     assert messages(taken(outbox)) == [state("a")]
 
