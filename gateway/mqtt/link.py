@@ -92,6 +92,8 @@ class Link:
         self._flight_bytes = 0
         self._held: Entry | None = None
         self._alone = False
+        self._refill_at = 0  # what is in flight when the window is filled again: some at a time, not one by one
+        self._patience: asyncio.TimerHandle | None = None  # rings when the oldest in flight may be too old
         self._cuts: Counter[str] = Counter()
         self._said: set[tuple[str, str]] = set()
         self._published = self._acknowledged = self._refused = self._connections = self._taken_over = 0
@@ -165,6 +167,7 @@ class Link:
         )
         try:
             await connection.open()
+            self._refill_at = connection.window // 2
             self._begin()
             await self._pump(connection)
             self._taken_over += connection.end == _TAKEN_OVER_END
@@ -176,6 +179,9 @@ class Link:
             raise
         finally:
             connection.close()
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
             if self._connected:
                 self._due_s = asyncio.get_running_loop().time() + _CONNECT_S
             self._connected = False
@@ -205,17 +211,29 @@ class Link:
             self._fill(connection)
             if until_empty and not self._flight and self._outbox.waits_since_s is None:
                 return
-            oldest_s = next((sent_s for sent_s, _ in self._flight.values()), None)
-            try:
-                async with asyncio.timeout_at(None if oldest_s is None else oldest_s + _ACK_S):
-                    await self._outbox.wait()
-            except TimeoutError:
-                raise aiomqtt.MqttError(f"the broker acknowledged nothing for {_ACK_S:g} s") from None
+            self._lose_patience()
+            await self._outbox.wait()
+
+    def _lose_patience(self) -> None:
+        """Leave a broker that owes an acknowledgement for too long; until then have somebody look in time."""
+        if not self._flight:
+            return
+        loop = asyncio.get_running_loop()
+        sent_s, _ = next(iter(self._flight.values()))
+        if loop.time() >= sent_s + _ACK_S:
+            raise aiomqtt.MqttError(f"the broker acknowledged nothing for {_ACK_S:g} s")
+        if self._patience is None:
+            self._patience = loop.call_at(sent_s + _ACK_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._patience = None
+        self._outbox.wake()
 
     def _fill(self, connection: Connection) -> None:
         now_s = asyncio.get_running_loop().time()
         while (entry := self._next(connection)) is not None:
-            if entry.size + _PACKET_OVERHEAD > connection.largest_packet:
+            size = entry.size
+            if size + _PACKET_OVERHEAD > connection.largest_packet:
                 why = f"more than the {connection.largest_packet} bytes that the broker takes"
                 self._drop(entry, Loss.TOO_LARGE, why)
                 continue
@@ -226,7 +244,7 @@ class Link:
             self._held = None
             self._flight[mid] = (now_s, entry)
             self._moved_s = now_s
-            self._flight_bytes += entry.size
+            self._flight_bytes += size
             self._alone = self._cuts.get(entry.message.topic, 0) >= _SUSPECT
             self._published += 1
 
@@ -256,7 +274,8 @@ class Link:
             self._outbox.delivered(entry)
             self._acknowledged += entry.message.qos > 0
             self._cuts.pop(topic, None)
-        self._outbox.wake()
+        if not self._flight or (len(self._flight) <= self._refill_at and not self._outbox.empty):
+            self._outbox.wake()
 
     def _blame(self) -> None:
         """Note what was in flight when the broker cut the connection; drop what was alone too often."""

@@ -354,6 +354,11 @@ class Outbox:
         self._losses[cause.value] += number
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing waits, late or not."""
+        return not (self._due or self._queue or self._records or self._late)
+
+    @property
     def waits_since_s(self) -> float | None:
         """Since when the first of what waits and is not late has waited, on the outbox's clock; None: nothing does."""
         first = (*islice(self._records, 1), *islice(self._due.values(), 1), *islice(self._queue, 1))
