@@ -78,15 +78,25 @@ class Fields:
 
 def check_fields(raw: Mapping[str, Any], findings: Findings) -> Fields:
     """Check every key of a parsed rig file, except what needs another key, and report all mistakes."""
-    schema = Rig.model_json_schema()
     # pydantic would take the models' own names too ("segments"); the file has only one word for each thing.
-    strays = [key for key in raw if key not in schema["properties"]]
+    words = {field.alias or name for name, field in Rig.model_fields.items()}
+    strays = [key for key in raw if key not in words]
     errors: list[ErrorDetails] = []
     rig = None
     try:
         rig = validated({key: value for key, value in raw.items() if key not in strays})
     except ValidationError as error:
         errors = error.errors(include_url=False)
+    if not strays and not errors:
+        return Fields(rig=rig, bad=frozenset())
+    return Fields(rig=None, bad=_reported(raw, strays, errors, findings))
+
+
+def _reported(
+    raw: Mapping[str, Any], strays: Iterable[str], errors: Iterable[ErrorDetails], findings: Findings
+) -> frozenset[Path]:
+    """Report tables that no rig file has, and what pydantic found in the others; return `Fields.bad`."""
+    schema = Rig.model_json_schema()
     wrong: dict[Path, list[ErrorDetails]] = {}
     missing: list[Path] = []
     unknown: list[Path] = [(key,) for key in strays]
@@ -113,8 +123,7 @@ def check_fields(raw: Mapping[str, Any], findings: Findings) -> Fields:
             findings.error(path, f"missing {what}", _missing_advice(path), at="key")
     for path, details in wrong.items():
         _wrong_value(path, details, _described(schema, path), findings)
-    bad = frozenset({*wrong, *missing, *unknown, *meant})
-    return Fields(rig=None if bad else rig, bad=bad)
+    return frozenset({*wrong, *missing, *unknown, *meant})
 
 
 def validated(raw: Mapping[str, Any]) -> Rig:

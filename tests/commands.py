@@ -39,10 +39,13 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> Called:
 
 
 @contextmanager
-def started(folder: Path, *words: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a command as a terminal does, in a process group of its own, with its temporary files in `folder`."""
+def started(folder: Path, *words: object, first: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Run a command as a terminal does, in a process group of its own, with its temporary files in `folder`.
+
+    `first` is what Python is to do before.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", "from gateway.cli import main; main()", *map(str, words)],
+        [sys.executable, "-c", f"{first}\nfrom gateway.cli import main; main()", *map(str, words)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -115,7 +115,7 @@ class Command(BaseModel):
         topic: the last level of its topic.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
     topic: ClassVar[str] = ""
 
     v: Literal[1]

@@ -134,6 +134,7 @@ class Journal:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA wal_autocheckpoint = 1000")
+            database.execute("PRAGMA cache_size = -256")  # KiB of SQLite's 2000: it is written and seldom read
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version not in (0, _SCHEMA):
                 raise JournalError(

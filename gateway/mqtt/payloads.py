@@ -51,7 +51,8 @@ def reading(
         reason: why it is not good.
         raw: in the transducer's own unit, NaN when there is none.
     """
-    return orjson.dumps(
+    # orjson's bytes keep the 4 KiB in which they were written, and the newest reading of each channel is kept: a copy.
+    return b"%b" % orjson.dumps(
         {
             "v": VERSION,
             "gw": gateway,

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import sys
+import tracemalloc
 
 import jsonschema
 import numpy as np
@@ -49,6 +51,17 @@ def reading(**changes):
         "raw": 1.013251,
     }
     return payloads.reading(**{**words, **changes})
+
+
+def test_a_reading_takes_no_more_memory_than_its_bytes():
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept = [reading(n=n) for n in range(100)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2 * sum(map(sys.getsizeof, kept))
 
 
 def rig():
