@@ -37,7 +37,8 @@ def sub(
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from drivers.units import UnitError, parse_time  # noqa: PLC0415
     from gateway.cli import CHECK_FAILED, USAGE, CommandError  # noqa: PLC0415
-    from gateway.received import NoStore, Received, ReceiveError, store  # noqa: PLC0415
+    from gateway.received import Received  # noqa: PLC0415
+    from gateway.store import NoStore, ReceiveError, store  # noqa: PLC0415
 
     words = load_rig(rig)
     if ack and to is None:
@@ -68,7 +69,7 @@ def _run(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> N
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
     from gateway.process import run  # noqa: PLC0415
-    from gateway.received import ReceiveError  # noqa: PLC0415
+    from gateway.store import ReceiveError  # noqa: PLC0415
 
     try:
         try:

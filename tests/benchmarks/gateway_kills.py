@@ -18,7 +18,8 @@ from typing import Final
 import orjson
 
 from gateway.mqtt.journal import Journal
-from gateway.received import NoStore, Received
+from gateway.received import Received
+from gateway.store import NoStore
 from tests.benchmarks.broker import Broker
 from tests.benchmarks.harness import Check, Table
 from tests.benchmarks.line import Emulator

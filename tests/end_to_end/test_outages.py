@@ -23,7 +23,8 @@ from gateway.app import Gateway
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.outbox import Message
-from gateway.received import NoStore, Received, readings_of
+from gateway.received import Received, readings_of
+from gateway.store import NoStore
 from tests.end_to_end.virtual_station import FALLING, RISING, WALL_S, MovingAir, keller, memory_gateway, rig
 
 

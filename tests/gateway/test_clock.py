@@ -20,8 +20,9 @@ from gateway.app import Gateway
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.schemas import schema
-from gateway.received import Received, store
+from gateway.received import Received
 from gateway.recorded_readings import rows
+from gateway.store import store
 from tests.gateway.test_app import RIG
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from drivers.reading import Quality, Reason
 from gateway import recorded_readings
-from gateway.received import Received, ReceiveError, readings_of, store
+from gateway.received import Received, readings_of
+from gateway.store import ReceiveError, store
 
 
 class Memory:

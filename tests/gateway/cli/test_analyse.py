@@ -11,7 +11,8 @@ import pytest
 
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.row import Row
-from gateway.received import Received, store
+from gateway.received import Received
+from gateway.store import store
 from tests.commands import call
 
 RIG = """

@@ -7,7 +7,8 @@ import time
 from drivers.rig import Rig
 from firmware_sim.clock import run_virtual
 from gateway.cli.sub import _keep_record, _note_clock
-from gateway.received import NoStore, Received
+from gateway.received import Received
+from gateway.store import NoStore
 
 RIG = Rig.model_validate({"station": {"id": "iss", "gateway": "pi1"}})
 AHEAD_MS = 5 * 3_600_000
