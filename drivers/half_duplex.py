@@ -48,6 +48,7 @@ class HalfDuplex:
         self._busy_until_s = 0.0  # when the last character known of was over
         self._noisy_since_s = 0.0  # since when there was no silence before it
         self._losses = 0
+        self._gave_up = False  # the last attempt, for its time was over
         self._heard = bytearray()
         self._waiting: _Waiting | None = None
         self._echoes = 0
@@ -88,6 +89,9 @@ class HalfDuplex:
         """
         loop, losses = self._loop, self._losses
         settled = record.ledger.settled(request)
+        if self._gave_up:  # perhaps because this process stood still: what has come meanwhile is read in the next turn
+            self._gave_up = False
+            await asyncio.sleep(_CLOCK_S)
         silent = await self._silent()
         if self._losses != losses:
             return _unanswered(request, Outcome.BUS_DOWN, b"", loop.time())
@@ -271,7 +275,7 @@ class HalfDuplex:
 
     def _overdue(self, waiting: "_Waiting") -> None:
         """End an attempt whose time is over, by what was heard."""
-        waiting.over = True
+        waiting.over = self._gave_up = True
         waiting.position = waiting.accounted  # a foreign frame may have come in pieces
         self._look(waiting)
         if waiting.attempt.done():

@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from drivers.exchange import Attempt, Outcome, Request
+from drivers.half_duplex import HalfDuplex
 from drivers.rig import Bus as BusWords
 from drivers.wire.ascii_line import LineRequest
 from drivers.wire.modbus import rtu_frame
@@ -283,3 +285,32 @@ def test_a_grammar_that_fails_is_its_askers_error_and_the_line_goes_on(pieces: l
             assert outcomes(bus, 9) == {"cancelled": 1}
 
     run_virtual(main(), limit_s=60)
+
+
+def test_what_came_while_the_process_stood_still_is_heard_before_the_next_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A timeout rings late, and the answer lies in the port already: the loop reads it in its next turn, not before."""
+    line = ScriptedLine(lambda number, frame: () if number == 1 else healthy(number, frame))
+    overdue = HalfDuplex._overdue
+    said_s: list[float] = []
+
+    def say() -> None:
+        said_s.append(asyncio.get_running_loop().time())
+        line.say(answer(Q.frame))
+
+    def overdue_while_bytes_wait(self: HalfDuplex, waiting: Any) -> None:
+        overdue(self, waiting)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, say)
+
+    monkeypatch.setattr(HalfDuplex, "_overdue", overdue_while_bytes_wait)
+
+    async def main() -> None:
+        async with line.opened() as bus:
+            await bus.probe(Q)
+            await bus.probe(OTHER)
+
+    run_virtual(main(), limit_s=60)
+    assert len(said_s) == 1
+    assert line.asked[1][0] - said_s[0] >= LINE.silence_s

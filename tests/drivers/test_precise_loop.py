@@ -51,6 +51,16 @@ def test_a_short_wait_is_one_and_ends_awake(waits: Waits, now_s: list[float]) ->
     assert 100.0004 <= now_s[0] <= 100.0004 + 3e-6
 
 
+def test_what_comes_while_it_is_awake_goes_before_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = socket.socketpair()
+    selector = PreciseSelector()
+    with near, far, selector:
+        selector.register(near, 1)
+        monkeypatch.setattr(select, "select", lambda *_: ([], [], []))  # nothing until the last 50 us
+        far.send(b"x")
+        assert [key.fileobj for key, _ in selector.select(0.0004)] == [near]
+
+
 def test_a_look_does_not_wait(waits: Waits) -> None:
     assert PreciseSelector().select(0) == []
     assert waits == []
