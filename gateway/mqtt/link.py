@@ -92,7 +92,6 @@ class Link:
         self._flight_bytes = 0
         self._held: Entry | None = None
         self._alone = False
-        self._refill_at = 0  # what is in flight when the window is filled again: some at a time, not one by one
         self._patience: asyncio.TimerHandle | None = None  # rings when the oldest in flight may be too old
         self._cuts: Counter[str] = Counter()
         self._said: set[tuple[str, str]] = set()
@@ -167,7 +166,6 @@ class Link:
         )
         try:
             await connection.open()
-            self._refill_at = connection.window // 2
             self._begin()
             await self._pump(connection)
             self._taken_over += connection.end == _TAKEN_OVER_END
@@ -274,7 +272,7 @@ class Link:
             self._outbox.delivered(entry)
             self._acknowledged += entry.message.qos > 0
             self._cuts.pop(topic, None)
-        if not self._flight or (len(self._flight) <= self._refill_at and not self._outbox.empty):
+        if not (self._flight and self._outbox.empty):
             self._outbox.wake()
 
     def _blame(self) -> None:
