@@ -89,9 +89,12 @@ class HalfDuplex:
         """
         loop, losses = self._loop, self._losses
         settled = record.ledger.settled(request)
-        if self._gave_up:  # perhaps because this process stood still: what has come meanwhile is read in the next turn
+        if (
+            self._gave_up
+        ):  # perhaps because this process stood still: the loop reads in its next turn what came meanwhile
             self._gave_up = False
-            await asyncio.sleep(_CLOCK_S)
+            for _ in range(2):
+                await asyncio.sleep(0)
         silent = await self._silent()
         if self._losses != losses:
             return _unanswered(request, Outcome.BUS_DOWN, b"", loop.time())

@@ -78,7 +78,7 @@ def test_the_gateway_reads_a_fleet_over_a_line(line: Line, words: Rig, tmp_path:
             fleet = Fleet(words, world=World(words), serial={"b": str(theirs)})
             async with fleet.serve():
                 fleet.ports["b"] = str(ours)
-                async with running(words, fleet) as (got, until):
+                async with running(words, fleet) as (got, until, _):
                     await until(lambda got: len(got) >= 8)
                 statistics = fleet.lines["b"].statistics
         assert {each.channel.transducer for each in got} == set(words.transducers)
