@@ -25,7 +25,7 @@ ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 
 @dataclass
 class Device:
-    """A unit with holding registers, whose answers do not always come as they should.
+    """A unit with holding registers, whose answers do not always come as they should, but in order.
 
     Attributes:
         tricks: what happens to the answers, in turn: "ok", "lost", "late" (far behind), "twice", "damaged", "deaf" (the
@@ -37,6 +37,7 @@ class Device:
     writes: list[bytes] = field(default_factory=list)
     refuses: bool = False
     echo: bool = False  # of the adapter, which hears itself
+    over_s: float = 0.0  # when the last answer is over
 
     def respond(self, _: int, frame: bytes) -> Answers:
         trick = next(self.tricks, "ok")
@@ -48,10 +49,10 @@ class Device:
         after_s = LATENCY_S + CHARACTER_S * len(answer)
         if trick == "damaged":
             answer = answer[:-1] + bytes([answer[-1] ^ 1])
-        if trick != "lost":
-            yield (0.4 if trick == "late" else after_s), answer
-        if trick == "twice":
-            yield 2 * after_s, answer
+        end_s = asyncio.get_running_loop().time() + CHARACTER_S * len(frame)
+        for delay_s in {"lost": (), "late": (0.4,), "twice": (after_s, 2 * after_s)}.get(trick, (after_s,)):
+            self.over_s = max(end_s + delay_s, self.over_s)
+            yield self.over_s - end_s, answer
 
     def _serve(self, frame: bytes, *, stuck: bool) -> bytes:
         function = frame[1]
