@@ -254,6 +254,7 @@ class Keeper:
                     await self._write()
             except Exception:  # a bug: all is as it was before
                 self._pending[:0], self._after[:0], self._pending_since_s = self._writing, after, since_s
+                self._record |= any(row.record for row in new)
                 raise
             finally:
                 self._writing = []
