@@ -89,9 +89,7 @@ class HalfDuplex:
         """
         loop, losses = self._loop, self._losses
         settled = record.ledger.settled(request)
-        if (
-            self._gave_up
-        ):  # perhaps because this process stood still: the loop reads in its next turn what came meanwhile
+        if self._gave_up:  # perhaps because this process stood still: what came meanwhile is read in the next turn
             self._gave_up = False
             for _ in range(2):
                 await asyncio.sleep(0)

@@ -38,7 +38,8 @@ def command(
         hint = did_you_mean(name, KINDS) or f"; there are: {', '.join(KINDS)}"
         raise CommandError(f"no command '{name}'{hint}", USAGE)
     given = dict(_pair(text, KINDS[name]) for text in words or [])
-    answer = tell(loaded, KINDS[name], given, by=by, as_json=as_json, wait_s=_RESCAN_S if name == "rescan" else _WAIT_S)
+    wait_s = _RESCAN_S if name == "rescan" and "bus" in given else _WAIT_S
+    answer = tell(loaded, KINDS[name], given, by=by, as_json=as_json, wait_s=wait_s)
     if not as_json:
         typer.echo(
             f"{name}: done" + "".join(f"  {key}={_shown(value)}" for key, value in (answer["result"] or {}).items())

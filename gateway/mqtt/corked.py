@@ -180,7 +180,7 @@ class CorkedSocket:
 
     def recv(self, size: int) -> bytes:
         """Return at most `size` bytes of packets that are no PUBACK; raises as the socket does when there are none."""
-        if not (self._others or self.hear()):
+        if not self.hear():
             raise BlockingIOError
         if not self._others:
             return self._sock.recv(size)

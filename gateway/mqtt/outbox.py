@@ -336,8 +336,7 @@ class Outbox:
         """Make all state due again, that of topic `first` foremost, all of it before telemetry."""
         topics = sorted(self._state, key=lambda topic: topic != first)
         now_s, due = self._clock(), self._due
-        delivered = {topic: Entry(message=self._state[topic], since_s=now_s) for topic in topics if topic not in due}
-        self._due = {topic: due.get(topic) or delivered[topic] for topic in topics}
+        self._due = {topic: due.get(topic) or Entry(message=self._state[topic], since_s=now_s) for topic in topics}
         self._head_start = len(self._due)
         if self.keeper is not None:
             self.keeper.up()
