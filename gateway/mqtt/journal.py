@@ -7,7 +7,7 @@ says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread of its own, 
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ import orjson
 from drivers.rig import Rig
 from gateway.mqtt.claim import Claim, ClaimedError, Reserved, identity
 from gateway.mqtt.row import Row, Trimmed
+from gateway.mqtt.spans import Spans
 
 _SCHEMA: Final = 1
 _TABLES: Final = """
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS topic (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNI
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words BLOB NOT NULL);
 """
 _TRIM_ROWS: Final = 500
+_OLDEST: Final = "SELECT n, t, length(payload) FROM row WHERE record = 0 AND n >= ? ORDER BY n LIMIT ?"
 _TRIM_TO: Final = 0.95  # of the size cap: not again at the next commit
 _TOPICS: Final = 4096  # whose numbers are kept in memory
 _ROWS: Final = (
@@ -79,6 +81,7 @@ class Journal:
         self._max_bytes = max_bytes
         self._max_age_ms = max_age_ms
         self._topics: dict[str, int] = {}
+        self._telemetry_from = 0  # there is no telemetry below
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
 
@@ -152,6 +155,7 @@ class Journal:
             (highest, self.rows) = database.execute("SELECT coalesce(max(n), 0), count(*) FROM row").fetchone()
             self.last_n = max(highest, words.get("last_n", 0))
             self.undelivered = words.get("undelivered", [])
+            self._telemetry_from = 0
 
     def _find_numbers(self) -> None:
         """Go on above every number that may have been seen, and learn how the gateway before us ended."""
@@ -253,10 +257,12 @@ class Journal:
                 [(row.n, row.t_ms, row.record, self._topic(database, row.topic), row.payload) for row in rows],
             ).rowcount
             database.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (words,))
+            self._telemetry_from = min(self._telemetry_from, rows[0].n if rows else self._telemetry_from)
             trimmed = self._trim(database, now_ms)
         self.last_n = last_n
-        self.rows += max(added, 0) - sum(count for _, _, _, count in trimmed)
-        return Trimmed(spans=tuple((first, last, cause) for first, last, cause, _ in trimmed))
+        self.rows += max(added, 0) - sum(len(numbers) for numbers in trimmed.values())
+        spans = ((cause, Spans((n, n) for n in numbers)) for cause, numbers in trimmed.items())
+        return Trimmed(spans=tuple((first, last, cause) for cause, dropped in spans for first, last in dropped))
 
     def restamp(self, first: int, last: int, add_ms: int) -> None:
         """Change when rows were put, in a journal whose clock was wrong then.
@@ -276,29 +282,36 @@ class Journal:
                 self._topics[name] = number
         return number
 
-    def _trim(self, database: sqlite3.Connection, now_ms: int) -> list[tuple[int, int, str, int]]:
-        """Drop what is too old, then the oldest while there is too much; (first, last, cause, rows) of each."""
-        trimmed = []
-        oldest = database.execute("SELECT t FROM row WHERE record = 0 ORDER BY n LIMIT 1").fetchone()
-        if oldest is not None and oldest[0] < now_ms - self._max_age_ms:
-            trimmed += self._drop(database, "journal_age", f"AND t < {now_ms - self._max_age_ms}")
+    def _trim(self, database: sqlite3.Connection, now_ms: int) -> dict[str, list[int]]:
+        """Drop the oldest telemetry for as long as it is too old, then while there is too much; its numbers by cause."""
+        old_ms = now_ms - self._max_age_ms
+        dropped = {"journal_age": self._drop_oldest(database, lambda t_ms, _: t_ms < old_ms), "journal_size": []}
         if self._bytes(database) > self._max_bytes:
-            while self._bytes(database) > _TRIM_TO * self._max_bytes:
-                dropped = self._drop(database, "journal_size", "")
-                if not dropped:
+            while (excess := self._bytes(database) - _TRIM_TO * self._max_bytes) > 0:
+                numbers = self._drop_oldest(database, lambda _, freed, excess=excess: freed < excess)
+                if not numbers:
                     break
-                trimmed += dropped
-        return trimmed
+                dropped["journal_size"] += numbers
+        return dropped
 
-    def _drop(self, database: sqlite3.Connection, cause: str, condition: str) -> list[tuple[int, int, str, int]]:
-        oldest = f"SELECT n FROM row WHERE record = 0 {condition} ORDER BY n LIMIT {_TRIM_ROWS}"  # noqa: S608
-        numbers = [n for (n,) in database.execute(oldest)]
-        if not numbers:
-            return []
-        dropped = database.execute(
-            "DELETE FROM row WHERE record = 0 AND n BETWEEN ? AND ?", (numbers[0], numbers[-1])
-        ).rowcount
-        return [(numbers[0], numbers[-1], cause, dropped)]
+    def _drop_oldest(self, database: sqlite3.Connection, drops: Callable[[int, int], bool]) -> list[int]:
+        """Drop telemetry from the oldest on while `drops` (its ms UTC, bytes of those before it) says so."""
+        numbers, freed = [], 0
+        found = database.execute(_OLDEST, (self._telemetry_from, _TRIM_ROWS))
+        first = None
+        for n, t_ms, size in found:
+            first = n if first is None else first
+            if not drops(t_ms, freed):
+                break
+            numbers.append(n)
+            freed += size
+        found.close()
+        # rows that come back when this is rolled back are not below
+        self._telemetry_from = self.last_n + 1 if first is None else first
+        if numbers:
+            words = (numbers[0], numbers[-1])
+            database.execute("DELETE FROM row WHERE record = 0 AND n BETWEEN ? AND ?", words)
+        return numbers
 
     def _bytes(self, database: sqlite3.Connection) -> int:
         pages, free, size = (

@@ -22,6 +22,6 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trimmed:
-    """What was dropped to keep the caps: rows by cause ("journal_size", "journal_age"), first to last."""
+    """What was dropped to keep the caps: numbers, first to last, with the cause ("journal_size", "journal_age")."""
 
     spans: tuple[tuple[int, int, str], ...]

@@ -78,6 +78,35 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
     assert [row.n for row in store.read(1, 99, limit=99)] == list(range(11, 21))
 
 
+def test_few_large_rows_make_room_one_by_one(tmp_path: Path) -> None:
+    store = journal(tmp_path, max_bytes=MIB)
+    for n in range(1, 61):
+        store.write(rows(n, n, size=25_000), [], now_ms=0)
+        assert store.bytes() <= MIB
+        assert n < 25 or store.bytes() > 0.9 * MIB
+    assert store.read(1, 99, limit=99)[-1].n == 60
+    store.close()
+
+
+def test_what_is_young_stays_though_a_clock_was_wrong_before_and_after_it(tmp_path: Path) -> None:
+    store = journal(tmp_path, max_age_ms=DAY_MS)
+    for block in (rows(1, 5), rows(6, 205, t_ms=40 * DAY_MS), rows(206, 210)):
+        store.write(block, [], now_ms=0)
+    trimmed = store.write(rows(211, 211, t_ms=40 * DAY_MS), [], now_ms=40 * DAY_MS)
+    assert trimmed.spans == ((1, 5, "journal_age"),)
+    assert [row.n for row in store.read(1, 999, limit=999)] == list(range(6, 212))
+    trimmed = store.write([], [], now_ms=42 * DAY_MS)
+    assert trimmed.spans == ((6, 211, "journal_age"),)
+    store.close()
+
+
+def test_a_record_among_telemetry_that_makes_room_is_not_said_to_be_dropped(tmp_path: Path) -> None:
+    store = journal(tmp_path, max_age_ms=1000)
+    store.write([*rows(1, 3), *rows(4, 4, record=True), *rows(5, 6)], [], now_ms=0)
+    assert store.write([], [], now_ms=9000).spans == ((1, 3, "journal_age"), (5, 6, "journal_age"))
+    store.close()
+
+
 def test_a_full_disk_is_an_error_that_leaves_all_as_it_was_and_passes(tmp_path: Path) -> None:
     store = journal(tmp_path)
     store.write(rows(1, 10), [[1, 10]], now_ms=0)

@@ -304,6 +304,35 @@ def test_what_had_to_make_room_before_anybody_got_it_is_counted(tmp_path: Path) 
     on(tmp_path, body, max_bytes=2**20)
 
 
+def test_a_record_arrives_though_the_telemetry_around_it_had_to_make_room(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        for count in range(3000):
+            rig.say(EVENT if count == 100 else BATCH, size=100)
+            await asyncio.sleep(0.02)
+        lost = rig.outbox.statistics().losses[Loss.JOURNAL_SIZE]
+        rig.broker.connect()
+        await asyncio.sleep(60)
+        assert rig.broker.numbers(EVENT) == [101]
+        assert rig.broker.numbers(LATE) + rig.broker.numbers(BATCH) == list(range(lost + 2, 3001))
+
+    on(tmp_path, body, max_bytes=2**20)
+
+
+def test_a_hundred_rows_do_not_wait_for_the_next_commit(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        rig.say()
+        await asyncio.sleep(0.05)
+        for _ in range(99):
+            rig.say()
+        await asyncio.sleep(0.05)
+        assert rig.rows() == [1]
+        rig.say()
+        await asyncio.sleep(0.05)
+        assert rig.rows() == list(range(1, 102))
+
+    on(tmp_path, body)
+
+
 def test_more_live_messages_than_may_wait_come_late_and_none_is_lost(tmp_path: Path) -> None:
     async def body(rig: Rig) -> None:
         rig.broker.connect()
