@@ -26,7 +26,7 @@ from drivers.rig_source import without_secrets
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
-from gateway.before import alarms_before, before, due, hatches_before, started
+from gateway.before import alarms_before, before, due, hatches_before, skipped, started
 from gateway.calibrations import Calibrations
 from gateway.clock_watch import ClockWatch
 from gateway.corrections import Correction
@@ -58,7 +58,7 @@ class Gateway:
     """One gateway of one station. Construction needs a running loop and touches no wire.
 
     Args:
-        journal: opened, and closed at the end of `run`; None keeps what waits for the broker in memory.
+        journal: opened, or its opening has failed; closed at the end of `run`; None keeps what waits for the broker in memory.
         calibrations: those given by command, of this rig; None keeps them in memory.
         load: reads the rig file anew, for the command `reload`; raises RigError, or ValueError for what else hinders.
         handover: what the gateway before this one has left, after `reload`.
@@ -109,6 +109,7 @@ class Gateway:
                 spares=rig.journal.keep == "card",
             )
             self._keeper.age_ms = self._stamps.age_ms
+            self._keeper.tell_skipped = self._tell_skipped
         self._publisher = Publisher(rig, self._outbox, self._stamps, self.boot)
         self.findings = Findings(rig, self._outbox, self._stamps, self.boot)
         self._normalisers: dict[tuple[str, int], Normaliser] = {}
@@ -136,6 +137,7 @@ class Gateway:
             utc_ms=self._now_ms,
             seen=self._seen(journal, handover),
         )
+        self._skipped = None if handover is None or journal is None else journal.skipped
         self._before = None if handover is not None else before(journal, rig, now_ms=self._now_ms())
         self._lost_before = self._lost(handover)
         self._health = self.health_check()
@@ -342,10 +344,18 @@ class Gateway:
 
     def _tell_start(self) -> None:
         """Put on record how the gateway before this one ended, and what was lost thereby."""
+        if self._skipped is not None:
+            self._tell_skipped(*self._skipped)
         if self._before is not None:
             n = self._outbox.number()
             payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
             self._outbox.put(Message(topic=self._topics.event("start"), payload=payload, n=n, record=True))
+
+    def _tell_skipped(self, first: int, last: int) -> None:
+        """Put on record which numbers nobody can have any more; the start, which says so too, has not."""
+        n = self._outbox.number()
+        payload = skipped(first, last, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
+        self._outbox.put(Message(topic=self._topics.event("journal"), payload=payload, n=n, record=True))
 
     def _tell_meta(self) -> None:
         meta = payloads.meta(

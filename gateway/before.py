@@ -40,8 +40,8 @@ class Before:
 
 
 def before(journal: Journal | None, rig: Rig, *, now_ms: int) -> Before | None:
-    """Return what an opened journal tells of the gateway before; None when there was none."""
-    if journal is None or journal.last_n == 0:
+    """Return what a journal tells of the gateway before; None when there was none, or nobody can know."""
+    if journal is None or journal.last_n == 0 or (journal.refusal and not journal.reserved.upto):
         return None
     return Before(
         end="killed" if journal.reserved.closed_ms is None else "stopped",
@@ -95,3 +95,8 @@ def started(past: Before, *, gateway: str, boot: str, n: int, t_ms: int) -> byte
         "skipped": past.skipped,
     }
     return event("start", orjson.dumps(words), gateway=gateway, boot=boot, n=n, t_ms=t_ms)
+
+
+def skipped(first: int, last: int, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
+    """Build the event that names, after the start, numbers of which those that a consumer does not have will not come."""
+    return event("journal", orjson.dumps({"skipped": [first, last]}), gateway=gateway, boot=boot, n=n, t_ms=t_ms)

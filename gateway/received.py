@@ -73,8 +73,8 @@ class Received:
         """Learn which numbers nobody can have any more, and which stamps are wrong."""
         if (correction := correction_of(event)) is not None:
             self._corrections.add(correction)
-        if event["kind"] == "start" and event["start"]["skipped"] is not None:
-            first, last = event["start"]["skipped"]
+        if event["kind"] in {"start", "journal"} and (skipped := event[event["kind"]]["skipped"]) is not None:
+            first, last = skipped
             self.skipped.setdefault(event["gw"], Spans()).add(first, last)
 
     def _note(self, gateway: str, n: int, its_mark: str) -> bool:

@@ -239,21 +239,17 @@ async def _display(gateway: "Gateway", rig: "Rig") -> "AsyncIterator[None]":
 
 
 def _journal(rig: "Rig") -> "Journal | None":
-    """Open the journal; a disk that cannot be used must not keep a gateway from watching."""
-    import logging  # noqa: PLC0415
-
+    """Open the journal; a disk that cannot be used must not keep a gateway from watching, and may be back later."""
     from gateway.mqtt.journal import JournalBusyError, JournalError, journal_of  # noqa: PLC0415
 
     journal = journal_of(rig)
-    try:
-        if journal is not None:
+    if journal is not None:
+        try:
             journal.open()
-    except JournalBusyError:
-        raise
-    except JournalError as error:
-        message = "%s; going on in memory: what the broker has not taken is lost when we end"
-        logging.getLogger(__name__).error(message, error)  # noqa: TRY400 - whoever reads it needs no traceback
-        return None
+        except JournalBusyError:
+            raise
+        except JournalError:
+            pass  # the keeper says so, and tries again
     return journal
 
 

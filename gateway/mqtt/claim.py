@@ -1,9 +1,11 @@
 """The small file beside a journal: which gateway owns it, and how far its numbers may have got.
 
-A number that somebody has seen must never mean another message, whatever becomes of the journal. So numbers are
-reserved here in blocks before they are given out, by writing over the same 128 bytes: that works on a full disk too.
+A number that somebody has seen must not mean another message, whatever becomes of the journal. So numbers are reserved
+here in blocks before they are given out, by writing over the same 128 bytes: that works on a full disk too, though not
+on one that has turned read-only.
 """
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -67,6 +69,7 @@ class Claim:
         self.reserved = Reserved()
         self._path = path
         self._file: int | None = None
+        self._writable = False
 
     @property
     def taken(self) -> bool:
@@ -74,13 +77,13 @@ class Claim:
         return self._file is not None
 
     def take(self) -> None:
-        """Be the only one who has it, and read it; an unreadable content is that of a new one.
+        """Be the only one who has it, and read it, also on a disk that is read-only; a content that is none is a new one's.
 
         Raises:
             ClaimedError: another gateway has it.
             OSError: it cannot be opened.
         """
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file, self._writable = self._open()
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -93,14 +96,23 @@ class Claim:
         except (KeyError, TypeError, ValueError):
             self.reserved = Reserved()
 
+    def _open(self) -> tuple[int, bool]:
+        """Open it; return it, and whether it can be written."""
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), True
+        except OSError:
+            with suppress(OSError):
+                return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), False
+            raise
+
     def renew(self) -> None:
-        """Take the file that is there now, if it is another one than that which we have, as on a new disk.
+        """Take the file that is there now, if we have another one, as on a new disk, or none, or could not write it.
 
         Raises:
             OSError: as `take`.
         """
         with suppress(FileNotFoundError):
-            if self._file is not None and identity(os.fstat(self._file)) == identity(self._path.stat()):
+            if self._file is not None and self._writable and identity(os.fstat(self._file)) == identity(self._path.stat()):
                 return
         known = self.reserved
         self.release()
@@ -115,6 +127,8 @@ class Claim:
         """
         if self._file is None:
             raise OSError(f"{self._path}: not ours")
+        if not self._writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         os.pwrite(self._file, orjson.dumps(reserved).ljust(_BYTES - 1) + b"\n", 0)
         os.fdatasync(self._file)
         self.reserved = reserved

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from gateway.mqtt.claim import Reserved, machine
@@ -29,7 +30,7 @@ class Disk:
     """One journal and its thread. Times are those of the event loop, s.
 
     Args:
-        journal: opened.
+        journal: opened, or its opening has failed.
         lose: counts what was lost with a damaged file.
 
     Attributes:
@@ -47,9 +48,10 @@ class Disk:
         self._asked = 0  # questions that it has not answered yet
         self._silent_since_s = math.inf
         self._reserve_again_s = -math.inf
-        if journal.set_aside is not None:
-            lose(Loss.JOURNAL_DAMAGED)
-            _LOG.error("journal %s was damaged; kept as %s, a new one begun", journal.path, journal.set_aside.name)
+        self._aside: Path | None = None  # what was told to be
+        self._tell_set_aside()
+        if journal.refusal:
+            self._refuse(journal.refusal)
 
     @property
     def silent_s(self) -> float:
@@ -78,12 +80,12 @@ class Disk:
         return trimmed
 
     async def read(self, first: int, last: int, *, limit: int, records: bool) -> tuple[list[Row], bool]:
-        """Read as `Journal.read` does; return whether that could be done, too."""
+        """Read as `Journal.read` does; return whether these are all, as when a file is set aside, too."""
         try:
             return await self._ask(partial(self._journal.read, first, last, limit=limit, records=records)), True
         except JournalError as error:
-            await self._refused(error)
-            return [], isinstance(error, JournalDamagedError)  # it is set aside: there is nothing more
+            known = self.refusal and not isinstance(error, JournalDamagedError)
+            return [], not known and await self._refused(error)
 
     async def restamp(self, first: int, last: int, add_ms: int) -> bool:
         """Change stamps as `Journal.restamp` does; False when it refuses, which the next write will find out."""
@@ -110,18 +112,20 @@ class Disk:
             await self._ask(partial(self._journal.reserve, wanted))
         except JournalError as error:
             self._reserve_again_s = self._loop.time() + _AGAIN_S
-            await self._refused(error)
+            if not self.refusal:
+                self._refuse(str(error))
             return False
         return True
 
-    async def reopen(self, *, thorough: bool = False) -> bool:
-        """Open the journal anew, as after a disk that was gone; return whether it is open."""
+    async def reopen(self, *, damaged: bool = False) -> bool:
+        """Open the journal anew, as after a disk that was gone, or another one; return whether it is open."""
         try:
-            await self._ask(partial(self._journal.reopen, thorough=thorough))
+            await self._ask(partial(self._journal.reopen, damaged=damaged))
         except JournalError as error:
-            self.try_again_s = self._loop.time() + _AGAIN_S
-            self.refusal = str(error)
+            self._refuse(str(error))
             return False
+        finally:
+            self._tell_set_aside()
         self._reserve_again_s = -math.inf
         return True
 
@@ -152,11 +156,20 @@ class Disk:
         if not asked.cancelled():
             asked.exception()  # seen, even if whoever has asked does not wait any more
 
-    async def _refused(self, error: JournalError) -> None:
+    async def _refused(self, error: JournalError) -> bool:
+        """Note it; return whether the file is damaged, and now another one has its place."""
+        self._refuse(str(error))
+        return isinstance(error, JournalDamagedError) and await self.reopen(damaged=True)
+
+    def _refuse(self, why: str) -> None:
         self.try_again_s = self._loop.time() + _AGAIN_S
         if not self.refusal:
-            _LOG.error("%s; messages are kept in memory until it can be written", error)
-        self.refusal = str(error)
-        if isinstance(error, JournalDamagedError):
+            _LOG.error("%s; messages are kept in memory until it can be written", why)
+        self.refusal = why
+
+    def _tell_set_aside(self) -> None:
+        aside = self._journal.set_aside
+        if aside is not None and aside != self._aside:
+            self._aside = aside
             self._lose(Loss.JOURNAL_DAMAGED)
-            await self.reopen(thorough=True)
+            _LOG.error("journal %s was damaged; kept as %s, a new one begun", self._journal.path, aside.name)

@@ -7,8 +7,10 @@ says it has. Blocking; `gateway.mqtt.keeper` calls it from a thread of its own, 
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +36,7 @@ _TOPICS: Final = 4096  # whose numbers are kept in memory
 _ROWS: Final = (
     "SELECT row.n, row.t, topic.name, row.payload, row.record FROM row JOIN topic ON topic.id = row.topic WHERE "
 )
-_DAMAGED: Final = ("malformed", "not a database", "encrypted")
+_DAMAGED: Final = ("malformed", "not a database", "encrypted", "Could not decode")
 _FILES: Final = ("", "-wal", "-shm")
 
 
@@ -59,18 +61,20 @@ class Journal:
         max_age_ms: telemetry older than that is dropped.
 
     Attributes:
-        last_n: the highest number that may have been given out.
-        undelivered: numbers of rows that the broker has not taken, as of the last `write` before `open`.
+        last_n: the highest number that may have been given out; where nobody can know, the time of day, ms UTC.
+        refusal: why it could not be opened at the start; empty once it is open.
+        undelivered: numbers of rows that the broker has not taken, as of the last `write` before it was opened.
         rows: how many there are.
-        set_aside: where a damaged file was moved to by `open`, None when there was none.
-        skipped: numbers that may have been given out before `open` though nothing of them is here, first to last; None
-            when there are none. See `gateway.mqtt.claim`.
+        set_aside: where a damaged file was moved to, None when there was none.
+        skipped: numbers that may have been given out before it was opened though nothing of them is here, first to
+            last; None when there are none. See `gateway.mqtt.claim`.
         ended_ms: until when a gateway has written it before `open`, ms UTC, None when nobody can know.
     """
 
     def __init__(self, path: Path, *, max_bytes: int, max_age_ms: int) -> None:
         self.path = path
         self.last_n = 0
+        self.refusal = ""
         self.undelivered: list[list[int]] = []
         self.rows = 0
         self.set_aside: Path | None = None
@@ -89,25 +93,30 @@ class Journal:
         """Open or make the file. A damaged one is set aside under another name, never deleted.
 
         Raises:
-            JournalError: it can be neither opened nor made.
+            JournalBusyError: another gateway uses it.
+            JournalError: it can be neither opened nor made; `reopen` may do so later.
         """
-        with self._spoken():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self._claim.taken:
-                try:
+        try:
+            with self._spoken():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self._claim.taken:
                     self._claim.take()
-                except ClaimedError:
-                    raise JournalBusyError(
-                        f"{self.path}: another gateway uses it; give each its own [journal] path"
-                    ) from None
-        self._open_sound(thorough=True)
+            self._open_sound()
+        except JournalBusyError:
+            raise
+        except JournalError as error:
+            self._close()
+            self.refusal = str(error)
+            self.last_n = self.reserved.upto or round(time.time() * 1000)
+            self.ended_ms = self.reserved.closed_ms
+            raise
         self._find_numbers()
 
-    def reopen(self, *, thorough: bool) -> None:
+    def reopen(self, *, damaged: bool = False) -> None:
         """Open the file again, as after a disk that was gone; where it is gone too, a new one is made.
 
         Args:
-            thorough: look for damage first, and set a damaged file aside.
+            damaged: it is; set it aside.
 
         Raises:
             JournalError: it can be neither opened nor made.
@@ -115,17 +124,31 @@ class Journal:
         with self._lock:
             last_n = self.last_n
             with self._spoken():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._claim.renew()
-            self._open_sound(thorough=thorough)
+            if damaged:
+                self._set_aside()
+            if self.refusal:
+                self._open_late(last_n)
+            else:
+                self._open_sound(thorough=damaged)
             self.last_n = max(self.last_n, last_n)
 
-    def _open_sound(self, *, thorough: bool) -> None:
+    def _open_late(self, last_n: int) -> None:
+        """Open what could not be opened at the start; since then numbers were given out from last_n on."""
+        self._open_sound()
+        if self.last_n > last_n:
+            self._close()
+            raise JournalError(f"{self.path}: has numbers beyond {last_n}, where this gateway began: move it away")
+        self.skipped = (self.last_n + 1, last_n) if self.last_n < last_n else None
+        self.refusal = ""
+
+    def _open_sound(self, *, thorough: bool = True) -> None:
         self._close()
         try:
             self._open(thorough=thorough)
         except JournalDamagedError:
-            self._close()
-            self.set_aside = self._move_aside()
+            self._set_aside()
             self._open(thorough=thorough)
 
     def _open(self, *, thorough: bool) -> None:
@@ -210,7 +233,9 @@ class Journal:
         pages, size = (database.execute(f"PRAGMA {word}").fetchone()[0] for word in ("page_count", "page_size"))
         return bool(self.path.stat().st_size < pages * size)
 
-    def _move_aside(self) -> Path:
+    def _set_aside(self) -> None:
+        """Give the files another name, so that a new journal can be made."""
+        self._close()
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
             number += 1
@@ -218,7 +243,7 @@ class Journal:
             for end in _FILES:
                 with suppress(FileNotFoundError):
                     self.path.with_name(self.path.name + end).rename(aside.with_name(aside.name + end))
-        return aside
+        self.set_aside = aside
 
     def close(self) -> None:
         """Close the file; another gateway may have it then."""
@@ -287,12 +312,12 @@ class Journal:
         old_ms = now_ms - self._max_age_ms
         dropped = {"journal_age": self._drop_oldest(database, lambda t_ms, _: t_ms < old_ms), "journal_size": []}
         if self._bytes(database) > self._max_bytes:
-            while (excess := self._bytes(database) - _TRIM_TO * self._max_bytes) > 0:
-                numbers = self._drop_oldest(database, lambda _, freed, excess=excess: freed < excess)
-                if not numbers:
-                    break
+            while numbers := self._drop_oldest(database, partial(self._is_over, self._bytes(database))):
                 dropped["journal_size"] += numbers
         return dropped
+
+    def _is_over(self, size: int, _t_ms: int, freed: int) -> bool:
+        return size - freed > _TRIM_TO * self._max_bytes
 
     def _drop_oldest(self, database: sqlite3.Connection, drops: Callable[[int, int], bool]) -> list[int]:
         """Drop telemetry from the oldest on while `drops` (its ms UTC, bytes of those before it) says so."""
@@ -386,6 +411,10 @@ class Journal:
             raise kind(f"{self.path}: {text}") from error
         except JournalError:
             raise
+        except ClaimedError:
+            raise JournalBusyError(
+                f"{self.path}: another gateway uses it; give each its own [journal] path"
+            ) from None
         except OSError as error:
             raise JournalError(f"{self.path}: {error.strerror or error}") from error
 

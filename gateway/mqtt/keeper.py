@@ -39,7 +39,7 @@ class Keeper:
     is only in memory then dies with the process; its numbers do not come again, because they were reserved on disk.
 
     Args:
-        journal: opened.
+        journal: opened, or its opening has failed.
         outbox: gets this as its keeper.
         commit_s: telemetry is written at most that often; records and every hundredth row at once.
         utc_ms: now.
@@ -48,6 +48,8 @@ class Keeper:
     Attributes:
         name: for logs and health.
         age_ms: now, for judging what is too old; 0 where nothing is to be. As `utc_ms`, unless somebody knows better.
+        tell_skipped: called with the first and last number of those that a journal which could not be opened at the
+            start turned out not to have.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Keeper:
         self._outbox = outbox
         self._commit_s = commit_s
         self._utc_ms = self.age_ms = utc_ms
+        self.tell_skipped: Callable[[int, int], None] = lambda first, last: None
         self._spares = spares
         self._restamps: list[tuple[int, int, int]] = []  # first, last, ms: what is on disk of them is to be changed
         self._loop = asyncio.get_running_loop()
@@ -243,7 +246,7 @@ class Keeper:
     async def _commit(self, *, write: bool) -> None:
         """Make all rows that wait safe, then hand the new ones to the link."""
         async with self._committing:
-            write = write and (not self._disk.refusal or await self._disk.reopen())
+            write = write and (not self._disk.refusal or await self._reopen())
             reserved = await self._reserve()
             self._writing, self._pending = self._pending, []
             after, self._after = self._after, []
@@ -272,6 +275,21 @@ class Keeper:
     def _hand_over(self, row: Row) -> None:
         self._live[row.n] = None
         self._outbox.send(Message(topic=row.topic, payload=row.payload, n=row.n, record=row.record))
+
+    async def _reopen(self) -> bool:
+        """Open the journal again; what one that could not be opened at the start has for the broker is late."""
+        unknown = bool(self._journal.refusal)
+        if not await self._disk.reopen():
+            return False
+        if unknown:
+            for first, last in self._journal.undelivered:
+                self._undelivered.add(first, last)
+            self._late_from = 0
+            self._records_from = 0 if self._up else self._records_from
+            self._late_work.set()
+            if self._journal.skipped is not None:
+                self.tell_skipped(*self._journal.skipped)
+        return True
 
     async def _reserve(self) -> bool:
         return await self._disk.reserve(self._outbox.newest_n, loose=self._spares)
@@ -310,7 +328,7 @@ class Keeper:
             await self._late_work.wait()
             self._late_work.clear()
             await self._send_records()
-            while self._up and self._outbox.room_for_late > 0:
+            while self._up and self._records_from is None and self._outbox.room_for_late > 0:
                 rows = await self._next_late(self._outbox.room_for_late)
                 if not rows or not self._up:
                     break
@@ -371,7 +389,7 @@ class Keeper:
             else:
                 self._unread_from = min(self._unread_from, first)
             self._late_from = upto + 1
-            if waiting := [row for row in rows if row.n not in self._live]:
+            if waiting := [row for row in rows if row.n in self._undelivered and row.n not in self._live]:
                 return waiting
 
     def _miss(self, first: int, last: int, rows: list[Row]) -> None:

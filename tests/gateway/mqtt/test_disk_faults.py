@@ -1,17 +1,21 @@
 """The keeper on disks that fail: nothing stops, it is told, and all is made up for when the disk is back."""
 
 import asyncio
+import errno
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.mqtt.journal import JournalError
+from gateway.mqtt.journal import Journal, JournalError
+from gateway.mqtt.row import Row
 from tests.gateway.mqtt.test_keeper import BATCH, EVENT, LATE, Rig, on
 
 
@@ -93,6 +97,130 @@ def test_a_file_that_somebody_removed_is_made_anew(tmp_path: Path) -> None:
         await asyncio.sleep(5)
         assert rig.broker.numbers(LATE) == [4]
         assert rig.outbox.statistics().losses == {"journal_damaged": 3}, "they were on that file alone"
+
+    on(tmp_path, body)
+
+
+def test_a_page_that_is_damaged_sets_the_file_aside_and_what_nobody_has_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+
+    async def body(rig: Rig) -> None:
+        for _ in range(20):
+            for _ in range(5):
+                rig.say(size=5000)
+            await asyncio.sleep(1)
+        rig.journal._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        pages = path.stat().st_size // 4096
+        with path.open("r+b") as file:
+            for page in range(pages // 3, 2 * pages // 3):
+                file.seek(page * 4096)
+                file.write(b"\xff" * 4096)
+        rig.broker.connect()
+        await asyncio.sleep(30)
+        rig.say()
+        await asyncio.sleep(5)
+        assert (tmp_path / "journal.sqlite.damaged-1").exists()
+        assert rig.keeper.problem == ""
+        assert rig.rows() == [101]
+        lost = 101 - len(set(rig.broker.numbers(LATE)) | set(rig.broker.numbers(BATCH)))
+        assert lost > 0
+        assert rig.outbox.statistics().losses == {"journal_damaged": lost + 1}, "the file counts as one"
+
+    on(tmp_path, body)
+
+
+def test_a_folder_that_cannot_be_written_at_the_start_is_told_and_the_journal_used_once_it_can(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("a file where the folder is to be")
+    folder = tmp_path / "in the way"
+
+    async def body(rig: Rig) -> None:
+        first = rig.say()
+        rig.broker.connect()
+        await asyncio.sleep(5)
+        assert rig.broker.numbers(BATCH) == [first]
+        assert rig.keeper.problem.endswith("File exists")
+        rig.broker.cut()
+        rig.say()
+        rig.say(EVENT)
+        (tmp_path / "in the way").unlink()
+        await asyncio.sleep(15)
+        assert rig.keeper.problem == ""
+        assert rig.rows() == [first, first + 1, first + 2]
+        rig.broker.connect()
+        await asyncio.sleep(5)
+        assert rig.broker.numbers(LATE) == [first + 1]
+        assert rig.skipped == [(1, first - 1)]
+        assert rig.outbox.statistics().losses == {}
+
+    async def later(rig: Rig) -> None:
+        assert rig.say() == rig.journal.last_n + 1
+
+    on(folder, body)
+    on(folder, later)
+
+
+def test_a_disk_that_is_read_only_at_the_start_gives_no_number_twice_and_what_it_has_comes_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def before(rig: Rig) -> None:
+        for _ in range(3):
+            rig.say()
+        rig.say(EVENT)
+        await asyncio.sleep(2)
+        await rig.kill()
+
+    real_open, real_connect = os.open, sqlite3.connect
+    writable = False
+
+    def open_(path: Any, flags: int, *args: Any, **words: Any) -> int:
+        if not writable and flags & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real_open(path, flags, *args, **words)
+
+    def connect(path: Any, **words: Any) -> sqlite3.Connection:
+        if not writable:
+            raise sqlite3.OperationalError("unable to open database file")
+        return real_connect(path, **words)
+
+    async def after(rig: Rig) -> None:
+        nonlocal writable
+        rig.broker.connect()
+        assert rig.say() == 1005, "what was reserved can be read"
+        await asyncio.sleep(5)
+        assert rig.broker.numbers(BATCH) == [1005]
+        assert rig.keeper.problem
+        writable = True
+        await asyncio.sleep(15)
+        assert rig.keeper.problem == ""
+        assert rig.rows() == [1, 2, 3, 4, 1005]
+        assert rig.broker.numbers(EVENT) == [4]
+        assert rig.broker.numbers(LATE) == [1, 2, 3]
+        assert rig.skipped == [(5, 1004)]
+
+    on(tmp_path, before, ends=True)
+    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    on(tmp_path, after)
+
+
+def test_a_clock_far_behind_does_not_mix_numbers_up(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite", max_bytes=2**26, max_age_ms=10**12)
+    journal.open()
+    journal.write([Row(n=10**15, t_ms=0, topic="t", payload=b"1")], [], now_ms=0)
+    journal.close()
+    lock = tmp_path / "journal.sqlite.lock"
+    lock.unlink()
+    lock.mkdir()
+
+    async def body(rig: Rig) -> None:
+        rig.say()
+        lock.rmdir()
+        await asyncio.sleep(15)
+        assert "move it away" in rig.keeper.problem
+        (tmp_path / "journal.sqlite").rename(tmp_path / "away.sqlite")
+        await asyncio.sleep(15)
+        assert rig.keeper.problem == ""
+        assert len(rig.rows()) == 1
 
     on(tmp_path, body)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.clock import run_virtual
-from gateway.mqtt.journal import Journal
+from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import Entry, Loss, Message, Outbox
 from gateway.mqtt.row import Row, Trimmed
@@ -75,7 +75,8 @@ class Rig:
         loop = asyncio.get_running_loop()
         self.outbox = Outbox(**outbox)
         self.journal = Journal(folder / "journal.sqlite", max_bytes=max_bytes, max_age_ms=10**12)
-        self.journal.open()
+        with contextlib.suppress(JournalError):
+            self.journal.open()
         self.keeper = Keeper(
             self.journal,
             self.outbox,
@@ -83,6 +84,8 @@ class Rig:
             utc_ms=lambda: WALL_MS + round(loop.time() * 1000),
             spares=spares,
         )
+        self.skipped: list[tuple[int, int]] = []
+        self.keeper.tell_skipped = lambda first, last: self.skipped.append((first, last))
         self.broker = Broker(self.outbox)
         self._tasks = [loop.create_task(self.keeper.run()), loop.create_task(self.broker.run())]
 
@@ -93,7 +96,7 @@ class Rig:
 
     def rows(self) -> list[int]:
         """Return the numbers that are on disk."""
-        return [row.n for row in self.journal.read(1, 10**9, limit=10**6)]
+        return [row.n for row in self.journal.read(1, 10**15, limit=10**6)]
 
     def failure(self) -> BaseException | None:
         """Return what has ended the keeper."""
@@ -244,6 +247,24 @@ def test_after_an_outage_events_come_first_and_in_order_whatever_is_new(tmp_path
         came = [message.topic for _, message in rig.broker.got]
         assert came.index(LATE) > 150
         assert rig.outbox.statistics().messages == 0
+
+    on(tmp_path, body)
+
+
+@pytest.mark.parametrize("events", [99, 150, 300])
+def test_events_come_once_and_in_order_though_a_batch_is_written_as_the_broker_comes_back(
+    tmp_path: Path, events: int
+) -> None:
+    async def body(rig: Rig) -> None:
+        for _ in range(events):
+            rig.say(EVENT)
+        await asyncio.sleep(2)
+        rig.say()
+        for _ in range(3):
+            await asyncio.sleep(0)  # it is being written
+        rig.broker.connect()
+        await asyncio.sleep(60)
+        assert rig.broker.numbers(EVENT) == list(range(1, events + 1))
 
     on(tmp_path, body)
 
