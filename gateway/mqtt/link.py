@@ -21,7 +21,7 @@ from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Out
 _LOG: Final = logging.getLogger(__name__)
 
 _WINDOW_BYTES: Final = 4 * 2**20
-_ACK_S: Final = 20.0  # a broker that is there but acknowledges nothing for so long is left
+_ACK_S: Final = 20.0  # a broker that is there but does not acknowledge the next in turn for so long is left
 _CONNECT_S: Final = 60.0  # a connection has limits of its own, but looking up its name has the system's, some 30 s
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
@@ -89,6 +89,7 @@ class Link:
         self._due_s = math.inf  # by when the next connection is to have come about, or failed
         self._moved_s = -math.inf  # when anything last went out or was acknowledged
         self._flight: dict[int, tuple[float, Entry]] = {}
+        self._turn_s = -math.inf  # since when the first of them is the first
         self._flight_bytes = 0
         self._held: Entry | None = None
         self._alone = False
@@ -218,10 +219,11 @@ class Link:
             return
         loop = asyncio.get_running_loop()
         sent_s, _ = next(iter(self._flight.values()))
-        if loop.time() >= sent_s + _ACK_S:
-            raise aiomqtt.MqttError(f"the broker acknowledged nothing for {_ACK_S:g} s")
+        due_s = max(sent_s, self._turn_s) + _ACK_S
+        if loop.time() >= due_s:
+            raise aiomqtt.MqttError(f"the broker did not acknowledge what was next for {_ACK_S:g} s")
         if self._patience is None:
-            self._patience = loop.call_at(sent_s + _ACK_S, self._look_again)
+            self._patience = loop.call_at(due_s, self._look_again)
 
     def _look_again(self) -> None:
         self._patience = None
@@ -257,11 +259,13 @@ class Link:
         return entry
 
     def _settle(self, mid: int, code: int) -> None:
+        in_turn = mid == next(iter(self._flight), None)
         _, entry = self._flight.pop(mid, (0.0, None))
         if entry is None:
             return
         self._flight_bytes -= entry.size
         self._moved_s = asyncio.get_running_loop().time()
+        self._turn_s = self._moved_s if in_turn else self._turn_s
         self._alone = self._alone and bool(self._flight)
         topic = entry.message.topic
         if (why := refusal(code)) is not None:

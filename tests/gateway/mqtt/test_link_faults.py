@@ -103,7 +103,28 @@ async def test_a_broker_that_never_acknowledges_gets_one_window_and_is_left(
     assert link.statistics().in_flight == 50
     assert link.statistics().acknowledged == 0
     assert link.statistics().outbox.losses == {}
-    assert "acknowledged nothing for 0.2 s" in caplog.text
+    assert "did not acknowledge what was next for 0.2 s" in caplog.text
+
+
+async def test_a_broker_that_acknowledges_slowly_but_in_turn_is_not_left(fake_broker, start_link, until, monkeypatch):
+    monkeypatch.setattr(link_module, "_ACK_S", 0.2)
+    fake_broker.ack_s = lambda: 0.02
+    outbox = Outbox()
+    fill(outbox, batches(50))
+    link, _ = start_link(fake_broker.url, outbox)
+    await until(lambda: link.statistics().acknowledged == 50)
+    assert len(fake_broker.sessions) == 1
+
+
+async def test_a_broker_that_passes_one_message_over_is_left(fake_broker, start_link, until, monkeypatch):
+    monkeypatch.setattr(link_module, "_ACK_S", 0.2)
+    fake_broker.ack = lambda topic: None if topic == "passed over" else 0
+    fake_broker.ack_s = lambda: 0.02
+    outbox = Outbox()
+    fill(outbox, [Message(topic="passed over", payload=b"1"), *batches(40)])
+    start_link(fake_broker.url, outbox)
+    await until(lambda: len(fake_broker.sessions) == 2)
+    assert len(fake_broker.sessions[0].acknowledged) < 40
 
 
 async def test_a_refused_publish_is_counted_and_said_once_and_holds_up_nothing(fake_broker, start_link, until, caplog):
