@@ -58,7 +58,8 @@ class Gateway:
     """One gateway of one station. Construction needs a running loop and touches no wire.
 
     Args:
-        journal: opened, or its opening has failed; closed at the end of `run`; None keeps what waits for the broker in memory.
+        journal: opened, or its opening has failed; closed at the end of `run`. None keeps what waits for the broker in
+            memory.
         calibrations: those given by command, of this rig; None keeps them in memory.
         load: reads the rig file anew, for the command `reload`; raises RigError, or ValueError for what else hinders.
         handover: what the gateway before this one has left, after `reload`.

@@ -3,7 +3,8 @@
 How it ended and what was lost thereby; which alarms stand; what it was told of hatches.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -18,6 +19,11 @@ from gateway.mqtt.topics import Topics
 from gateway.poller import periods
 
 _NEWEST: Final = 10_000  # events that are looked at
+_BATCHES: Final = 4  # of each segment that are looked at, about
+_JITTER: Final = 0.05  # of a period by which a poll may come late
+
+
+Unit = tuple[str, int]  # bus, number on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +34,7 @@ class Before:
         end: "stopped" in an orderly way, or "killed" (a crash or a power cut is no less).
         ended_ms: when, ms UTC; for one that was killed when its last message of record was made. None when it
             spared its disk and was killed: nobody can know.
-        polls: that the rig asks for between then and now, and nobody made; None as `ended_ms`.
+        polls: that the rig asks for between then and now, and of which nobody has anything; None as `ended_ms`.
         skipped: numbers of which those that a consumer does not have were lost in memory or with a damaged journal, or
             were never given out, first to last; None when there are none.
     """
@@ -43,18 +49,56 @@ def before(journal: Journal | None, rig: Rig, *, now_ms: int) -> Before | None:
     """Return what a journal tells of the gateway before; None when there was none, or nobody can know."""
     if journal is None or journal.last_n == 0 or (journal.refusal and not journal.reserved.upto):
         return None
+    ended_ms, orderly = journal.ended_ms, journal.reserved.closed_ms is not None
     return Before(
-        end="killed" if journal.reserved.closed_ms is None else "stopped",
-        ended_ms=journal.ended_ms,
-        polls=None if journal.ended_ms is None else due(rig, (now_ms - journal.ended_ms) / 1000),
+        end="stopped" if orderly else "killed",
+        ended_ms=ended_ms,
+        polls=None if ended_ms is None else _not_polled(journal, rig, ended_ms, now_ms, orderly=orderly),
         skipped=journal.skipped,
     )
 
 
+def _not_polled(journal: Journal, rig: Rig, ended_ms: int, now_ms: int, *, orderly: bool) -> int:
+    """Return how many polls were due after the last of which the journal has a reading; none if the clock went back.
+
+    What was polled before a kill and not yet put is gone like what was not polled. A journal that spares its disk lacks
+    readings that the broker has; after an orderly end there are none beside these.
+    """
+    last_ms = {} if journal.refusal else _last_readings(journal, rig)
+    polls = 0
+    for unit, period_ms in _periods_ms(rig):
+        read_ms = last_ms.get(unit)
+        if read_ms is None or (orderly and read_ms < ended_ms - period_ms):
+            polls += int(max(now_ms - ended_ms, 0) / period_ms)
+        else:
+            polls += max(math.ceil((now_ms - read_ms) / period_ms - _JITTER) - 1, 0)
+    return polls
+
+
+def _last_readings(journal: Journal, rig: Rig) -> dict[Unit, int]:
+    """Return when each unit was polled last, ms UTC, of those that the newest batches tell of."""
+    segments = Topics(station=rig.station.id, gateway=rig.station.gateway).batch("")
+    last_ms: dict[Unit, int] = {}
+    for row in journal.newest(segments.removesuffix("/batch"), since_ms=0, limit=_BATCHES * (len(rig.segments) + 1)):
+        with suppress(AttributeError, KeyError, TypeError, ValueError):  # of another version
+            document = orjson.loads(row.payload)
+            for channel, column in document["channels"].items():
+                transducer = rig.transducers.get(channel.partition(".")[0])
+                if transducer is not None and column["dt"]:
+                    unit = (transducer.bus, transducer.unit)
+                    last_ms[unit] = max(last_ms.get(unit, 0), document["t0"] + column["dt"][-1])
+    return last_ms
+
+
+def _periods_ms(rig: Rig) -> Iterator[tuple[Unit, float]]:
+    for bus in rig.buses:
+        for unit, period_s in periods(rig.units(bus)).items():
+            yield (bus, unit), period_s * 1000
+
+
 def due(rig: Rig, seconds: float) -> int:
-    """Return how many polls a rig asks for in that time; none where the clock has gone back."""
-    periods_s = (period_s for bus in rig.buses for period_s in periods(rig.units(bus)).values())
-    return sum(int(max(seconds, 0.0) / period_s) for period_s in periods_s)
+    """Return how many polls a rig asks for in that time."""
+    return sum(int(max(seconds, 0.0) * 1000 / period_ms) for _, period_ms in _periods_ms(rig))
 
 
 def alarms_before(journal: Journal, topics: Topics, to_s: Callable[[int], float]) -> list[Alarm]:
@@ -98,5 +142,5 @@ def started(past: Before, *, gateway: str, boot: str, n: int, t_ms: int) -> byte
 
 
 def skipped(first: int, last: int, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:
-    """Build the event that names, after the start, numbers of which those that a consumer does not have will not come."""
+    """Build the event that names, after the start, numbers that will not come where they have not."""
     return event("journal", orjson.dumps({"skipped": [first, last]}), gateway=gateway, boot=boot, n=n, t_ms=t_ms)

@@ -77,7 +77,7 @@ class Claim:
         return self._file is not None
 
     def take(self) -> None:
-        """Be the only one who has it, and read it, also on a disk that is read-only; a content that is none is a new one's.
+        """Be the only one who has it, and read it, also on a read-only disk; a content that is none is a new one's.
 
         Raises:
             ClaimedError: another gateway has it.
@@ -112,7 +112,11 @@ class Claim:
             OSError: as `take`.
         """
         with suppress(FileNotFoundError):
-            if self._file is not None and self._writable and identity(os.fstat(self._file)) == identity(self._path.stat()):
+            if (
+                self._file is not None
+                and self._writable
+                and identity(os.fstat(self._file)) == identity(self._path.stat())
+            ):
                 return
         known = self.reserved
         self.release()

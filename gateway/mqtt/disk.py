@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from gateway.mqtt.claim import Reserved, machine
@@ -48,7 +47,7 @@ class Disk:
         self._asked = 0  # questions that it has not answered yet
         self._silent_since_s = math.inf
         self._reserve_again_s = -math.inf
-        self._aside: Path | None = None  # what was told to be
+        self._told_aside = journal.path
         self._tell_set_aside()
         if journal.refusal:
             self._refuse(journal.refusal)
@@ -169,7 +168,7 @@ class Disk:
 
     def _tell_set_aside(self) -> None:
         aside = self._journal.set_aside
-        if aside is not None and aside != self._aside:
-            self._aside = aside
+        if aside is not None and aside != self._told_aside:
+            self._told_aside = aside
             self._lose(Loss.JOURNAL_DAMAGED)
             _LOG.error("journal %s was damaged; kept as %s, a new one begun", self._journal.path, aside.name)

@@ -161,8 +161,8 @@ def event(kind: str, what: bytes, *, gateway: str, boot: str, n: int, t_ms: int)
     """Build the record of one transition.
 
     Args:
-        kind: the topic's level: "alarm", "command", "clock", "start", "journal", or what somebody told of ("repress", "eva",
-            "docking").
+        kind: the topic's level: "alarm", "command", "clock", "start", "journal", or what somebody told of ("repress",
+            "eva", "docking").
         what: what is said of it, a JSON object.
         gateway: id in the rig file.
         boot: id of this start of the gateway.

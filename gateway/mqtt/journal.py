@@ -308,7 +308,7 @@ class Journal:
         return number
 
     def _trim(self, database: sqlite3.Connection, now_ms: int) -> dict[str, list[int]]:
-        """Drop the oldest telemetry for as long as it is too old, then while there is too much; its numbers by cause."""
+        """Drop the oldest telemetry while it is too old, then while there is too much; return its numbers by cause."""
         old_ms = now_ms - self._max_age_ms
         dropped = {"journal_age": self._drop_oldest(database, lambda t_ms, _: t_ms < old_ms), "journal_size": []}
         if self._bytes(database) > self._max_bytes:
@@ -412,9 +412,7 @@ class Journal:
         except JournalError:
             raise
         except ClaimedError:
-            raise JournalBusyError(
-                f"{self.path}: another gateway uses it; give each its own [journal] path"
-            ) from None
+            raise JournalBusyError(f"{self.path}: another gateway uses it; give each its own [journal] path") from None
         except OSError as error:
             raise JournalError(f"{self.path}: {error.strerror or error}") from error
 

@@ -61,7 +61,7 @@ class Keeper:
         self._outbox = outbox
         self._commit_s = commit_s
         self._utc_ms = self.age_ms = utc_ms
-        self.tell_skipped: Callable[[int, int], None] = lambda first, last: None
+        self.tell_skipped: Callable[[int, int], None] | None = None
         self._spares = spares
         self._restamps: list[tuple[int, int, int]] = []  # first, last, ms: what is on disk of them is to be changed
         self._loop = asyncio.get_running_loop()
@@ -287,7 +287,7 @@ class Keeper:
             self._late_from = 0
             self._records_from = 0 if self._up else self._records_from
             self._late_work.set()
-            if self._journal.skipped is not None:
+            if self._journal.skipped is not None and self.tell_skipped is not None:
                 self.tell_skipped(*self._journal.skipped)
         return True
 

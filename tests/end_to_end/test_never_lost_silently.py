@@ -20,6 +20,11 @@ from tests.end_to_end.test_run_against_mosquitto import Subscriber, wait_for
 
 AWAY_S: Final = 5.0
 KILLS: Final = 4
+UNITS: Final = (  # of hil/rigs/bench.toml, a channel of each
+    *("cabin_p1.pressure", "cabin_p2.pressure", "airlock_p1.pressure", "tank_p1.pressure"),
+    "tank_p2.pressure",
+)
+POLL_S: Final = 1.0
 
 
 @pytest.fixture
@@ -69,6 +74,21 @@ def numbers(*subscribers: Subscriber) -> list[int]:
     return [payload["n"] for _, payload in of_record(*subscribers)]
 
 
+def polls_missed(listening: Subscriber, start: int) -> int:
+    """Return how many polls are missing between the numbers before a start and those after it."""
+    before_ms: dict[str, int] = {}
+    after_ms: dict[str, int] = {}
+    for topic, payload in of_record(listening):
+        if topic.endswith(("/batch", "/late")):
+            for channel, column in payload["channels"].items():
+                first, last = (payload["t0"] + column["dt"][place] for place in (0, -1))
+                if payload["n"] < start:
+                    before_ms[channel] = max(before_ms.get(channel, 0), last)
+                else:
+                    after_ms[channel] = min(after_ms.get(channel, first), first)
+    return sum(round((after_ms[channel] - before_ms[channel]) / 1000 / POLL_S) - 1 for channel in UNITS)
+
+
 def test_a_broker_that_is_killed_loses_no_reading(
     mosquitto: Mosquitto,
     subscribe: Callable[[], Subscriber],
@@ -96,7 +116,7 @@ def test_a_broker_that_is_killed_loses_no_reading(
         late = [payload["n"] for topic, payload in of_record(second) if topic.endswith("/late")]
         assert late == sorted(late)
         assert len(set(late)) == len(late) >= AWAY_S
-    assert first_live_s < 10.0 + AWAY_S, "the longest pause between two tries; its figures: docs/performance.md"
+    assert first_live_s < 10.0, "2 s on a machine that does nothing else: docs/journal.md"
     everything = dict(sorted((payload["n"], payload) for _, payload in of_record(first, second)))
     times = [payload["t0"] for payload in everything.values()]
     assert times == sorted(times), "original times, in the order of their numbers"
@@ -108,14 +128,14 @@ def test_a_gateway_that_is_killed_goes_on_where_it_was_and_nobody_misses_a_numbe
     listening = subscribe()
     draw = random.Random(4)
     for _ in range(KILLS):
-        seen = len(numbers(listening))
+        highest = max(numbers(listening), default=0)
         with gateway(rig_file) as process:
-            wait_for(lambda seen=seen: len(numbers(listening)) >= seen + 3)
+            wait_for(lambda highest=highest: max(numbers(listening), default=0) > highest + 6)
             time.sleep(draw.random())
             process.kill()
     with gateway(rig_file):
-        seen = len(numbers(listening))
-        wait_for(lambda: len(numbers(listening)) >= seen + 4)
+        highest = max(numbers(listening))
+        wait_for(lambda: max(numbers(listening)) > highest + 6)
     got = numbers(listening)
     assert set(got) == set(range(1, max(got) + 1)), "no gap"
     contents: dict[int, set[str]] = {}
@@ -124,9 +144,9 @@ def test_a_gateway_that_is_killed_goes_on_where_it_was_and_nobody_misses_a_numbe
     assert {n for n, said in contents.items() if len(said) > 1} == set(), "a number means one message, for ever"
     starts = {payload["n"]: payload["start"] for topic, payload in of_record(listening) if topic.endswith("/start")}
     assert [(start["end"], start["skipped"]) for start in starts.values()] == [("killed", None)] * KILLS
-    assert all(start["ended"] > 0 and start["polls"] >= 0 for start in starts.values()), (
-        "what was not polled is counted"
-    )
+    missed = sum(polls_missed(listening, n) for n in starts)
+    assert missed > 0
+    assert sum(start["polls"] for start in starts.values()) == pytest.approx(missed, rel=0.5), "it is counted"
     journal = Journal(tmp_path / "journal.sqlite", max_bytes=10**9, max_age_ms=10**12)
     wait_for(lambda: _opened(journal))
     assert journal.set_aside is None

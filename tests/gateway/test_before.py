@@ -64,6 +64,30 @@ def test_after_a_kill_the_polls_since_the_newest_row_were_not_made(tmp_path: Pat
     assert said(left(tmp_path, running)) == {"end": "killed", "ended": T_MS + 3, "polls": 10 + 2, "skipped": None}
 
 
+def batch(n: int, t_ms: int, **last_ms: int) -> Row:
+    """Return the row of a batch with the last reading of each transducer so long after its begin."""
+    channels = {f"{name}.pressure": {"dt": [0, last], "value": [1, 1]} for name, last in last_ms.items()}
+    payload = orjson.dumps({"v": 1, "gw": "pi1", "boot": "b", "n": n, "t0": T_MS, "channels": channels})
+    return Row(n=n, t_ms=t_ms, topic=TOPICS.batch("a"), payload=payload)
+
+
+def test_after_a_kill_what_was_polled_and_not_yet_said_counts_as_not_polled(tmp_path: Path) -> None:
+    journal = left(tmp_path, Reserved(upto=1000, machine=machine()), last_n=0)
+    rows = [batch(1, T_MS + 1000, p1=1000, p2=0), batch(2, T_MS + 20_000, p1=20_000, p2=16_000)]
+    event = Row(n=3, t_ms=T_MS + 38_000, topic=TOPICS.event("eva"), payload=b"{}", record=True)
+    journal.write([*rows, event], [], now_ms=T_MS)
+    journal.close()
+    journal.open()
+    told = said(journal, now_ms=T_MS + 45_500)
+    assert (told["ended"], told["polls"]) == (T_MS + 38_000, 25 + 7), "1 s from 21 s on, 4 s from 20 s on"
+
+
+def test_after_a_stop_that_spared_its_disk_old_batches_do_not_count(tmp_path: Path) -> None:
+    journal = left(tmp_path, Reserved(upto=9, closed_ms=T_MS + 60_000, machine="elsewhere"), last_n=0)
+    journal.write([batch(1, T_MS + 1000, p1=1000, p2=0)], [], now_ms=T_MS)
+    assert said(journal, now_ms=T_MS + 68_000)["polls"] == 8 + 2
+
+
 def test_after_a_stop_they_count_from_there(tmp_path: Path) -> None:
     stopped = Reserved(upto=50, closed_ms=T_MS + 8003, machine="elsewhere")
     journal = left(tmp_path, stopped)

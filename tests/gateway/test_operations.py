@@ -19,7 +19,7 @@ from gateway import calibrations as calibrations_module
 from gateway.app import Gateway, Handover
 from gateway.calibrations import Calibrations
 from gateway.mqtt import commands, schemas
-from gateway.mqtt.journal import Journal
+from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.memory import MemoryLink
 from gateway.operations import NewRig
 
@@ -522,6 +522,41 @@ def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tm
 
     after = replace(handover, ended_s=-5.0)
     in_room(look, the_rig=handover.rig, rig_hash="new", journal=journal(), handover=after)
+
+
+def test_what_a_disk_did_not_take_before_a_rig_file_takes_over_is_named(tmp_path):
+    def journal():
+        found = Journal(tmp_path / "j.sqlite", max_bytes=10**8, max_age_ms=10**9)
+        found.open()
+        return found
+
+    def refuse(*_args, **_words):
+        raise JournalError("disk full")
+
+    refusing = journal()
+
+    async def ask(run):
+        await asyncio.sleep(2.0)
+        refusing.write = refusing.reopen = refuse
+        run.link._drain = lambda: None  # nor has the broker it
+        await asyncio.sleep(10.0)
+        reload = commands.build(commands.Reload, id="x", not_after=round((WALL_S + 60) * 1000), by="anna")
+        run.link.hear(f"{BASE}/cmd/g/reload", reload)
+        await asyncio.sleep(2.0)
+
+    first = in_room(ask, journal=refusing, load=lambda: NewRig(rig=RIG, rig_hash="new"))
+
+    async def look(run):
+        await asyncio.sleep(3.0)
+        (event,) = run.on("event/journal")
+        jsonschema.validate(event, schemas.schema("event"))
+        low, high = event["journal"]["skipped"]
+        got = {each.n for each in [*first.messages, *run.messages] if each.n is not None}
+        missing = set(range(1, max(got))) - got
+        assert missing
+        assert missing <= set(range(low, high + 1))
+
+    in_room(look, journal=journal(), handover=replace(first.handover, ended_s=-5.0))
 
 
 def test_a_clock_that_comes_right_while_a_rig_file_takes_over_corrects_what_was_said_before():

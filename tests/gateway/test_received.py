@@ -270,6 +270,15 @@ def test_numbers_that_died_in_memory_are_named_apart_and_not_waited_for(tmp_path
     assert (again.gaps(), again.complete_upto()) == ({}, {"pi1": 1002})
 
 
+def test_numbers_that_a_gateway_names_after_its_start_are_not_waited_for_either():
+    received = Received(Memory())
+    for n in (10, 12):
+        received.take("m/seg/a/batch", batch(n))
+    words = {"boot": "b", "kind": "journal", "journal": {"skipped": [11, 11]}}
+    received.take("m/event/journal", orjson.dumps({"v": 1, "gw": "pi1", "n": 13, "t": 13} | words))
+    assert (received.gaps(), received.lost_at_a_kill()) == ({}, {"pi1": [(11, 11)]})
+
+
 def test_numbers_before_the_first_that_came_are_nobodys_loss():
     received = Received(Memory())
     received.take("m/event/start", start(1001, [13, 1000]))
