@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from gateway.mqtt.disk import Disk
@@ -25,6 +26,7 @@ _EARLY: Final = 0.9  # of the commit interval: batches do not come to the millis
 _ROUNDING_S: Final = 1e-6  # a timer may fire a rounding error too soon
 _IDLE_S: Final = 10.0  # what was delivered is written with the next rows, or after that time
 _SPARED_S: Final = 5.0  # what the broker has not taken by then is written all the same
+_ANSWERS: Final = 1000  # that wait for the records before them
 _HELD: Final = 20_000  # rows in memory
 _HELD_BYTES: Final = 32 * 2**20
 
@@ -67,7 +69,7 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._undelivered = Spans(journal.undelivered)
         self._ring = Ring(max_rows=_HELD, max_bytes=_HELD_BYTES)  # what is not on disk
-        self._pending: list[int] = []  # put, not handed to the link
+        self._pending: dict[int, None] = {}  # put, not handed to the link
         self._pending_since_s = math.inf
         self._writing: list[int] = []  # of them, what is being made safe
         self._live: dict[int, None] = {}  # handed to the link as they came, not settled
@@ -76,6 +78,7 @@ class Keeper:
         self._up = False
         self._connections = 0  # so far: what was read for one is not sent on the next
         self._late_from = 0
+        self._late: set[int] = set()  # handed to the link as late ones, not settled
         self._unread_from = math.inf  # from there on some were passed over: the disk, which has them, was not readable
         self._records_from: int | None = None  # while records have waited longer than those that come; None: no more
         self._records_out: set[int] = set()  # of them, handed to the link, not settled
@@ -93,7 +96,9 @@ class Keeper:
     def take(self, message: Message) -> None:
         """Take a message that was put: one with a number is kept, one without sent once the records before are safe."""
         if message.n is None:
-            if self._record or self._writing:
+            if len(self._after) >= _ANSWERS:
+                self._outbox.lose(Loss.QUEUE_FULL)  # whoever still wants it asks again
+            elif self._record or self._writing:
                 self._after.append(message)
                 self._work.set()
             else:
@@ -103,10 +108,11 @@ class Keeper:
         row = Row(n=message.n, t_ms=self._utc_ms(), topic=message.topic, payload=message.payload, record=message.record)
         if not self._pending:
             self._pending_since_s = now_s
-        self._pending.append(row.n)
+        self._pending[row.n] = None
         self._undelivered.add(row.n, row.n)
         self._record |= row.record
         for n in self._ring.add(row, now_s=now_s):
+            self._pending.pop(n, None)
             if n not in self._live:
                 self._undelivered.discard(n)
                 self._outbox.lose(Loss.JOURNAL_DOWN)
@@ -124,6 +130,7 @@ class Keeper:
         """Learn that there is none."""
         self._up = False
         self._live.clear()
+        self._late.clear()
         self._records_out.clear()
         self._withheld.clear()
 
@@ -131,6 +138,7 @@ class Keeper:
         """Learn that a message was delivered, or never will be."""
         self._undelivered.discard(n)
         self._live.pop(n, None)
+        self._late.discard(n)
         self._records_out.discard(n)
         waits = self._undelivered.first_from(self._late_from)
         if self._records_from is not None or (
@@ -248,7 +256,7 @@ class Keeper:
         async with self._committing:
             write = write and (not self._disk.refusal or await self._reopen())
             reserved = await self._reserve()
-            self._writing, self._pending = self._pending, []
+            self._writing, self._pending = list(self._pending), {}
             after, self._after = self._after, []
             since_s = self._pending_since_s
             new = [row for n in self._writing if (row := self._ring.get(n)) is not None]
@@ -256,7 +264,8 @@ class Keeper:
                 if write and reserved:
                     await self._write()
             except Exception:  # a bug: all is as it was before
-                self._pending[:0], self._after[:0], self._pending_since_s = self._writing, after, since_s
+                self._pending = dict.fromkeys([*self._writing, *self._pending])
+                self._after[:0], self._pending_since_s = after, since_s
                 self._record |= any(row.record for row in new)
                 raise
             finally:
@@ -332,6 +341,7 @@ class Keeper:
                 rows = await self._next_late(self._outbox.room_for_late)
                 if not rows or not self._up:
                     break
+                self._late.update(row.n for row in rows)
                 self._outbox.send_late(
                     Message(topic=late_topic(row.topic), payload=row.payload, n=row.n, record=row.record)
                     for row in rows
@@ -360,7 +370,7 @@ class Keeper:
 
     def _safe_upto(self) -> int:
         """Return the highest number that does not wait to be made safe."""
-        return min([*self._writing[:1], *self._pending[:1]], default=self._outbox.newest_n + 1) - 1
+        return min([*self._writing[:1], *islice(self._pending, 1)], default=self._outbox.newest_n + 1) - 1
 
     async def _read(self, first: int, last: int, *, limit: int, records: bool = False) -> tuple[list[Row], bool]:
         """Return rows, or only records, from memory and disk, in order, and whether the disk could be read."""
@@ -389,8 +399,11 @@ class Keeper:
             else:
                 self._unread_from = min(self._unread_from, first)
             self._late_from = upto + 1
-            if waiting := [row for row in rows if row.n in self._undelivered and row.n not in self._live]:
+            if waiting := [row for row in rows if self._waits_for_link(row.n)]:
                 return waiting
+
+    def _waits_for_link(self, n: int) -> bool:
+        return n in self._undelivered and n not in self._live and n not in self._late
 
     def _miss(self, first: int, last: int, rows: list[Row]) -> None:
         """Count numbers that should have been there."""

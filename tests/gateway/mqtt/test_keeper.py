@@ -15,6 +15,7 @@ from firmware_sim.clock import run_virtual
 from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import Entry, Loss, Message, Outbox
+from gateway.mqtt.ring import Ring
 from gateway.mqtt.row import Row, Trimmed
 
 BATCH, LATE, EVENT = "m/seg/a/batch", "m/seg/a/late", "m/event/x"
@@ -389,6 +390,47 @@ def test_numbers_asked_for_again_are_delivered_again(tmp_path: Path) -> None:
         await asyncio.sleep(3)
         assert rig.broker.numbers(LATE) == [5, 6, 7, 8, 9]
         assert rig.outbox.statistics().losses == {}
+
+    on(tmp_path, body)
+
+
+def test_who_asks_again_while_a_backlog_is_under_way_gets_nothing_twice_but_that(tmp_path: Path) -> None:
+    async def body(rig: Rig) -> None:
+        for _ in range(300):
+            rig.say()
+        await asyncio.sleep(2)
+        rig.broker.connect()
+        for asked in (10, 20, 30, 40):
+            while asked + 50 not in rig.broker.numbers(LATE):  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.01)
+            rig.keeper.again(asked, asked)
+        await asyncio.sleep(10)
+        late = rig.broker.numbers(LATE)
+        assert {n for n in late if late.count(n) > 1} == {10, 20, 30, 40}
+        assert set(late) == set(range(1, 301))
+
+    on(tmp_path, body)
+
+
+def test_what_waits_for_a_disk_that_hangs_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(rig: Rig) -> None:
+        answers = asyncio.Event()
+
+        async def hang(*_args: object, **_words: object) -> None:
+            await answers.wait()
+
+        rig.keeper._ring = Ring(max_rows=100, max_bytes=2**20)
+        monkeypatch.setattr(rig.keeper._disk, "write", hang)
+        for _ in range(3000):
+            rig.say(EVENT)
+            await asyncio.sleep(0)
+            rig.outbox.put(Message(topic="rsp", payload=b"done", record=True))
+        assert len(rig.keeper._pending) <= 100
+        assert len(rig.keeper._after) <= 1000
+        lost = rig.outbox.statistics().losses
+        assert lost[Loss.JOURNAL_DOWN] > 1000
+        assert lost[Loss.QUEUE_FULL] > 1000
+        answers.set()
 
     on(tmp_path, body)
 
