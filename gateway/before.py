@@ -61,23 +61,26 @@ def before(journal: Journal | None, rig: Rig, *, now_ms: int) -> Before | None:
 def _not_polled(journal: Journal, rig: Rig, ended_ms: int, now_ms: int, *, orderly: bool) -> int:
     """Return how many polls were due after the last of which the journal has a reading; none if the clock went back.
 
-    What was polled before a kill and not yet put is gone like what was not polled. A journal that spares its disk lacks
-    readings that the broker has; after an orderly end there are none beside these.
+    What was polled before a kill and not yet put is gone like what was not polled; what an earlier start counted is not
+    counted again. A journal that spares its disk lacks readings that the broker has; after an orderly end there are
+    none beside these.
     """
-    last_ms = {} if journal.refusal else _last_readings(journal, rig)
+    topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
+    last_ms = {} if journal.refusal else _last_readings(journal, rig, topics)
+    starts = [] if journal.refusal else journal.newest(topics.event("start"), since_ms=0, limit=1, records=True)
     polls = 0
     for unit, period_ms in _periods_ms(rig):
-        read_ms = last_ms.get(unit)
-        if read_ms is None or (orderly and read_ms < ended_ms - period_ms):
+        read_ms = max(last_ms.get(unit, -math.inf), *(row.t_ms - period_ms for row in starts), -math.inf)
+        if read_ms == -math.inf or (orderly and read_ms < ended_ms - period_ms):
             polls += int(max(now_ms - ended_ms, 0) / period_ms)
         else:
             polls += max(math.ceil((now_ms - read_ms) / period_ms - _JITTER) - 1, 0)
     return polls
 
 
-def _last_readings(journal: Journal, rig: Rig) -> dict[Unit, int]:
+def _last_readings(journal: Journal, rig: Rig, topics: Topics) -> dict[Unit, int]:
     """Return when each unit was polled last, ms UTC, of those that the newest batches tell of."""
-    segments = Topics(station=rig.station.id, gateway=rig.station.gateway).batch("")
+    segments = topics.batch("")
     last_ms: dict[Unit, int] = {}
     for row in journal.newest(segments.removesuffix("/batch"), since_ms=0, limit=_BATCHES * (len(rig.segments) + 1)):
         with suppress(AttributeError, KeyError, TypeError, ValueError):  # of another version

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,6 +34,7 @@ class Broker:
         self._folder = folder
         self._form = form
         self.lines = folder / "got"
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def got(self) -> int:
@@ -44,12 +46,23 @@ class Broker:
         """Let both run for a `with` block, on that core."""
         config = self._folder / "mosquitto.conf"
         config.write_text(f"listener {self._port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
-        with _started(["mosquitto", "-c", str(config)], core, self._folder / "log"):
+        with _started(["mosquitto", "-c", str(config)], core, self._folder / "log") as self._process:
             _wait_for(self._port)
             subscriber = ["mosquitto_sub", "-p", str(self._port), "-q", "1", "-t", topic, "-F", self._form]
             with _started(subscriber, core, self.lines):
                 time.sleep(0.2)  # until it has subscribed
                 yield self
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Let it answer nobody for a `with` block."""
+        if self._process is None:
+            raise RuntimeError("it does not run")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
@@ -64,14 +77,14 @@ def broker(topic: str, core: int) -> Iterator[Broker]:
 
 
 @contextmanager
-def _started(command: Sequence[str], core: int, output: Path) -> Iterator[None]:
+def _started(command: Sequence[str], core: int, output: Path) -> Iterator[subprocess.Popen[bytes]]:
     program = shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise RuntimeError(f"{command[0]} is not installed: apt install mosquitto mosquitto-clients")
     with output.open("wb") as file, subprocess.Popen([program, *command[1:]], stdout=file, stderr=file) as process:
         os.sched_setaffinity(process.pid, {core})
         try:
-            yield
+            yield process
         finally:
             process.kill()
 

@@ -82,6 +82,15 @@ def test_after_a_kill_what_was_polled_and_not_yet_said_counts_as_not_polled(tmp_
     assert (told["ended"], told["polls"]) == (T_MS + 38_000, 25 + 7), "1 s from 21 s on, 4 s from 20 s on"
 
 
+def test_what_a_start_has_counted_is_not_counted_again_by_one_after_a_kill_before_any_batch(tmp_path: Path) -> None:
+    journal = left(tmp_path, Reserved(upto=1000, machine=machine()), last_n=0)
+    start = Row(n=2, t_ms=T_MS + 40_000, topic=TOPICS.event("start"), payload=b"{}", record=True)
+    journal.write([batch(1, T_MS + 20_000, p1=20_000, p2=16_000), start], [], now_ms=T_MS)
+    journal.close()
+    journal.open()
+    assert said(journal, now_ms=T_MS + 49_900)["polls"] == 10 + 3, "the first of each when it started"
+
+
 def test_after_a_stop_that_spared_its_disk_old_batches_do_not_count(tmp_path: Path) -> None:
     journal = left(tmp_path, Reserved(upto=9, closed_ms=T_MS + 60_000, machine="elsewhere"), last_n=0)
     journal.write([batch(1, T_MS + 1000, p1=1000, p2=0)], [], now_ms=T_MS)
