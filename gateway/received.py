@@ -164,7 +164,12 @@ class Received:
         return any(below in its and above in its for (of, _), its in self._marked.items() if of == gateway)
 
     def begin_after(self, gateway: str, n: int) -> None:
-        """Learn that an earlier record ends with that number: what lies between it and the first here is missing."""
+        """Learn that an earlier record ends with that number: what lies between it and the first here is missing.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        _number(n)
         self._before[gateway] = min(n, self._before.get(gateway, n))
 
     def take(self, topic: str, payload: bytes) -> None:
