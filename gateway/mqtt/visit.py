@@ -37,13 +37,13 @@ class _Link(Link):
         super().__init__(mqtt, outbox, client_id=f"manovac-visit-{secrets.token_hex(4)}", will=None, inbox=inbox)
         self.away_since_s: float | None = asyncio.get_running_loop().time()
         self.why = ""
-        self._told = ""
+        self._told = set[str]()
 
     def _begin(self) -> None:
         super()._begin()
         if self._told:
             _LOG.warning("MQTT: connected to %s", self._broker.name)
-        self.away_since_s, self.why, self._told = None, "", ""
+        self.away_since_s, self.why, self._told = None, "", set()
 
     def _say(self, level: int, subject: str, what: str, then: str) -> None:
         super()._say(level, subject, what, then)
@@ -52,8 +52,8 @@ class _Link(Link):
         now_s = asyncio.get_running_loop().time()
         self.away_since_s = now_s if self.away_since_s is None else self.away_since_s
         self.why = f"{subject}: {what}"
-        if now_s - self.away_since_s >= _PATIENCE_S and self._told != self.why:
-            self._told = self.why
+        if now_s - self.away_since_s >= _PATIENCE_S and self.why not in self._told:
+            self._told.add(self.why)
             _LOG.warning("MQTT: %s; still trying", self.why)
 
 

@@ -49,6 +49,14 @@ async def test_nobody_there_is_said_once_and_so_is_that_it_is_over(unused_port, 
     assert warnings(caplog)[1:] == [f"MQTT: connected to 127.0.0.1:{unused_port}"]
 
 
+async def test_each_address_of_a_cluster_is_named_once(unused_port, until, caplog):
+    mqtt = Mqtt(url=f"mqtt://127.0.0.1:{unused_port}", more_urls=(f"mqtt://localhost:{unused_port}",))
+    async with visit(mqtt, "m/#"):
+        await until(lambda: len(warnings(caplog)) == 2)
+        await asyncio.sleep(0.3)
+    assert len(warnings(caplog)) == 2
+
+
 async def test_a_broker_that_was_there_and_goes_and_one_that_refuses_are_told_apart(fake_broker, until):
     fake_broker.cuts = lambda number, message: True
     async with visit(Mqtt(url=fake_broker.url), "m/#") as at_broker:
