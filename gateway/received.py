@@ -63,10 +63,9 @@ def _checked(found: Any, *, event: bool) -> dict[str, Any]:
     _number(document["n"], least=1)
     if not _ID.fullmatch(document["gw"]):
         raise ValueError(f"{document['gw']!r} is no gateway")
-    if event or "boot" in document:
-        boot = document["boot"] if "boot" in document else str(_number(document["t"]))
-        if not isinstance(boot, str) or not boot:
-            raise ValueError(f"{boot!r} is no start of a gateway")
+    boot = document["boot"] if "boot" in document else str(_number(document["t"]))
+    if not isinstance(boot, str) or not boot:
+        raise ValueError(f"{boot!r} is no start of a gateway")
     if ("kind" in document) is not event:
         raise ValueError("a batch has no kind, and an event has one")
     if event:
