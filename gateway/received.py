@@ -5,15 +5,22 @@ so whoever has them all has everything; what is missing can be asked for again b
 a clock that was wrong is corrected once an event says by how much.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from gateway.corrections import Corrections, correction_of
 from gateway.mqtt.spans import Spans
 from gateway.store import Row, Store, mark
+
+_ID: Final = re.compile(r"[a-z0-9_-]+")
+_MOST: Final = 2**53  # of numbers and ms: no clock and no gateway comes so far, and SQLite ends not far above
+_VALUE: Final = (float, int, type(None))
+_REASON: Final = (str, type(None))
+_NAMES_SKIPPED: Final = ("start", "journal")
 
 
 def readings_of(document: Mapping[str, Any]) -> Iterator[Row]:
@@ -23,13 +30,62 @@ def readings_of(document: Mapping[str, Any]) -> Iterator[Row]:
         KeyError, TypeError, ValueError: it is none.
     """
     gateway, n, t0 = document["gw"], document["n"], document["t0"]
-    for channel, column in document["channels"].items():
+    for channel, column in _object(document["channels"]).items():
         count = len(column["dt"])
         quality, reason = (
             each if isinstance(each, list) else [each] * count for each in (column["quality"], column["reason"])
         )
         for dt, value, word, why in zip(column["dt"], column["value"], quality, reason, strict=True):
-            yield gateway, n, channel, t0 + dt, value, word, why
+            if type(value) not in _VALUE or type(word) is not str or type(why) not in _REASON:
+                raise TypeError(f"{channel} is {value!r}, {word!r}, {why!r}")
+            yield gateway, n, channel, _number(t0 + dt), None if value is None else float(value), word, why
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise TypeError(f"{found!r} is no object")
+    return found
+
+
+def _number(found: Any, least: int = 0) -> int:
+    if type(found) is not int or not least <= found < _MOST:  # True is an int, too
+        raise ValueError(f"{found!r} is no number of ours")
+    return found
+
+
+def _checked(found: Any, *, event: bool) -> dict[str, Any]:
+    """Return a message of record whose envelope is as it must be, and of an event what is used here, too.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    document = _object(found)
+    _number(document["n"], least=1)
+    if not _ID.fullmatch(document["gw"]):
+        raise ValueError(f"{document['gw']!r} is no gateway")
+    boot = document["boot"] if "boot" in document else str(_number(document["t"]))
+    if not isinstance(boot, str) or not boot:
+        raise ValueError(f"{boot!r} is no start of a gateway")
+    if ("kind" in document) is not event:
+        raise ValueError("a batch has no kind, and an event has one")
+    if event:
+        _number(document["t"])
+        if not isinstance(document["kind"], str):
+            raise TypeError(f"{document['kind']!r} is no kind")
+        _skipped(document)
+        if (correction := correction_of(document)) is not None:
+            _number(correction.since)
+            _number(abs(correction.add_ms))
+    return document
+
+
+def _skipped(event: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return which numbers nobody can have any more, by an event; None when it names none."""
+    kind = event["kind"]
+    if kind not in _NAMES_SKIPPED or (skipped := event[kind]["skipped"]) is None:
+        return None
+    first, last = skipped
+    return _number(first), _number(last, least=first)
 
 
 def _moved(row: Row, add_ms: int) -> Row:
@@ -42,10 +98,11 @@ class Received:
 
     Attributes:
         messages: that came, of any topic.
+        of_record: of them those that are of record.
         readings: stored, each once.
         repeated: messages that came again.
         strange: messages that are none of ours.
-        anew: gateways that have given a number out twice, as one without a journal does; their gaps cannot be told.
+        anew: gateways that have given numbers out twice, as one without a journal does; their gaps cannot be told.
         skipped: gateway -> numbers of which those that did not come were lost in memory or with a damaged journal, or
             were never given out, as the gateway said when it started.
         uncorrected: gateways that began with a wrong clock, and whose first readings the store cannot correct.
@@ -53,6 +110,7 @@ class Received:
 
     store: Store
     messages: int = 0
+    of_record: int = 0
     readings: int = 0
     repeated: int = 0
     strange: int = 0
@@ -62,20 +120,27 @@ class Received:
     _corrections: Corrections = field(default_factory=Corrections)
     _got: dict[str, Spans] = field(default_factory=dict)
     _marked: dict[tuple[str, str], Spans] = field(default_factory=dict)
+    _dated: set[tuple[str, str]] = field(default_factory=set)  # marks that are times, of gateways that were older
+    _before: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for payload in self.store.events():
+            try:
+                self._note_event(_checked(orjson.loads(payload), event=True))
+            except (KeyError, TypeError, ValueError):  # of an older version, which looked less closely
+                continue
         for gateway, n, its_mark in self.store.known():
             self._note(gateway, n, its_mark)
-        for event in self.store.events():
-            self._note_event(event)
 
     def _note_event(self, event: Mapping[str, Any]) -> None:
         """Learn which numbers nobody can have any more, and which stamps are wrong."""
+        gateway = event["gw"]
+        if "boot" not in event:
+            self._dated.add((gateway, mark(event)))
         if (correction := correction_of(event)) is not None:
             self._corrections.add(correction)
-        if event["kind"] in {"start", "journal"} and (skipped := event[event["kind"]]["skipped"]) is not None:
-            first, last = skipped
-            self.skipped.setdefault(event["gw"], Spans()).add(first, last)
+        if (skipped := _skipped(event)) is not None:
+            self.skipped.setdefault(gateway, Spans()).add(*skipped)
 
     def _note(self, gateway: str, n: int, its_mark: str) -> bool:
         """Note a message; return whether it is new."""
@@ -83,33 +148,51 @@ class Received:
         marked = self._marked.setdefault((gateway, its_mark), Spans())
         if n in marked:
             return False
-        if n in got:
+        if n in got or self._is_amid_others(gateway, n, its_mark):
             self.anew.add(gateway)
         got.add(n, n)
         marked.add(n, n)
         return True
 
+    def _is_amid_others(self, gateway: str, n: int, its_mark: str) -> bool:
+        """Say whether the next numbers below and above are of one other start: those of a start lie together."""
+        got, own = self._got[gateway], self._marked[gateway, its_mark]
+        below, above = got.last_upto(n), got.first_from(n)
+        if below is None or above is None or below in own or above in own or (gateway, its_mark) in self._dated:
+            return False
+        return any(below in its and above in its for (of, _), its in self._marked.items() if of == gateway)
+
+    def begin_after(self, gateway: str, n: int) -> None:
+        """Learn that an earlier record ends with that number: what lies between it and the first here is missing.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        _number(n)
+        self._before[gateway] = min(n, self._before.get(gateway, n))
+
     def take(self, topic: str, payload: bytes) -> None:
         """Take a message; those of other topics than of record are passed over."""
         self.messages += 1
-        last = topic.rpartition("/")[2]
-        if last not in {"batch", "late"} and "/event/" not in topic:
+        event = "/event/" in topic
+        if not event and topic.rpartition("/")[2] not in {"batch", "late"}:
             return
         try:
-            document = orjson.loads(payload)
+            document = _checked(orjson.loads(payload), event=event)
             add_ms = self._corrections.add_ms(document)
-            found = [_moved(row, add_ms) for row in readings_of(document)] if last in {"batch", "late"} else []
-            correction = correction_of(document) if "kind" in document else None
-            gateway, n, its_mark = str(document["gw"]), int(document["n"]), mark(document)
+            found = [] if event else [_moved(row, add_ms) for row in readings_of(document)]
+            gateway, n, its_mark = document["gw"], document["n"], mark(document)
         except (KeyError, TypeError, ValueError):
             self.strange += 1
             return
+        self.of_record += 1
+        correction = correction_of(document) if event else None
+        if event:
+            self._note_event(document)
         if not self._note(gateway, n, its_mark):
             self.repeated += 1
             return
         self.store.add(document, found, add_ms=add_ms)
-        if "kind" in document:
-            self._note_event(document)
         if correction is not None and correction.add_ms and not self.store.restamp(correction):
             self.uncorrected.add(gateway)
         self.readings += len(found)
@@ -122,6 +205,9 @@ class Received:
         """Return the numbers that came or can no more, from the first that came on."""
         settled = Spans(self._got[gateway])
         begin = next(iter(settled))[0]
+        if (before := self._before.get(gateway, begin)) < begin:
+            settled.add(before, before)
+            begin = before
         for first, last in self.skipped.get(gateway, ()):
             if last >= begin:
                 settled.add(max(first, begin), last)
@@ -160,12 +246,18 @@ class Received:
             f"; {gateway} began with a wrong clock: its first readings here have wrong times (.sqlite corrects them)"
             for gateway in sorted(self.uncorrected)
         )
-        return f"{self.readings} readings, {gaps}{names}{again}{dead}{anew}{wrong}"
+        return f"{self.readings} readings, {gaps}{self._extent()}{names}{again}{dead}{anew}{wrong}"
+
+    def _extent(self) -> str:
+        """Say from which number to which it goes, for each gateway: of what lies beyond, nothing is known."""
+        ends = {gateway: [*got] for gateway, got in self._got.items()}
+        words = _in_words({gateway: [(spans[0][0], spans[-1][1])] for gateway, spans in ends.items()}, "")
+        return f" ({', '.join(words)})" if words else ""
 
 
-def _in_words(missing: Mapping[str, list[tuple[int, int]]]) -> list[str]:
+def _in_words(numbers: Mapping[str, list[tuple[int, int]]], colon: str = ":") -> list[str]:
     return [
-        f"{gateway}: {first}" + (f" to {last}" if last > first else "")
-        for gateway, spans in missing.items()
+        f"{gateway}{colon} {first}" + (f" to {last}" if last > first else "")
+        for gateway, spans in numbers.items()
         for first, last in spans
     ]

@@ -7,6 +7,7 @@ missing. They come in order of time, as `Readings`.
 
 import csv
 import datetime as dt
+import logging
 import math
 import sqlite3
 from collections import defaultdict
@@ -23,6 +24,8 @@ from drivers.units import SI_UNITS, UNITS
 from gateway.corrections import Corrections, correction_of
 from gateway.received import readings_of
 
+_LOG: Final = logging.getLogger(__name__)
+_SQLITE: Final = b"SQLite format 3\0"
 _AS_KEPT: Final = {"channel", "t", "value", "quality", "reason"}  # by `manovac sub`
 _QUALITIES: Final = {quality.word: quality for quality in Quality}
 _REASONS: Final = {reason.word: reason for reason in Reason}
@@ -43,10 +46,10 @@ _OF_RECORD: Final = (
 
 
 def rows(path: Path) -> list[Row]:
-    """Read a file of recorded readings, in order of time.
+    """Read a file of recorded readings, in order of time; a warning counts rows of a database that are none of ours.
 
     Args:
-        path: its name says what it is.
+        path: its content says what it is, its name only of Parquet.
 
     Raises:
         RecordError: it cannot be read, or is not what it should be.
@@ -54,7 +57,7 @@ def rows(path: Path) -> list[Row]:
     try:
         if path.suffix in (".parquet", ".pq"):
             found = _parquet(path)
-        elif path.suffix == ".sqlite":
+        elif path.suffix == ".sqlite" or _head(path) == _SQLITE:
             found = _sqlite(path)
         else:
             text = path.read_text(encoding="utf-8-sig")
@@ -68,6 +71,13 @@ def rows(path: Path) -> list[Row]:
         raise RecordError(f"{path}: there is no reading in it")
     found.sort(key=lambda row: row[0])
     return found
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():  # a pipe, which can be read only once
+        return b""
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE))
 
 
 def between(found: Sequence[Row], path: Path, from_s: float, to_s: float) -> list[Row]:
@@ -218,25 +228,57 @@ def _parquet(path: Path) -> list[Row]:
 
 def _sqlite(path: Path) -> list[Row]:
     """Read a gateway's journal, also while it is being written, or what `manovac sub` kept."""
-    found: _Found = {}
     if not path.exists():
         raise RecordError(f"{path}: no such file")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            database.text_factory = bytes  # what is no text at all is passed over, as the rest of its row
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if "reading" in tables:
-                question = "SELECT channel, t, value, quality, reason FROM reading"
-                for channel, t_ms, value, quality, reason in database.execute(question):
-                    found.setdefault(t_ms / 1000, {})[channel] = _cell(value, quality, reason)
-            elif {"row", "topic"} <= tables:
-                _take_all((orjson.loads(payload) for (payload,) in database.execute(_OF_RECORD)), found)
+            if b"reading" in tables:
+                found, bad = _as_kept(database.execute("SELECT channel, t, value, quality, reason FROM reading"))
+            elif {b"row", b"topic"} <= tables:
+                found, bad = _as_journalled(payload for (payload,) in database.execute(_OF_RECORD))
             else:
                 raise RecordError(f"{path}: neither a journal of a gateway nor what manovac sub keeps")
-    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, RecordError):
-            raise
+    except sqlite3.Error as error:
         raise RecordError(f"{path}: cannot be read: {error}") from None
+    if bad:
+        _LOG.warning("%s: %d rows are none of ours and were passed over", path, bad)
     return list(found.items())
+
+
+def _as_kept(rows: Iterable[Sequence[Any]]) -> tuple[_Found, int]:
+    """Return what `manovac sub` has kept, and how many rows are not as it keeps them."""
+    found: _Found = {}
+    bad = 0
+    for channel, t_ms, value, quality, reason in rows:
+        try:
+            cell = _cell(value, quality.decode(), None if reason is None else reason.decode())
+            found.setdefault(t_ms / 1000, {})[channel.decode()] = cell
+        except (AttributeError, KeyError, TypeError, ValueError):
+            bad += 1
+    return found, bad
+
+
+def _as_journalled(payloads: Iterable[bytes]) -> tuple[_Found, int]:
+    """Return what batches say, in time as events of a clock among them correct it, and how many are neither."""
+    found: _Found = {}
+    batches, corrections, bad = [], Corrections(), 0
+    for payload in payloads:
+        try:
+            document = orjson.loads(payload)
+            if "channels" in document:
+                batches.append(document)
+            elif (correction := correction_of(document)) is not None:
+                corrections.add(correction)
+        except (KeyError, TypeError, ValueError):
+            bad += 1
+    for document in batches:
+        try:
+            _take_batch(document, found, add_ms=corrections.add_ms(document))
+        except (KeyError, TypeError, ValueError):
+            bad += 1
+    return found, bad
 
 
 def _batches(text: str, path: Path) -> list[Row]:
@@ -255,21 +297,14 @@ def _batches(text: str, path: Path) -> list[Row]:
     return list(found.items())
 
 
-def _take_all(documents: Iterable[Mapping[str, Any]], found: _Found) -> None:
-    """Take batches, in time as events of a clock among them correct it."""
-    batches, corrections = [], Corrections()
-    for document in documents:
-        if "channels" in document:
-            batches.append(document)
-        elif (correction := correction_of(document)) is not None:
-            corrections.add(correction)
-    for document in batches:
-        _take_batch(document, found, add_ms=corrections.add_ms(document))
-
-
 def _take_batch(document: Mapping[str, Any], found: _Found, *, add_ms: int = 0) -> None:
-    for _, _, channel, t_ms, value, quality, reason in readings_of(document):
-        found.setdefault((t_ms + add_ms) / 1000, {})[channel] = _cell(value, quality, reason)
+    """Take a batch as a whole, or raise and take nothing of it."""
+    cells = [
+        ((t_ms + add_ms) / 1000, channel, _cell(value, quality, reason))
+        for _, _, channel, t_ms, value, quality, reason in readings_of(document)
+    ]
+    for time_s, channel, cell in cells:
+        found.setdefault(time_s, {})[channel] = cell
 
 
 def _cell(value: float | None, quality: str, reason: str | None) -> tuple[float, Quality, Reason]:

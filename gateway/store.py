@@ -1,10 +1,11 @@
 """Where a consumer keeps what it has received: a SQLite, Parquet or CSV file, or nowhere."""
 
 import csv
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
@@ -14,9 +15,11 @@ from gateway.corrections import Correction
 
 _COLUMNS: Final = ("gateway", "n", "channel", "t", "value", "quality", "reason")
 _BLOCK: Final = 100_000  # readings in one row group
+_EVENT: Final = ("gateway", "n", "t", "payload")
+_OURS: Final = {"message": ("gateway", "n", "mark"), "reading": _COLUMNS, "event": _EVENT}
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS message (gateway TEXT NOT NULL, n INTEGER NOT NULL, mark TEXT NOT NULL,
-    PRIMARY KEY (gateway, n, mark)) WITHOUT ROWID;
+    PRIMARY KEY (gateway, n, mark));
 CREATE TABLE IF NOT EXISTS reading (gateway TEXT NOT NULL, n INTEGER NOT NULL, channel TEXT NOT NULL,
     t INTEGER NOT NULL, value REAL, quality TEXT NOT NULL, reason TEXT);
 CREATE TABLE IF NOT EXISTS event (gateway TEXT NOT NULL, n INTEGER NOT NULL, t INTEGER NOT NULL,
@@ -53,10 +56,10 @@ class Store(Protocol):
     """Where readings go. All but those that only yield raise `ReceiveError` when they cannot."""
 
     def known(self) -> Iterator[tuple[str, int, str]]:
-        """Yield (gateway, number, mark) of what it holds from before."""
+        """Yield (gateway, number, mark) of what it holds from before, as it came."""
         ...
 
-    def events(self) -> Iterator[Mapping[str, Any]]:
+    def events(self) -> Iterator[bytes]:
         """Yield the events that it holds from before."""
         ...
 
@@ -78,43 +81,64 @@ class Store(Protocol):
 
 
 class SqliteStore:
-    """A SQLite file; an old one is continued."""
+    """A SQLite file; an old one is continued. Others may read it meanwhile, for as long as they like (WAL)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with _told(path):
             self._database = sqlite3.connect(path)
-            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if tables - {"message", "reading", "event"}:
-                raise ReceiveError(f"{path} holds something else, such as a gateway's journal: name another file")
-            self._database.executescript(_TABLES)
+            self._claim = os.open(path, os.O_RDONLY)
+        try:
+            with _told(path):
+                self._open()
+        except ReceiveError:
+            self._let_go()
+            raise
+
+    def _open(self) -> None:
+        try:
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ReceiveError(f"{self._path}: another `manovac sub` writes it: name another file") from None
+        there = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) != 'sqlite_'"
+        for (name,) in self._database.execute(there).fetchall():
+            columns = self._database.execute("SELECT name FROM pragma_table_info(?)", (name,))
+            if tuple(column for (column,) in columns) != _OURS.get(name):
+                raise ReceiveError(f"{self._path} holds something else, such as a gateway's journal: name another file")
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(_TABLES)
 
     def known(self) -> Iterator[tuple[str, int, str]]:
         """Yield what an earlier run has stored."""
+        question = "SELECT gateway, n, mark FROM message"
         with _told(self._path):
-            yield from self._database.execute("SELECT gateway, n, mark FROM message")
+            try:
+                came = self._database.execute(f"{question} ORDER BY rowid")
+            except sqlite3.OperationalError:  # older files do not know the order
+                came = self._database.execute(question)
+            yield from came
 
-    def events(self) -> Iterator[Mapping[str, Any]]:
+    def events(self) -> Iterator[bytes]:
         """Yield the events that an earlier run has stored."""
         with _told(self._path):
-            for (payload,) in self._database.execute("SELECT payload FROM event"):
-                yield orjson.loads(payload)
+            for (payload,) in self._database.execute("SELECT CAST(payload AS BLOB) FROM event"):
+                yield payload
 
     def add(self, document: Mapping[str, Any], readings: list[Row], *, add_ms: int = 0) -> None:
         """Take one message; it is committed with the next `save`."""
-        with _told(self._path):
-            self._database.execute(
-                "INSERT INTO message VALUES (?, ?, ?)", (document["gw"], document["n"], mark(document))
-            )
+        gateway, n = document["gw"], document["n"]
+        with self._whole():
+            self._database.execute("INSERT INTO message VALUES (?, ?, ?)", (gateway, n, mark(document)))
             self._database.executemany("INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", readings)
             if "kind" in document:
-                event = (document["gw"], document["n"], document["t"] + add_ms, orjson.dumps(document).decode())
+                event = (gateway, n, document["t"] + add_ms, orjson.dumps(document).decode())
                 self._database.execute("INSERT INTO event VALUES (?, ?, ?, ?)", event)
 
     def restamp(self, correction: Correction) -> bool:
         """Correct what that start of the gateway has said, unless its numbers were given out by others too."""
         words = (correction.gateway, correction.since, correction.before, correction.boot, correction.add_ms)
-        with _told(self._path):
+        with self._whole():
             for table in ("reading", "event"):
                 self._database.execute(
                     f"UPDATE {table} SET t = t + ?5 WHERE gateway = ?1 AND n IN (SELECT n FROM message"  # noqa: S608
@@ -123,18 +147,35 @@ class SqliteStore:
                 )
         return True
 
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Take nothing of what was not saved yet when something fails: the end commits no half of it."""
+        with _told(self._path):
+            try:
+                yield
+            except sqlite3.Error:
+                self._database.rollback()
+                raise
+
     def save(self) -> None:
         """Commit."""
         with _told(self._path):
             self._database.commit()
 
     def close(self) -> None:
-        """Commit and close."""
+        """Commit and close: then it is one file again, unless somebody reads it just now."""
         with _told(self._path):
             try:
                 self._database.commit()
+                with suppress(sqlite3.Error):
+                    self._database.execute("PRAGMA busy_timeout = 0")
+                    self._database.execute("PRAGMA journal_mode = DELETE")
             finally:
-                self._database.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        self._database.close()
+        os.close(self._claim)  # not sooner: it would take SQLite's own locks along
 
 
 class ParquetStore(SqliteStore):
@@ -150,14 +191,34 @@ class ParquetStore(SqliteStore):
             raise ReceiveError(
                 f"{path}: Parquet needs pyarrow: pip install 'manovac[parquet]', or name a file that ends with .sqlite"
             ) from None
-        super().__init__(path.with_name(f"{path.name}.sqlite"))
+        record = path.with_name(f"{path.name}.sqlite")
+        if path.is_dir():
+            raise ReceiveError(f"{path} is a folder: name a file")
         self._parquet = path
+        self._check_ours(there=record.exists())
+        super().__init__(record)
+        try:
+            self._check_ours(there=self._holds_something)
+        except ReceiveError:
+            self._let_go()
+            raise
+
+    def _check_ours(self, *, there: bool) -> None:
+        """Refuse to replace a Parquet file that was not written from the record."""
+        if self._parquet.exists() and not there:
+            raise ReceiveError(f"{self._parquet} is there already, and not from a record beside it: name a new file")
+
+    @property
+    def _holds_something(self) -> bool:
+        with _told(self._path):
+            return self._database.execute("SELECT 1 FROM message LIMIT 1").fetchone() is not None
 
     def close(self) -> None:
-        """Write the Parquet file in place of an older one, and close."""
+        """Write the Parquet file in place of an older one, if there is anything to write, and close."""
         try:
             self.save()
-            self._write_out()
+            if self._holds_something:
+                self._write_out()
         finally:
             super().close()
 
@@ -174,7 +235,8 @@ class ParquetStore(SqliteStore):
             while block := rows.fetchmany(_BLOCK):
                 columns = [pa.array(values, kind) for values, kind in zip(zip(*block, strict=True), kinds, strict=True)]
                 writer.write_table(pa.table(columns, schema=schema))
-        growing.replace(self._parquet)
+        with _told(self._parquet):
+            growing.replace(self._parquet)
 
 
 class _Fresh:
@@ -184,7 +246,7 @@ class _Fresh:
         """Yield nothing."""
         yield from ()
 
-    def events(self) -> Iterator[Mapping[str, Any]]:
+    def events(self) -> Iterator[bytes]:
         """Yield nothing."""
         yield from ()
 

@@ -52,9 +52,11 @@ async def _watch(rig: "Rig", *, once: bool, as_json: bool) -> bool:
                 async with asyncio.timeout(timeout_s):
                     heard = await at_broker.next()
             except TimeoutError:
-                why = "no gateway has said anything" if at_broker.connected else "no broker answers"
+                if not at_broker.connected:
+                    raise CommandError(f"no connection to the broker: {at_broker.why}") from None
                 raise CommandError(
-                    f"{why} at {rig.mqtt.url}, topic {topic}; does `manovac run` run with this rig file?"
+                    f"no gateway has said anything at {rig.mqtt.url}, topic {topic};"
+                    " does `manovac run` run with this rig file?"
                 ) from None
             timeout_s = None
             try:

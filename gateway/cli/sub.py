@@ -2,8 +2,9 @@
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,6 +20,23 @@ _PATIENCE_S: Final = 1.0  # a gap that is older is asked for again, ever less of
 _LONGEST_PATIENCE_S: Final = 60.0
 
 
+@dataclass(slots=True)
+class Beside:
+    """What is known beside the record.
+
+    Attributes:
+        ahead_ms: by how much a gateway's clock is ahead of ours: it may be wrong, and decides when a command expires.
+        refusals: gateway -> why it has not obeyed our last `replay`.
+        away_s: for how long there was no connection at the end; None when there was one.
+        why: there was none.
+    """
+
+    ahead_ms: dict[str, int] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    away_s: float | None = None
+    why: str = ""
+
+
 def sub(
     rig: Annotated[Path, typer.Argument(help="The rig file (TOML), for broker and station.", metavar="RIG")],
     *,
@@ -30,7 +48,8 @@ def sub(
 ) -> None:
     """Receive the record of a station's gateways, and say at the end "N readings, 0 gaps" or name each gap.
 
-    Exit codes: 0 complete; 1 run-time failure; 2 usage or rig file; 3 something is missing.
+    It is complete from the first number to the last one that it names. Exit codes: 0 complete; 1 run-time failure;
+    2 usage or rig file; 3 something is missing, nothing of record was heard, or there was no connection at the end.
     """
     import re  # noqa: PLC0415
 
@@ -53,19 +72,32 @@ def sub(
         received = Received(store(to) if to is not None else NoStore())
     except ReceiveError as error:
         raise CommandError(str(error), USAGE) from error
-    _run(words, received, ack, seconds)
+    beside = Beside()
+    _run(words, received, ack, seconds, beside)
     if not received.messages:
+        if beside.away_s is not None:
+            raise CommandError(f"no connection to the broker: {beside.why}")
         raise CommandError(
             f"nothing was heard at {words.mqtt.url}, station {words.station.id}; does `manovac run` run with it?"
         )
-    typer.echo(received.verdict())
+    doubts = _doubts(received, beside)
+    typer.echo("; ".join([received.verdict(), *doubts]))
     if received.strange:
         typer.echo(f"{received.strange} messages on topics of record were none of ours", err=True)
-    if received.gaps() or received.lost_at_a_kill() or received.anew:
+    if doubts or received.gaps() or received.lost_at_a_kill() or received.anew:
         raise typer.Exit(CHECK_FAILED)
 
 
-def _run(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> None:
+def _doubts(received: "Received", beside: Beside) -> list[str]:
+    """Return why the record may be less than there is, or stays so, for people."""
+    doubts = [] if received.of_record else ["nothing of record was heard"]
+    if beside.away_s is not None:
+        doubts.append(f"not connected for the last {beside.away_s:.0f} s ({beside.why})")
+    refusals = {gateway: why for gateway, why in beside.refusals.items() if gateway in received.gaps()}
+    return doubts + [f"{gateway} does not replay: {why}" for gateway, why in refusals.items()]
+
+
+def _run(rig: "Rig", received: "Received", ack: str, seconds: float | None, beside: Beside) -> None:
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
     from gateway.process import run  # noqa: PLC0415
@@ -73,7 +105,7 @@ def _run(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> N
 
     try:
         try:
-            run(_receive(rig, received, ack, seconds))
+            run(_receive(rig, received, ack, seconds, beside))
         finally:
             received.store.close()
     except MqttSettingsError as error:
@@ -86,38 +118,58 @@ def _run(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> N
         raise CommandError(str(failed.exceptions[0])) from group
 
 
-async def _receive(rig: "Rig", received: "Received", ack: str, seconds: float | None) -> None:
+async def _receive(rig: "Rig", received: "Received", ack: str, seconds: float | None, beside: Beside) -> None:
     import asyncio  # noqa: PLC0415
 
     from gateway.mqtt.topics import Topics  # noqa: PLC0415
     from gateway.mqtt.visit import visit  # noqa: PLC0415
 
     base = Topics(station=rig.station.id, gateway=rig.station.gateway).base
+
+    def end() -> None:
+        """Settle what has come; not after a disk that failed: what came last is not on it."""
+        received.store.save()
+        if ack:
+            _acknowledge(rig, at_broker, received, ack)
+        if not at_broker.connected:
+            beside.away_s, beside.why = at_broker.away_s, at_broker.why
+
     async with visit(rig.mqtt, f"{base}/#") as at_broker:
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
-                ahead_ms: dict[str, int] = {}
-                tasks.create_task(_keep_record(rig, at_broker, received, ack, ahead_ms), name="acknowledge")
+                keeping = _keep_record(rig, at_broker, received, ack, beside.ahead_ms)
+                tasks.create_task(keeping, name="acknowledge")
                 while True:
                     heard = await at_broker.next()
                     received.take(heard.topic, heard.payload)
-                    _note_clock(heard.topic, heard.payload, ahead_ms)
+                    _note(heard.topic, heard.payload, ack, received, beside)
         except TimeoutError:
-            pass
-        finally:
-            received.store.save()
-            if ack:
-                _acknowledge(rig, at_broker, received, ack)
+            end()
+        except asyncio.CancelledError:
+            end()
+            raise
 
 
-def _note_clock(topic: str, payload: bytes, ahead_ms: dict[str, int]) -> None:
-    """Learn by how much a gateway's clock is ahead of ours: it may be wrong, and decides when a command expires."""
+def _note(topic: str, payload: bytes, ack: str, received: "Received", beside: Beside) -> None:
+    """Take what is said beside the record: clocks, answers to our `replay`, and up to where we have acknowledged."""
     import orjson  # noqa: PLC0415
 
-    if topic.endswith("/health"):
-        with suppress(KeyError, TypeError, ValueError):
+    levels = topic.split("/")
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        if levels[-1] == "health":
             said = orjson.loads(payload)
-            ahead_ms[str(said["gw"])] = int(said["t"]) - round(time.time() * 1000)
+            beside.ahead_ms[str(said["gw"])] = int(said["t"]) - round(time.time() * 1000)
+        elif ack and levels[-3] == "rsp":
+            _note_answer(levels[-2], orjson.loads(payload), ack, beside)
+        elif ack and levels[-3] == "ack" and levels[-1] == ack:
+            received.begin_after(levels[-2], orjson.loads(payload)["n"])
+
+
+def _note_answer(gateway: str, said: "Mapping[str, Any]", ack: str, beside: Beside) -> None:
+    if said["name"] == "replay" and said["by"] == ack:
+        beside.refusals.pop(gateway, None)
+        if said["status"] != "done":
+            beside.refusals[gateway] = f"{said['text']} ({said['code']})"
 
 
 async def _keep_record(

@@ -102,9 +102,11 @@ async def _tell(rig: Rig, name: str, command_id: str, payload: bytes, wait_s: fl
             async with asyncio.timeout(wait_s):
                 heard = await _answer(at_broker, Message(topic=topics.command(name), payload=payload))
         except TimeoutError:
-            where = f"gateway '{rig.station.gateway}' does not answer" if at_broker.connected else "no broker answers"
+            if not at_broker.connected:
+                raise CommandError(f"no connection to the broker within {wait_s:g} s: {at_broker.why}") from None
             raise CommandError(
-                f"{where} at {rig.mqtt.url} within {wait_s:g} s; does `manovac run` run with this rig file?"
+                f"gateway '{rig.station.gateway}' does not answer at {rig.mqtt.url} within {wait_s:g} s;"
+                " does `manovac run` run with this rig file?"
             ) from None
     answer: dict[str, Any] = orjson.loads(heard.payload)
     return answer

@@ -66,6 +66,11 @@ class Spans:
             return n
         return self._spans[place + 1][0] if place + 1 < len(self._spans) else None
 
+    def last_upto(self, n: int) -> int | None:
+        """Return the greatest number that is not above n, None when there is none."""
+        place = self._place(n)
+        return None if place < 0 else min(n, self._spans[place][1])
+
     def span_from(self, n: int) -> tuple[int, int] | None:
         """Return the first span of numbers that are not below n, None when there is none."""
         first = self.first_from(n)

@@ -80,6 +80,12 @@ def test_usage_errors(rig_file, capsys, monkeypatch):
         assert complaint in err
     alone = rig_file.read_text()
     rig_file.write_text(alone.replace(alone[alone.index("mqtt://") :].split('"')[0], "mqtt://127.0.0.1:1"))
-    code, out, err = call(capsys, "hatch", rig_file, "cabin--airlock", "open")
-    assert (code, out) == (1, "")
-    assert "no broker answers" in err
+    monkeypatch.setattr("gateway.cli.leak_watch._FIRST_S", 0.5)
+    for words, where in (
+        (["hatch", rig_file, "cabin--airlock", "open"], "no connection to the broker within 0.5 s: 127.0.0.1:1: "),
+        (["leak", "watch", rig_file], "no connection to the broker: 127.0.0.1:1: "),
+    ):
+        code, out, err = call(capsys, *words)
+        assert (code, out) == (1, "")
+        assert where in err
+        assert "Connection refused" in err

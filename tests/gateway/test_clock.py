@@ -148,7 +148,7 @@ def test_a_start_without_time_is_corrected_once_it_comes(tmp_path: Path) -> None
     for batch in story.payloads("seg/lab/batch"):
         assert (batch["sync"] == "free") is (batch["n"] < event["n"]) is (batch["t0"] < 1e12)
     received = story.record(tmp_path / "record.sqlite")
-    assert received.verdict().endswith("readings, 0 gaps")
+    assert received.verdict().endswith(" readings, 0 gaps (g 1 to 61)")
     times = [time_s for time_s, _ in rows(tmp_path / "record.sqlite")]
     assert times[0] == pytest.approx(NOW_S, abs=2.0)
     assert max(later - sooner for sooner, later in pairwise(times)) < 1.5, "no hole where the clock was set"

@@ -73,6 +73,73 @@ def test_other_topics_are_passed_over_and_nonsense_is_counted():
     assert (received.readings, received.strange, received.verdict()) == (0, 2, "0 readings, 0 gaps")
 
 
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("alarm", {"gw": ["pi1"]}),
+        ("alarm", {"gw": "pi1/#"}),
+        ("alarm", {"n": 2**64 - 1}),
+        ("alarm", {"n": 0}),
+        ("alarm", {"n": True}),
+        ("alarm", {"n": "7"}),
+        ("alarm", {"t": None}),
+        ("alarm", {"t": 2**63}),
+        ("alarm", {"boot": 3}),
+        ("alarm", {"boot": ""}),
+        ("alarm", {"kind": ["start"]}),
+        ("start", {}),
+        ("start", {"start": {"skipped": [9, 3]}}),
+        ("start", {"start": {"skipped": [1, 2**63]}}),
+        ("start", {"start": [1]}),
+        ("journal", {"journal": {"skipped": [0.5, 3]}}),
+        ("clock", {"clock": {"since": "1", "correction_ms": 5}}),
+        ("clock", {"clock": {"since": 1, "correction_ms": -(2**63)}}),
+        ("batch", {"t0": 2**63}),
+        ("batch", {"t0": 5.5}),
+        ("batch", {"kind": "start"}),
+        ("batch", {"channels": []}),
+        ("batch", {"channels": {"p1.pressure": [1]}}),
+        ("batch", {"channels": {"p1.pressure": {"dt": [0], "value": ["x"], "quality": "good", "reason": None}}}),
+        ("batch", {"channels": {"p1.pressure": {"dt": [0], "value": [1.0], "quality": None, "reason": None}}}),
+        ("batch", {"channels": {"p1.pressure": {"dt": [0], "value": [1.0], "quality": "good", "reason": 5}}}),
+        ("batch", {"channels": {"p1.pressure": {"dt": [2**63], "value": [1.0], "quality": "good", "reason": None}}}),
+    ],
+)
+def test_what_is_not_as_it_must_be_is_counted_and_neither_noted_nor_stored(tmp_path: Path, kind, wrong):
+    event = {"v": 1, "gw": "pi1", "boot": "zz", "n": 900_000, "t": 1, "kind": kind}
+    document = (orjson.loads(batch(900_000)) if kind == "batch" else event) | wrong
+    received = Received(store(tmp_path / "record.sqlite"))
+    received.take("m/seg/a/batch", batch(1))
+    received.take("m/seg/a/batch" if kind == "batch" else f"m/event/{kind}", orjson.dumps(document))
+    received.take("m/seg/a/batch", batch(2))
+    received.store.close()
+    assert (received.strange, received.of_record) == (1, 2)
+    again = Received(store(tmp_path / "record.sqlite"))
+    again.store.close()
+    for consumer in (received, again):
+        assert (consumer.gaps(), consumer.complete_upto()) == ({}, {"pi1": 2})
+
+
+def test_a_number_without_decimals_is_a_value_however_large(tmp_path: Path):
+    received = Received(store(tmp_path / "record.sqlite"))
+    received.take("m/seg/a/batch", batch(1, (2**64 - 1,)))
+    received.store.close()
+    assert (received.readings, received.strange) == (1, 0)
+
+
+def test_a_file_with_rows_that_should_never_have_come_in_goes_on(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    Received(store(path)).store.close()
+    with sqlite3.connect(path) as database:
+        rows = [b"no JSON", b"[]", b'{"v":1,"gw":"pi1","boot":"zz","n":9,"t":1,"kind":"start"}', b"\xff"]
+        database.executemany("INSERT INTO event VALUES ('pi1', 9, 1, CAST(? AS TEXT))", [(row,) for row in rows])
+    database.close()
+    received = Received(store(path))
+    received.take("m/seg/a/batch", batch(1))
+    received.store.close()
+    assert received.verdict() == "2 readings, 0 gaps (pi1 1)"
+
+
 def test_a_sqlite_file_is_continued_and_holds_each_message_once(tmp_path: Path):
     path = tmp_path / "record.sqlite"
     first = Received(store(path))
@@ -83,7 +150,7 @@ def test_a_sqlite_file_is_continued_and_holds_each_message_once(tmp_path: Path):
     again.take("m/seg/a/late", batch(1))
     again.take("m/seg/a/batch", batch(4))
     again.store.close()
-    assert again.verdict() == "2 readings, 1 gap: pi1: 3, 1 messages came again"
+    assert again.verdict() == "2 readings, 1 gap (pi1 1 to 4): pi1: 3, 1 messages came again"
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM reading").fetchone() == (4,)
         assert database.execute("SELECT n FROM event").fetchall() == [(2,)]
@@ -165,14 +232,14 @@ def test_a_parquet_file_is_in_order_of_time_goes_on_after_a_crash_and_can_be_ana
     crashed = Received(store(path))
     crashed.take("m/seg/a/batch", batch(2))
     crashed.store.save()
-    crashed.store._database.close()
+    crashed.store._let_go()
     assert not path.exists()
     again = Received(store(path))
     again.take("m/seg/a/batch", batch(2))
     late = orjson.loads(batch(1, (None,), "bad", "timeout"))
     again.take("m/seg/a/late", orjson.dumps(late | {"t0": 4000}))
     again.store.close()
-    assert again.verdict() == "1 readings, 0 gaps, 1 messages came again"
+    assert again.verdict() == "1 readings, 0 gaps (pi1 1 to 2), 1 messages came again"
     rows = parquet.read_table(path).to_pylist()
     assert [(row["n"], row["t"].timestamp(), row["value"], row["reason"]) for row in rows] == [
         (1, 4.0, None, "timeout"),
@@ -224,6 +291,52 @@ def test_a_gateway_that_begins_its_numbers_anew_loses_nothing_and_is_told(tmp_pa
     again.store.close()
 
 
+def test_an_old_gap_that_another_start_fills_is_not_taken_for_closed(tmp_path: Path):
+    path = tmp_path / "record.sqlite"
+    received = Received(store(path))
+    for n in (10, 11, 15, 16):
+        received.take("m/seg/a/batch", batch(n, boot="a"))
+    for n in (12, 13, 14):
+        received.take("m/seg/a/batch", batch(n, boot="b"))
+    received.store.close()
+    again = Received(store(path))
+    again.store.close()
+    for consumer in (received, again):
+        assert (consumer.gaps(), consumer.anew) == ({}, {"pi1"})
+        assert "pi1 has begun its numbers anew" in consumer.verdict()
+
+
+def test_starts_that_follow_each_other_are_not_taken_for_numbers_begun_anew(tmp_path: Path):
+    """In whatever order they come, also from an older gateway whose events name no start, and if an id comes twice."""
+    path = tmp_path / "record.sqlite"
+    received = Received(store(path))
+    for n, boot in ((20, "c"), (10, "a"), (13, "b"), (12, "b"), (11, "a"), (14, "b"), (21, "a"), (19, "c"), (18, "c")):
+        received.take("m/seg/a/batch", batch(n, boot=boot))
+    received.take("m/seg/a/batch", batch(24, boot="a"))
+    received.take("m/event/alarm", b'{"v":1,"gw":"pi1","n":22,"t":7000,"kind":"alarm","alarm":{}}')
+    received.take("m/event/alarm", b'{"v":1,"gw":"pi1","n":23,"t":7000,"kind":"alarm","alarm":{}}')
+    received.store.close()
+    again = Received(store(path))
+    again.store.close()
+    for consumer in (received, again):
+        assert (consumer.gaps(), consumer.anew) == ({"pi1": [(15, 17)]}, set())
+
+
+def test_a_record_begins_where_the_one_before_it_under_the_same_name_ended():
+    received = Received(Memory())
+    for n in (12, 400, 10):
+        received.begin_after("pi1", n)
+    for n in (13, 15):
+        received.take("m/seg/a/batch", batch(n))
+    assert (received.gaps(), received.complete_upto()) == ({"pi1": [(11, 12), (14, 14)]}, {"pi1": 10})
+    for n in (11, 12, 14):
+        received.take("m/seg/a/late", batch(n))
+    assert (received.gaps(), received.complete_upto()) == ({}, {"pi1": 15})
+    received.take("m/seg/a/batch", batch(3, gateway="pi2"))
+    received.begin_after("pi2", 700)  # of a gateway that had another journal
+    assert (received.gaps(), received.complete_upto()) == ({}, {"pi1": 15, "pi2": 3})
+
+
 def test_a_full_disk_and_a_file_of_others_are_told(tmp_path: Path):
     kept = store(tmp_path / "record.sqlite")
     kept._database.execute("PRAGMA max_page_count = 5")
@@ -262,7 +375,7 @@ def test_numbers_that_died_in_memory_are_named_apart_and_not_waited_for(tmp_path
         assert consumer.lost_at_a_kill() == {"pi1": [(13, 13), (15, 1000)]}
         assert consumer.complete_upto() == {"pi1": 11}
     assert received.verdict() == (
-        "8 readings, 1 gap: pi1: 12; lost in the memory of a gateway that was killed, or never used:"
+        "8 readings, 1 gap (pi1 10 to 1002): pi1: 12; lost in the memory of a gateway that was killed, or never used:"
         " pi1: 13; pi1: 15 to 1000"
     )
     again.take("m/seg/a/late", batch(12))

@@ -167,6 +167,37 @@ def test_the_journal_of_a_rig_and_what_sub_kept_give_the_same_as_csv(tmp_path, c
     assert (tmp_path / "rig.html").exists()
 
 
+def test_a_journal_of_any_name_is_known_by_its_content(tmp_path, capsys):
+    rig = tmp_path / "rig.toml"
+    rig.write_text(f'{RIG}\n[journal]\npath = "{tmp_path}/journal.db"\n')
+    as_journal(tmp_path / "journal.db", leak_at=200).close()
+    for words in ([rig], [tmp_path / "journal.db", rig]):
+        assert call(capsys, "analyse", *words).code == 3
+
+
+def test_rows_that_are_none_of_ours_are_passed_over_and_counted(tmp_path, capsys, caplog):
+    journal = as_journal(tmp_path / "journal.sqlite", seconds=40)
+    wrong = (b"no JSON", b"[]", b"{}", b"\xff", b'{"channels": {}}', b'{"channels": [], "gw": "g", "n": 1, "t0": 1}')
+    rows = [
+        Row(n=n, t_ms=n, topic="manovac/v1/s/seg/lab/batch", payload=payload) for n, payload in enumerate(wrong, 1000)
+    ]
+    journal.write(rows, [], now_ms=0)
+    journal.close()
+    kept = store(tmp_path / "kept.sqlite")
+    received = Received(kept)
+    for line in as_batches(tmp_path / "lab.txt", verbose=False, seconds=40).read_text().splitlines():
+        received.take("manovac/v1/s/seg/lab/batch", orjson.dumps(orjson.loads(line) | {"n": received.messages + 1}))
+    kept.close()
+    with sqlite3.connect(tmp_path / "kept.sqlite") as database:
+        database.execute("INSERT INTO reading VALUES ('g', 1, 'a.pressure', 5, 1.0, 'splendid', NULL)")
+        database.execute("INSERT INTO reading VALUES ('g', 1, 'a.pressure', 'x', 1.0, 'good', NULL)")
+        database.execute("INSERT INTO reading VALUES ('g', 1, 'a.pressure', 5, 1.0, CAST(x'ff' AS TEXT), NULL)")
+    database.close()
+    for name, bad in (("journal", len(wrong)), ("kept", 3)):
+        assert call(capsys, "analyse", tmp_path / f"{name}.sqlite", "--volume", "12 m3").code == 0
+        assert f"{name}.sqlite: {bad} rows are none of ours and were passed over" in caplog.text
+
+
 def test_only_the_time_that_was_asked_for_is_analysed(tmp_path, capsys):
     file = as_csv(tmp_path / "lab.csv", leak_at=200)
     code, out, _ = call(capsys, "analyse", file, "--to", "1700000190", "--volume", "12 m3")

@@ -160,8 +160,8 @@ def _publish(head: int, body: bytes, *, five: bool) -> tuple[int, Message]:
 
 
 @contextlib.asynccontextmanager
-async def serving(broker: FakeBroker) -> AsyncIterator[FakeBroker]:
-    """Let a broker listen on a free port for a `with` block."""
+async def serving(broker: FakeBroker, port: int = 0) -> AsyncIterator[FakeBroker]:
+    """Let a broker listen on that port, or a free one, for a `with` block."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +172,7 @@ async def serving(broker: FakeBroker) -> AsyncIterator[FakeBroker]:
             await broker.serve(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     broker.port = server.sockets[0].getsockname()[1]
     yield broker
     server.close()

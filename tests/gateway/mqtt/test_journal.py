@@ -232,6 +232,7 @@ def test_spans_are_a_set_of_numbers(done: list[tuple[str, int, int]]) -> None:
         for n in (0, first, first + more + 1, 80):
             assert (n in spans) is (n in truth)
             assert spans.first_from(n) == min((each for each in truth if each >= n), default=None)
+            assert spans.last_upto(n) == max((each for each in truth if each <= n), default=None)
         assert all(b + 1 < c for (_, b), (c, _) in zip(list(spans), list(spans)[1:], strict=False)), "no two touch"
 
 
