@@ -89,7 +89,7 @@ class Gateway:
     ) -> None:
         self._calibrations = calibrations or Calibrations(rig)
         rig = self._calibrations.applied()
-        self.boot = handover.boot if handover is not None else boot or secrets.token_hex(2)
+        self.boot = handover.boot if handover is not None else boot or secrets.token_hex(4)
         self._farewell: str | None = None  # why it ends; None while it goes on
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
