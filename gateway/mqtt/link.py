@@ -23,6 +23,7 @@ _LOG: Final = logging.getLogger(__name__)
 _WINDOW_BYTES: Final = 4 * 2**20
 _ACK_S: Final = 20.0  # a broker that is there but does not acknowledge the next in turn for so long is left
 _CONNECT_S: Final = 60.0  # a connection has limits of its own, but looking up its name has the system's, some 30 s
+_ROUNDING_S: Final = 1e-6  # a timer may fire a rounding error too soon
 _STOP_S: Final = 1.0
 _BACKOFF_S: Final = (0.2, 10.0)
 _ABSENT_S: Final = 1.0  # the most while nobody is there: who looks at a station wants it back within 2 s
@@ -220,7 +221,7 @@ class Link:
         loop = asyncio.get_running_loop()
         sent_s, _ = next(iter(self._flight.values()))
         due_s = max(sent_s, self._turn_s) + _ACK_S
-        if loop.time() >= due_s:
+        if loop.time() >= due_s - _ROUNDING_S:
             raise aiomqtt.MqttError(f"the broker did not acknowledge what was next for {_ACK_S:g} s")
         if self._patience is None:
             self._patience = loop.call_at(due_s, self._look_again)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import resource
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -281,6 +282,15 @@ def test_a_broker_that_is_away_or_acknowledges_nothing_makes_no_link_overdue() -
     for wire in (Wire(opens=refuse), Wire(acknowledges=False)):
         linked(wire, body)
         assert wire.begun > 20
+
+
+def test_a_timer_that_rings_a_rounding_error_too_soon_rings_once() -> None:
+    async def body(link: Link, outbox: Outbox) -> None:
+        await asyncio.sleep(21.0 * 200)
+
+    for seed in range(10):
+        random.seed(seed)
+        linked(Wire(acknowledges=False), body)
 
 
 def test_a_connection_that_never_comes_about_is_noticed() -> None:
