@@ -137,6 +137,7 @@ class Gateway:
             boot=self.boot,
             utc_ms=self._now_ms,
             seen=self._seen(journal, handover),
+            counts=None if handover is None else handover.counts,
         )
         self._skipped = None if handover is None or journal is None else journal.skipped
         self._before = None if handover is not None else before(journal, rig, now_ms=self._now_ms())
@@ -167,7 +168,7 @@ class Gateway:
         """Return what has been commanded before, and is not to be obeyed again."""
         if handover is not None:
             return handover.seen
-        return {} if journal is None else seen_before(journal, self._topics, self._now_ms())
+        return {} if journal is None else seen_before(journal, self._topics)
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -240,10 +241,10 @@ class Gateway:
             Again("findings", self.findings.act),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
             Again("loop lag", self._health.watch_loop),
+            self.desk,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.desk.run(), name="commands")
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 for part in parts:
                     tasks.create_task(self._supervision.keep(part), name=f"{part.name}, kept")
@@ -284,6 +285,7 @@ class Gateway:
             alarms=self.findings.alarms,
             hatches=told,
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
+            counts=dict(self.desk.counts),
             ended_s=self._loop.time(),
         )
 

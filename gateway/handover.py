@@ -21,6 +21,7 @@ class Handover:
         clock, free_since: of its clock, and since which number that ran free.
         hatches: states that somebody told, and that the new rig file says nothing new of.
         seen: commands that are not to be obeyed again.
+        counts: commands so far, by the code of their answer.
         ended_s: since when nothing is polled, on the event loop's clock.
     """
 
@@ -34,4 +35,5 @@ class Handover:
     alarms: tuple[Alarm, ...]
     hatches: Mapping[str, HatchState]
     seen: Mapping[str, Seen]
+    counts: Mapping[str, int]
     ended_s: float
