@@ -325,20 +325,11 @@ class Operations:
         """
         await self._calibrating.acquire()
         changing = asyncio.ensure_future(self._change_calibration(command, offset_pa, gain, zeroed))
-        changing.add_done_callback(self._calibrated)
+        changing.add_done_callback(lambda _: self._calibrating.release())
         return await asyncio.shield(changing)
 
-    def _calibrated(self, changed: asyncio.Future[Result]) -> None:
-        self._calibrating.release()
-        if not changed.cancelled():
-            changed.exception()  # seen: its command may have been given up
-
     async def _change_calibration(
-        self,
-        command: commands.Zero | commands.Calibrate,
-        offset_pa: float,
-        gain: float,
-        zeroed: Transducer | None,
+        self, command: commands.Zero | commands.Calibrate, offset_pa: float, gain: float, zeroed: Transducer | None
     ) -> Result:
         before = self.rig.transducers[command.transducer].calibration
         if zeroed is not None and before is not zeroed.calibration:

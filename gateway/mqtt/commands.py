@@ -115,8 +115,7 @@ class Command(BaseModel):
     """What all commands have.
 
     Attributes:
-        topic: the last level of its topic.
-        limit_s: after which it is given up.
+        topic, limit_s: the last level of its topic; after how long it is given up.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
