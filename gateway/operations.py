@@ -258,8 +258,7 @@ class Operations:
         if words.poll > _ZERO_POLL_S:
             text = f"'{command.transducer}' is polled each {words.poll:g} s only: give it another rate for it"
             raise CommandError(Code.NOT_POSSIBLE, text)
-        shown_pa = await self._shown_pa(command.transducer, words)
-        change_pa = command.at_pa - shown_pa
+        change_pa = command.at_pa - (shown_pa := await self._shown_pa(command.transducer, words))
         span_pa = None if words.range is None else words.range[1] - words.range[0]
         most_pa = _ZERO_PA if span_pa is None else _ZERO_SHARE * span_pa
         if abs(change_pa) > most_pa:
@@ -386,7 +385,7 @@ class Operations:
         try:
             found = await asyncio.shield(reading)
         except BaseException as error:
-            reading.add_done_callback(self._read)  # at once, or when what hangs there has ended
+            reading.add_done_callback(self._read)  # now, or when what hangs has ended
             if isinstance(error, RigError | ValueError):
                 raise CommandError(Code.BAD_RIG, f"the old one runs on: {error}") from None
             raise
