@@ -245,6 +245,7 @@ class Gateway:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._supervision.keep(self.desk), name="commands, kept")
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 for part in parts:
                     tasks.create_task(self._supervision.keep(part), name=f"{part.name}, kept")
