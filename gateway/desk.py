@@ -242,7 +242,7 @@ class Desk:
         """
         now_ms = self._utc_ms()
         if retained:
-            text = "it is a retained message, and old: take it away (an empty retained message), send without retain"
+            text = "its retain flag is set: take it from the broker (an empty retained message), send without retain"
             raise CommandError(Code.RETAINED, text)
         if command.not_after < now_ms:
             late_s = (now_ms - command.not_after) / 1000

@@ -44,9 +44,9 @@ class Link:
     twice, with the same `n`, but not too seldom. The next try comes after 0.2 s, then ever later up to 1 s, up to 10 s
     with a broker that is there and refuses, jittered.
 
-    Not delivered, but counted (`Loss`) and logged once a topic (all answers as one): what the broker refuses (only MQTT 5 can say so), what
-    is larger than the broker takes (256 KiB when it states no limit), and what makes the broker cut the connection: a
-    message that was in flight alone, after its topic was in flight at five cuts before.
+    Not delivered, but counted (`Loss`) and logged once a topic (once for all answers): what the broker refuses (only
+    MQTT 5 can say so), what is larger than the broker takes (256 KiB when it states no limit), and what makes it cut
+    the connection: a message that was in flight alone, after its topic was in flight at five cuts before.
 
     Args:
         mqtt: where and as whom; after each connection the next address has its turn.
