@@ -33,7 +33,7 @@ from gateway.corrections import Correction
 from gateway.delivery_watch import DeliveryWatch
 from gateway.desk import Desk, Seen, seen_before
 from gateway.findings import Findings
-from gateway.handover import Handover
+from gateway.handover import Handover, left_over
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
 from gateway.mqtt.carrier import MakeCarrier
@@ -153,6 +153,9 @@ class Gateway:
         if handover is not None:
             self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
             self._resume(handover.alarms, handover.hatches)
+            channels = [each for normaliser in self._normalisers.values() for each in normaliser.channels]
+            for topic in left_over(handover.retained, rig, channels):
+                self._outbox.put(Message(topic=topic, payload=b"", retain=True))
         elif journal is not None and self._before is not None:
             self._remember(journal)
         self._clock = ClockWatch(
@@ -287,6 +290,7 @@ class Gateway:
             hatches=told,
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
             counts=dict(self.desk.counts),
+            retained=self._outbox.retained,
             ended_s=self._loop.time(),
         )
 

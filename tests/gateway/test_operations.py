@@ -698,6 +698,29 @@ def test_what_a_disk_did_not_take_before_a_rig_file_takes_over_is_named(tmp_path
     in_room(look, journal=journal(), handover=replace(first.handover, ended_s=-5.0))
 
 
+def test_what_the_new_rig_file_lacks_is_taken_from_the_broker():
+    async def ask(run):
+        await run.done(commands.Reload)
+        await asyncio.sleep(1.0)
+
+    left = {name: WORDS["transducer"][name] for name in ("p1", "w1", "w2")}
+    moved = left | {"p1": left["p1"] | {"segment": "hall"}}
+    new_rig = rig(transducer=moved, hatch=[])
+    first = in_room(ask, load=lambda: NewRig(rig=new_rig, rig_hash="new"))
+
+    async def look(run):
+        cleared = {each.topic.removeprefix(f"{BASE}/") for each in run.messages if each.retain and not each.payload}
+        assert {topic for topic in cleared if not topic.startswith("alarm/")} == {
+            "hatch/lab--hall", "seg/lab/state", "seg/hall/pressure/g1",
+            *(f"seg/lab/{quantity}/{name}" for quantity in ("pressure", "temperature") for name in ("p1", "p2")),
+        }  # fmt: skip
+        said = {each.topic.removeprefix(f"{BASE}/") for each in run.messages if each.payload}
+        assert {"seg/hall/pressure/p1", "seg/hall/state", "gw/g/status"} <= said
+        assert not said & cleared
+
+    in_room(look, the_rig=new_rig, rig_hash="new", handover=replace(first.handover, ended_s=-5.0))
+
+
 def test_a_clock_that_comes_right_while_a_rig_file_takes_over_corrects_what_was_said_before():
     async def ask(run):
         await run.done(commands.Reload)
