@@ -1,6 +1,7 @@
 """Reads one unit again and again: learns who it is first, and anew after a restart or a silence."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from drivers import registry
@@ -27,6 +28,7 @@ class UnitReader:
         self.driver = driver
         self.identity = _UNKNOWN
         self._connects = bus.connects
+        self._writing = asyncio.Lock()
         self._ask = bus.unit(unit, driver.fences, usual=driver.requests)
         self._ask_first, self._ask_once = (
             bus.unit(unit, driver.fences, usual=driver.requests, priority=WRITE, once=once) for once in (False, True)
@@ -54,17 +56,23 @@ class UnitReader:
         self.identity = _UNKNOWN
         self.bus.wake(self.unit)
 
-    async def write(self, setting: Setting, value: float) -> Written:
-        """Change a register, ahead of all reads, and read it back.
+    async def write(self, setting: Setting, value: float, *, last_look: Callable[[], None] = lambda: None) -> Written:
+        """Change a register, ahead of all reads, and read it back; others who write to this unit wait meanwhile.
+
+        Args:
+            setting: where, and what may be written.
+            value: as the register holds it.
+            last_look: called just before the write; what it raises is passed on, and nothing is written.
 
         Raises:
             ValueError: the value cannot be written; nothing was asked.
             SettingError: it was not, or nobody knows.
         """
-        if self.identity.reason is not Reason.NONE:
-            why = f"unit {self.unit} has not been read yet, or is not who it should be ({self.identity.reason.word})"
-            raise SettingError(f"{why}; nothing was written", Outcome.TIMEOUT)
-        return await write_setting(self._ask_first, self._ask_once, self.unit, setting, value)
+        async with self._writing:
+            if self.identity.reason is not Reason.NONE:
+                why = f"unit {self.unit} has not been read yet, or is not who it should be"
+                raise SettingError(f"{why} ({self.identity.reason.word}); nothing was written", Outcome.TIMEOUT)
+            return await write_setting(self._ask_first, self._ask_once, self.unit, setting, value, last_look=last_look)
 
     def _checked(self, raw: RawPoll) -> RawPoll:
         expected = (len(self.driver.channels),)

@@ -1,6 +1,7 @@
 """Writes a register of a Modbus device that the rig file lets be written, and reads it back: only that is success."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +74,9 @@ def _ordered(data: bytes, order: str) -> bytes:
     return b"".join(words)
 
 
-async def write_setting(ask: Ask, ask_once: Ask, unit: int, setting: Setting, value: float) -> Written:
+async def write_setting(
+    ask: Ask, ask_once: Ask, unit: int, setting: Setting, value: float, *, last_look: Callable[[], None] = lambda: None
+) -> Written:
     """Read a register, write it once, read it back.
 
     The answer to the write decides nothing: on a line that hears itself, and of a unit that is late, it could be
@@ -85,6 +88,7 @@ async def write_setting(ask: Ask, ask_once: Ask, unit: int, setting: Setting, va
         unit: its address.
         setting: where, and what may be written.
         value: as the register holds it.
+        last_look: called just before the write; what it raises is passed on, and nothing is written.
 
     Raises:
         ValueError: the value cannot be written; nothing was asked.
@@ -97,6 +101,7 @@ async def write_setting(ask: Ask, ask_once: Ask, unit: int, setting: Setting, va
     before = await _read(ask, read)
     if before.outcome is not Outcome.REPLY:
         raise SettingError(f"it could not be read first ({_said(before)}); nothing was written", before.outcome)
+    last_look()
     written = await ask_once(write)
     after = await _read(ask, read)
     if after.outcome is not Outcome.REPLY:

@@ -33,7 +33,7 @@ from gateway.corrections import Correction
 from gateway.delivery_watch import DeliveryWatch
 from gateway.desk import Desk, Seen, seen_before
 from gateway.findings import Findings
-from gateway.handover import Handover
+from gateway.handover import Handover, left_over
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
 from gateway.mqtt.carrier import MakeCarrier
@@ -137,6 +137,7 @@ class Gateway:
             boot=self.boot,
             utc_ms=self._now_ms,
             seen=self._seen(journal, handover),
+            counts=None if handover is None else handover.counts,
         )
         self._skipped = None if handover is None or journal is None else journal.skipped
         self._before = None if handover is not None else before(journal, rig, now_ms=self._now_ms())
@@ -152,6 +153,9 @@ class Gateway:
         if handover is not None:
             self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
             self._resume(handover.alarms, handover.hatches)
+            channels = [each for normaliser in self._normalisers.values() for each in normaliser.channels]
+            for topic in left_over(handover.retained, rig, channels):
+                self._outbox.put(Message(topic=topic, payload=b"", retain=True))
         elif journal is not None and self._before is not None:
             self._remember(journal)
         self._clock = ClockWatch(
@@ -167,7 +171,7 @@ class Gateway:
         """Return what has been commanded before, and is not to be obeyed again."""
         if handover is not None:
             return handover.seen
-        return {} if journal is None else seen_before(journal, self._topics, self._now_ms())
+        return {} if journal is None else seen_before(journal, self._topics)
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -240,10 +244,11 @@ class Gateway:
             Again("findings", self.findings.act),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
             Again("loop lag", self._health.watch_loop),
+            self.desk,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.desk.run(), name="commands")
+                tasks.create_task(self._supervision.keep(self.desk), name="commands, kept")
                 tasks.create_task(self._until_all_is_kept(), name="polls, then link, then journal")
                 for part in parts:
                     tasks.create_task(self._supervision.keep(part), name=f"{part.name}, kept")
@@ -284,6 +289,8 @@ class Gateway:
             alarms=self.findings.alarms,
             hatches=told,
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
+            counts=dict(self.desk.counts),
+            retained=self._outbox.retained,
             ended_s=self._loop.time(),
         )
 

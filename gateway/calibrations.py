@@ -4,18 +4,19 @@ Each is a correction of what the rig file says, and names what that was. When th
 later start, somebody has written a new certificate into it: the file counts then, and the correction is dropped.
 """
 
-import asyncio
 import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from drivers.rig import Calibration, Rig
+from drivers.transport.own_thread import in_own_thread
 from gateway.mqtt.journal import journal_path
 
 _log: Final = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Calibrations:
                 name: {"told": asdict(each), "instead_of": self._of_file(name)} for name, each in changed.items()
             }
             data = orjson.dumps({"v": _VERSION, "transducers": entries}, option=orjson.OPT_INDENT_2)
-            await asyncio.to_thread(_replace, self._path, data)
+            await in_own_thread(partial(_replace, self._path, data), name="calibrations")
         self.told = changed
         return self._path is not None
 

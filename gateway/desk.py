@@ -7,8 +7,10 @@ answer again; then retained, expired and forbidden ones are refused; the rest is
 import asyncio
 import hashlib
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -35,6 +37,7 @@ BURST: Final = 20
 """So many commands may come at once, and `RATE_PER_S` for longer."""
 REMEMBERED: Final = 8192
 """Answers that are remembered: more than come at `RATE_PER_S` while a command can be valid."""
+_DIGITS: Final = 16  # of a digest, hexadecimal
 _ROUTINE: Final = ("replay",)  # a consumer that misses something asks each minute, for ever: that need not stay
 _LASTING: Final = ("done", "failed")  # what was refused need not stay either: anybody can send as much as he likes
 RUNNING: Final = 16
@@ -87,32 +90,32 @@ class Seen:
     """A command that was accepted.
 
     Attributes:
-        digest: of its name and payload; None where only the answer is left of it, in the journal.
+        digest: of its name and payload; None where a journal of an older version has none.
         answer: None while it is being obeyed.
     """
 
-    digest: bytes | None
+    digest: str | None
     answer: bytes | None = None
 
 
-def seen_before(journal: Journal, topics: Topics, now_ms: int) -> dict[str, Seen]:
-    """Return what the journal has of commands that were obeyed before this start, and could still come again.
+def seen_before(journal: Journal, topics: Topics) -> dict[str, Seen]:
+    """Return what the journal has of commands that were obeyed before this start, the newest `REMEMBERED` of them.
 
-    What was put on record of a command is what was answered.
+    What was put on record of a command is what was answered. How old it is does not count: a clock may have been wrong.
     """
-    since_ms = now_ms - round(LONGEST_LIFE_S * 1000)
     try:
-        rows = journal.newest(topics.event("command"), since_ms=since_ms, limit=REMEMBERED, records=True)
+        rows = journal.newest(topics.event("command"), since_ms=0, limit=REMEMBERED, records=True)
     except JournalError as error:
         _log.warning("%s: a command that comes again may be obeyed again", error)
         return {}
     found = {}
     for row in rows:
-        event = orjson.loads(row.payload)
-        said = event["command"]
-        if said["id"] is not None and said["status"] in _LASTING:
-            payload = answer(said, gateway=event["gw"], boot=event["boot"], n=event["n"], t_ms=event["t"])
-            found[said["id"]] = Seen(digest=None, answer=payload)
+        with suppress(KeyError, TypeError, ValueError):  # a row that is no record of a command
+            event = orjson.loads(row.payload)
+            said = event["command"]
+            if said["id"] is not None and said["status"] in _LASTING:
+                payload = answer(said, gateway=event["gw"], boot=event["boot"], n=event["n"], t_ms=event["t"])
+                found[said["id"]] = Seen(digest=said.get("digest"), answer=payload)
     return found
 
 
@@ -133,8 +136,10 @@ class Desk:
         outbox, topics, boot: for answers.
         utc_ms: now.
         seen: what the desk before this one had seen.
+        counts: what it had counted.
 
     Attributes:
+        name: for logs and health.
         counts: commands so far, by the code of their answer; "duplicate" for those answered from memory.
         seen: accepted commands by id, the oldest first.
     """
@@ -150,8 +155,10 @@ class Desk:
         boot: str,
         utc_ms: Callable[[], int],
         seen: Mapping[str, Seen] | None = None,
+        counts: Mapping[str, int] | None = None,
     ) -> None:
-        self.counts: Counter[str] = Counter()
+        self.name = "commands"
+        self.counts = Counter(counts or {})
         self._obeys = obeys
         self._record = record
         self._permissions = permissions
@@ -163,7 +170,7 @@ class Desk:
         self._bucket = _Bucket(BURST, self._loop.time())
         self._flooded = False
         self.seen: dict[str, Seen] = dict(seen or {})
-        self._running = 0
+        self._due_s: dict[str, float] = {}  # by when each that is being obeyed is done, or given up
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -174,6 +181,10 @@ class Desk:
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+
+    def overdue_s(self) -> float:
+        """Return for how long a command is not done though it should have been given up."""
+        return max(self._loop.time() - min(self._due_s.values(), default=math.inf), 0.0)
 
     def take(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - an inbox is told so
         """Take what came on a topic of commands; not when about to end: the next gateway will, if it comes again."""
@@ -187,11 +198,13 @@ class Desk:
         verdict = Verdict(id=None, name=name, by=None, code=Code.OK)
         try:
             words = named(payload)
-            verdict = replace(verdict, id=words["id"], by=_text(words.get("by")))
-            digest = hashlib.sha256(orjson.dumps([name]) + payload).digest()
+            digest = hashlib.sha256(orjson.dumps([name]) + payload).hexdigest()[:_DIGITS]
+            verdict = replace(verdict, id=words["id"], by=_text(words.get("by")), digest=digest)
             if not self._known(words["id"], digest):
-                command = self._admitted(name, payload, retained=retained)
-                self._start(self._tasks, command, verdict, digest)
+                command = read(name, payload)
+                verdict = replace(verdict, keys=command.own_keys())
+                self._admit(command, retained=retained)
+                self._start(self._tasks, command, verdict)
         except CommandError as error:
             self._say(replace(verdict, code=error.code, text=error.text))
 
@@ -205,7 +218,7 @@ class Desk:
             )
             self._put_on_record(Verdict(id=None, name=name, by=None, code=Code.TOO_MANY, text=text), self._utc_ms())
 
-    def _known(self, command_id: str, digest: bytes) -> bool:
+    def _known(self, command_id: str, digest: str) -> bool:
         """Say whether a command has come before; send its answer again if so, and if there is one yet.
 
         Raises:
@@ -221,11 +234,15 @@ class Desk:
             self._outbox.put(Message(topic=self._topics.response(command_id), payload=seen.answer, record=True))
         return True
 
-    def _admitted(self, name: str, payload: bytes, *, retained: bool) -> Command:
-        command = read(name, payload)
+    def _admit(self, command: Command, *, retained: bool) -> None:
+        """Let a command in.
+
+        Raises:
+            CommandError: it is old, or forbidden.
+        """
         now_ms = self._utc_ms()
         if retained:
-            text = "it is a retained message, and old: take it away (an empty retained message), send without retain"
+            text = "its retain flag is set: take it from the broker (an empty retained message), send without retain"
             raise CommandError(Code.RETAINED, text)
         if command.not_after < now_ms:
             late_s = (now_ms - command.not_after) / 1000
@@ -233,16 +250,15 @@ class Desk:
         if command.not_after > now_ms + LONGEST_LIFE_S * 1000:
             text = f"not_after lies more than {LONGEST_LIFE_S / 3600:g} h ahead, by this gateway's clock ({now_ms})"
             raise CommandError(Code.TOO_FAR, text)
-        if not may(self._permissions, command.by, name):
-            text = f"'{command.by}' may not command {name}: [commands] of the gateway's rig file says who may what"
+        if not may(self._permissions, command.by, command.topic):
+            text = f"'{command.by}' may not command {command.topic}: [commands] of the rig file says who may what"
             raise CommandError(Code.NOT_ALLOWED, text)
-        return command
 
-    def _start(self, tasks: asyncio.TaskGroup, command: Command, verdict: Verdict, digest: bytes) -> None:
-        if self._running >= RUNNING:
+    def _start(self, tasks: asyncio.TaskGroup, command: Command, verdict: Verdict) -> None:
+        if len(self._due_s) >= RUNNING:
             raise CommandError(Code.BUSY, f"{RUNNING} commands are being obeyed already: send it again later")
-        self._remember(command.id, Seen(digest=digest))
-        self._running += 1
+        self._remember(command.id, Seen(digest=verdict.digest))
+        self._due_s[command.id] = self._loop.time() + command.limit_s
         tasks.create_task(self._work(command, verdict), name=f"command {command.topic}")
 
     def _remember(self, command_id: str, seen: Seen) -> None:
@@ -252,9 +268,13 @@ class Desk:
 
     async def _work(self, command: Command, verdict: Verdict) -> None:
         try:
-            verdict = replace(verdict, result=await self._obeys.obey(command))
+            async with asyncio.timeout(command.limit_s):
+                verdict = replace(verdict, result=await self._obeys.obey(command))
         except CommandError as error:
             verdict = replace(verdict, code=error.code, text=error.text)
+        except TimeoutError:
+            text = f"given up after {command.limit_s:g} s: nobody knows how far it came, and it may still take effect"
+            verdict = replace(verdict, code=Code.TIMED_OUT, text=text)
         except asyncio.CancelledError:
             text = "the gateway stopped before it was done: nobody knows how far it came"
             verdict = replace(verdict, code=Code.STOPPED, text=text)
@@ -263,7 +283,7 @@ class Desk:
             _log.exception("command %s %s failed", verdict.name, verdict.id)
             verdict = replace(verdict, code=Code.BUG, text="a bug: the gateway's log has it")
         finally:
-            self._running -= 1
+            del self._due_s[command.id]
             self._say(verdict)
 
     def _say(self, verdict: Verdict) -> None:
@@ -281,7 +301,9 @@ class Desk:
     def _put_on_record(self, verdict: Verdict, t_ms: int) -> int:
         said = verdict.words()
         # what somebody sent stands in quotes: nobody writes lines of our log
-        _log.info("command %r %s by %r: %s %r", said["name"], said["id"], said["by"], said["code"], said["text"])
+        _log.info(
+            "command %r %s by %r, %r: %s %r", *(said[each] for each in ("name", "id", "by", "keys", "code", "text"))
+        )
         lasting = verdict.name not in _ROUTINE and verdict.code.status in _LASTING
         return self._record("command", orjson.dumps(said), t_ms, lasting=lasting)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from drivers.reading import Quality, Readings
 from drivers.rig import HatchState, Rig
-from gateway.alarms import Alarm, Alarms, AlarmState, Observation
+from gateway.alarms import Alarm, Alarms, AlarmState, Observation, Priority
 from gateway.leak.event import Event
 from gateway.leak.finding import StationFinding
 from gateway.leak.segment_state import SegmentState
@@ -47,6 +47,7 @@ class Findings:
         self._alarms = Alarms()
         self._told_hatches = False
         self._leak: StationFinding | None = None
+        self._recorded: dict[str, tuple[AlarmState, float, Priority]] = {}
         self._said: dict[str, tuple[tuple[str, ...], dict[str, str], Quality]] = {}
 
     @property
@@ -102,6 +103,7 @@ class Findings:
         for alarm in standing:
             kept_s = _KEPT_SHORT_S if alarm.condition.id in seen_at_once else _KEPT_S
             self._alarms.restore(alarm, now_s + kept_s)
+            self._recorded[alarm.condition.id] = _transition(alarm)
             self._tell_standing(alarm, now_s)
         for alarm_id in sorted({*seen_at_once} - {alarm.condition.id for alarm in standing}):
             self._outbox.put(Message(topic=self._topics.alarm(alarm_id), payload=b"", retain=True))
@@ -145,8 +147,10 @@ class Findings:
             gateway.alarms.UnknownAlarmError: no such alarm stands.
         """
         now_s = self._loop.time()
+        stood = self.alarms
         alarm = self._alarms.acknowledge(alarm_id, now_s)
-        self._tell_alarm(alarm, now_s)
+        if alarm not in stood:
+            self._tell_alarm(alarm, now_s)
         return alarm
 
     def shelve(self, alarm_id: str, lasts_s: float) -> Alarm:
@@ -197,13 +201,23 @@ class Findings:
         self._outbox.put(Message(topic=self._topics.alarm(alarm.condition.id), payload=payload, retain=True))
 
     def _tell_alarm(self, alarm: Alarm, now_s: float) -> None:
-        topic = self._topics.alarm(alarm.condition.id)
+        """Say how an alarm stands now, and put it on record if that is more than another value."""
+        alarm_id, transition = alarm.condition.id, _transition(alarm)
+        over = alarm.state is AlarmState.CLEARED
         t_ms = self._stamps.utc_ms(now_s)
         payload = finding_payloads.alarm(alarm, t_ms=t_ms, utc_ms=self._stamps.utc_ms)
-        self.record("alarm", payload, t_ms)
-        over = alarm.state is AlarmState.CLEARED
+        if self._recorded.get(alarm_id) != transition:
+            self._recorded[alarm_id] = transition
+            self.record("alarm", payload, t_ms)
+        topic = self._topics.alarm(alarm_id)
         self._outbox.put(Message(topic=topic, payload=payload, retain=not over))
         if over:  # an empty retained payload takes it from the broker; who listens has had the word "cleared"
+            del self._recorded[alarm_id]
             self._outbox.put(Message(topic=topic, payload=b"", retain=True))
         for listener in self.listeners:
             listener(alarm)
+
+
+def _transition(alarm: Alarm) -> tuple[AlarmState, float, Priority]:
+    """Return what is another one when more has happened than a new value."""
+    return alarm.state, alarm.changed_s, alarm.condition.priority

@@ -15,6 +15,7 @@ from drivers.reading import Quality, Readings, Reason
 from drivers.rig import Rig, Transducer
 from drivers.rig_problems import RigError
 from drivers.setting import SettingError
+from drivers.transport.own_thread import in_own_thread
 from gateway.alarms import UnknownAlarmError
 from gateway.calibrations import Calibrations, Told, calibrated
 from gateway.findings import Findings
@@ -92,6 +93,7 @@ class Operations:
         self._load = load
         self._utc_ms = utc_ms
         self._calibrating = asyncio.Lock()
+        self._reading = False
         self._kinds: Mapping[type[Command], Callable[[Any], Awaitable[Result]]] = {
             commands.Hatch: self._hatch,
             commands.Happening: self._event,
@@ -167,8 +169,10 @@ class Operations:
     async def _rate(self, command: commands.Rate) -> Result:
         words, poller = self._words(command.transducer)
         rig = self.rig.with_transducer(command.transducer, poll=command.poll_s)
-        use = bus_use(rig.buses[words.bus], rig.units(words.bus), registry.model)
-        if use.fraction > SHARE_LIMIT:
+        before, use = (
+            bus_use(each.buses[words.bus], each.units(words.bus), registry.model) for each in (self.rig, rig)
+        )
+        if use.fraction > max(SHARE_LIMIT, before.fraction):
             text = (
                 f"bus '{words.bus}' would be in use for {use.fraction:.0%} of its time: more than"
                 f" {SHARE_LIMIT:.0%} leaves nothing for repeats and commands"
@@ -254,8 +258,7 @@ class Operations:
         if words.poll > _ZERO_POLL_S:
             text = f"'{command.transducer}' is polled each {words.poll:g} s only: give it another rate for it"
             raise CommandError(Code.NOT_POSSIBLE, text)
-        shown_pa = await self._shown_pa(command.transducer, words)
-        change_pa = command.at_pa - shown_pa
+        change_pa = command.at_pa - (shown_pa := await self._shown_pa(command.transducer, words))
         span_pa = None if words.range is None else words.range[1] - words.range[0]
         most_pa = _ZERO_PA if span_pa is None else _ZERO_SHARE * span_pa
         if abs(change_pa) > most_pa:
@@ -264,9 +267,9 @@ class Operations:
                 f" {most_pa:g} Pa is no matter of its zero"
             )
             raise CommandError(Code.NOT_POSSIBLE, text)
-        now = self.rig.transducers[command.transducer].calibration
-        offset_pa, gain = (0.0, 1.0) if now is None else (now.offset, now.gain)
-        return await self._recalibrate(command, command.transducer, offset_pa + change_pa, gain)
+        shown_by = words.calibration
+        offset_pa, gain = (0.0, 1.0) if shown_by is None else (shown_by.offset, shown_by.gain)
+        return await self._recalibrate(command, offset_pa + change_pa, gain, zeroed=words)
 
     async def _shown_pa(self, transducer: str, words: Transducer) -> float:
         """Return the mean of the next few readings.
@@ -298,19 +301,46 @@ class Operations:
 
     async def _calibrate(self, command: commands.Calibrate) -> Result:
         self._words(command.transducer)
-        return await self._recalibrate(command, command.transducer, command.offset_pa, command.gain)
+        return await self._recalibrate(command, command.offset_pa, command.gain)
 
-    async def _recalibrate(self, command: Command, transducer: str, offset_pa: float, gain: float) -> Result:
-        """Keep a calibration first, then let it take effect."""
-        async with self._calibrating:
-            before = self.rig.transducers[transducer].calibration
-            told = Told(offset_pa=offset_pa, gain=gain, by=command.by, t_ms=self._utc_ms(), id=command.id)
-            try:
-                kept = await self._calibrations.keep(transducer, told)
-            except OSError as error:
-                text = f"it could not be kept, so nothing was changed: {error.strerror or error}"
-                raise CommandError(Code.NOT_KEPT, text) from None
-            self._take(calibrated(self.rig, transducer, told), transducer)
+    async def _recalibrate(
+        self,
+        command: commands.Zero | commands.Calibrate,
+        offset_pa: float,
+        gain: float,
+        *,
+        zeroed: Transducer | None = None,
+    ) -> Result:
+        """Keep a calibration first, then let it take effect; one that is given up while a disk hangs does so later.
+
+        Args:
+            command: whose it is.
+            offset_pa: the new one.
+            gain: the new one.
+            zeroed: the transducer as it was read, where the calibration is made of readings.
+
+        Raises:
+            CommandError: it could not be kept, or the readings were made with another one than the last.
+        """
+        await self._calibrating.acquire()
+        changing = asyncio.ensure_future(self._change_calibration(command, offset_pa, gain, zeroed))
+        changing.add_done_callback(lambda _: self._calibrating.release())
+        return await asyncio.shield(changing)
+
+    async def _change_calibration(
+        self, command: commands.Zero | commands.Calibrate, offset_pa: float, gain: float, zeroed: Transducer | None
+    ) -> Result:
+        before = self.rig.transducers[command.transducer].calibration
+        if zeroed is not None and before is not zeroed.calibration:
+            text = f"'{command.transducer}' was calibrated while it was read: nothing was changed, send it again"
+            raise CommandError(Code.BUSY, text)
+        told = Told(offset_pa=offset_pa, gain=gain, by=command.by, t_ms=self._utc_ms(), id=command.id)
+        try:
+            kept = await self._calibrations.keep(command.transducer, told)
+        except OSError as error:
+            text = f"it could not be kept, so nothing was changed: {error.strerror or error}"
+            raise CommandError(Code.NOT_KEPT, text) from None
+        self._take(calibrated(self.rig, command.transducer, told), command.transducer)
         old = {"offset_pa": before.offset, "gain": before.gain} if before else {"offset_pa": 0.0, "gain": 1.0}
         return {"before": old, "now": {"offset_pa": offset_pa, "gain": gain}, "kept": kept}
 
@@ -324,7 +354,9 @@ class Operations:
         if command.transducer in poller.paused:
             raise CommandError(Code.NOT_POSSIBLE, f"'{command.transducer}' is paused: resume it first")
         try:
-            written = await poller.readers[words.unit].write(settings[command.setting], command.value)
+            written = await poller.readers[words.unit].write(
+                settings[command.setting], command.value, last_look=lambda: self._still_valid(command)
+            )
         except ValueError as error:
             raise CommandError(Code.NOT_POSSIBLE, str(error)) from None
         except SettingError as error:
@@ -334,17 +366,34 @@ class Operations:
             raise CommandError(code, str(error)) from None
         return {"before": written.before, "read_back": written.now}
 
+    def _still_valid(self, command: Command) -> None:
+        """Look again at a command that has waited for others.
+
+        Raises:
+            CommandError: its time is over.
+        """
+        if command.not_after < self._utc_ms():
+            raise CommandError(Code.EXPIRED, "its not_after passed while it waited for the device; nothing was written")
+
     async def _reload(self, _: commands.Reload) -> Result:
         if self._load is None:
             raise CommandError(Code.NOT_POSSIBLE, "this gateway has no rig file that could be read anew")
-        if self.successor.done():
-            raise CommandError(Code.BUSY, "a new rig file takes over just now")
+        if self._reading:
+            raise CommandError(Code.BUSY, "a new rig file is being read, or takes over, just now")
+        self._reading = True
+        reading = in_own_thread(self._load, name="rig file")
         try:
-            found = await asyncio.to_thread(self._load)
-        except (RigError, ValueError) as error:
-            raise CommandError(Code.BAD_RIG, f"the old one runs on: {error}") from None
+            found = await asyncio.shield(reading)
+        except BaseException as error:
+            reading.add_done_callback(self._read)  # now, or when what hangs has ended
+            if isinstance(error, RigError | ValueError):
+                raise CommandError(Code.BAD_RIG, f"the old one runs on: {error}") from None
+            raise
         asyncio.get_running_loop().call_later(_ANSWER_FIRST_S, self._hand_over, found)
         return {"rig": found.rig_hash, "transducers": len(found.rig.transducers)}
+
+    def _read(self, _: asyncio.Future[NewRig]) -> None:
+        self._reading = False
 
     def _hand_over(self, found: NewRig) -> None:
         if not self.successor.done():

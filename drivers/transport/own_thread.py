@@ -3,8 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar, cast
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -14,29 +14,31 @@ def in_own_thread(work: Callable[[], _T], *, name: str) -> "asyncio.Future[_T]":
 
     The threads that asyncio lends are few and shared, and the process waits for them at its end; this one it leaves.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
+    future = asyncio.get_running_loop().run_in_executor(_OwnThread(name), work)
     future.add_done_callback(_looked_at)
-
-    def settle(value: _T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("_T", value))
-
-    def run() -> None:
-        value, failed = None, None
-        try:
-            value = work()
-        except Exception as error:  # noqa: BLE001 - it is whoever waits that it is raised for
-            failed = error
-        with suppress(RuntimeError):  # the loop has closed meanwhile
-            loop.call_soon_threadsafe(settle, value, failed)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+class _OwnThread(Executor):
+    """Begins a thread for each work."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def submit(self, work: Callable[..., _T], /, *args: Any, **words: Any) -> "Future[_T]":
+        future: Future[_T] = Future()
+        future.set_running_or_notify_cancel()
+
+        def run() -> None:
+            try:
+                value = work(*args, **words)
+            except Exception as error:  # noqa: BLE001 - it is whoever waits that it is raised for
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        return future
 
 
 def _looked_at(future: "asyncio.Future[_T]") -> None:

@@ -8,8 +8,8 @@ import typer
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from gateway.mqtt.commands import Command
 
-_WAIT_S: Final = 15.0  # a device may be slow, and `zero` takes some readings
-_RESCAN_S: Final = 120.0  # a bus may be full of silent units
+_RESCAN_S: Final = {"transducer": 30.0, "bus": 120.0}  # a bus may be full of silent units
+_WAY_S: Final = 5.0  # there and back
 
 
 def command(
@@ -38,8 +38,8 @@ def command(
         hint = did_you_mean(name, KINDS) or f"; there are: {', '.join(KINDS)}"
         raise CommandError(f"no command '{name}'{hint}", USAGE)
     given = dict(_pair(text, KINDS[name]) for text in words or [])
-    wait_s = _RESCAN_S if name == "rescan" and "bus" in given else _WAIT_S
-    answer = tell(loaded, KINDS[name], given, by=by, as_json=as_json, wait_s=wait_s)
+    limit_s = _RESCAN_S["bus" if "bus" in given else "transducer"] if name == "rescan" else KINDS[name].limit_s
+    answer = tell(loaded, KINDS[name], given, by=by, as_json=as_json, wait_s=limit_s + _WAY_S)
     if not as_json:
         typer.echo(
             f"{name}: done" + "".join(f"  {key}={_shown(value)}" for key, value in (answer["result"] or {}).items())

@@ -1,6 +1,6 @@
 """`manovac run`: the gateway of a rig, or what it would do."""
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +8,11 @@ import typer
 
 if TYPE_CHECKING:  # the work is imported when the command runs, so that --help stays fast
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from drivers.reading import Reading
     from drivers.rig import Rig
+    from drivers.rig_gateway import Http
     from drivers.transport.transport import MakeTransport
     from gateway.app import Gateway
     from gateway.handover import Handover
@@ -109,6 +111,7 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
     """Run until cancelled; after the command `reload` with the rig file as it is then. Systemd is told how it does."""
     import asyncio  # noqa: PLC0415
     import logging  # noqa: PLC0415
+    from functools import partial  # noqa: PLC0415
 
     from gateway.app import rig_hash  # noqa: PLC0415
     from gateway.cli import CommandError  # noqa: PLC0415
@@ -130,11 +133,16 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
         while True:
             try:
                 async with _at_ports(path, now[0], record, emulated=emulated) as (wired, make_transport):
-                    reload = None if record else lambda: _reloaded(path)
-                    gateway = _gateway(wired, now[1], make_transport, reload, handover)
-                    running[:] = [gateway]
-                    async with _display(gateway, wired):
-                        handover = await gateway.run()
+                    reload = None if record else partial(_reloaded, path, http_port, wired.http)
+                    with ExitStack() as failing:
+                        journal = _journal(wired)
+                        if journal is not None:
+                            failing.callback(journal.close)
+                        gateway = _gateway(wired, now[1], make_transport, reload, handover=handover, journal=journal)
+                        running[:] = [gateway]
+                        async with _display(gateway, wired):
+                            failing.pop_all()  # a gateway that runs closes its journal itself
+                            handover = await gateway.run()
                 good, now = now, (_with_http(handover.rig, http_port), handover.rig_hash)
             except (CommandError, EmulatorError) as error:
                 if now is good:
@@ -146,14 +154,20 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
         await asyncio.wait([telling])
 
 
-def _reloaded(path: Path) -> "NewRig":
+def _reloaded(path: Path, http_port: int | None, ours: "Http") -> "NewRig":
     """Read the rig file anew, and look whether a gateway could start with it.
 
+    Args:
+        path: the rig file.
+        http_port: in place of the file's, as the command says.
+        ours: where we answer by HTTP now: that port is free for the next gateway.
+
     Raises:
-        RigError, MqttSettingsError: it could not.
+        RigError, ValueError: it could not.
     """
     from drivers.rig_source import load_rig  # noqa: PLC0415
     from gateway.app import rig_hash  # noqa: PLC0415
+    from gateway.cli import CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import broker  # noqa: PLC0415
     from gateway.operations import NewRig  # noqa: PLC0415
 
@@ -161,7 +175,34 @@ def _reloaded(path: Path) -> "NewRig":
     broker(found.rig.mqtt)
     if not found.rig.transducers:
         raise ValueError(f"{path} has no transducer: there is nothing to poll")
+    try:
+        _try_http(_with_http(found.rig, http_port).http, ours)
+    except CommandError as error:
+        raise ValueError(str(error)) from error
     return found
+
+
+def _try_http(words: "Http", ours: "Http") -> None:
+    """Look whether a gateway could answer by HTTP there; see `_reloaded`.
+
+    Raises:
+        CommandError, MqttSettingsError: it could not.
+    """
+    import socket  # noqa: PLC0415
+
+    from gateway.mqtt.credentials import secret  # noqa: PLC0415
+
+    if words.port is None:
+        return
+    _serving()
+    if words.token is not None:
+        secret(words.token, "http.token")
+    port = 0 if words.port == ours.port else words.port
+    try:
+        for family, *_, address in socket.getaddrinfo(words.listen, port, type=socket.SOCK_STREAM):
+            socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        raise _cannot_listen(words, error) from error
 
 
 def _gateway(
@@ -169,14 +210,15 @@ def _gateway(
     rig_hash: str,
     make_transport: "MakeTransport",
     reload: "Callable[[], NewRig] | None",
+    *,
     handover: "Handover | None",
+    journal: "Journal | None",
 ) -> "Gateway":
     from drivers.rig_problems import counted  # noqa: PLC0415
     from gateway.app import Gateway  # noqa: PLC0415
     from gateway.calibrations import Calibrations, calibrations_path  # noqa: PLC0415
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import MqttSettingsError  # noqa: PLC0415
-    from gateway.mqtt.journal import JournalBusyError  # noqa: PLC0415
     from gateway.mqtt.link import Link  # noqa: PLC0415
 
     calibrations = Calibrations(rig, calibrations_path(rig))
@@ -187,12 +229,12 @@ def _gateway(
             rig_hash=rig_hash,
             make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
             make_transport=make_transport,
-            journal=_journal(rig),
+            journal=journal,
             calibrations=calibrations,
             load=reload,
             handover=handover,
         )
-    except (MqttSettingsError, JournalBusyError) as error:
+    except MqttSettingsError as error:
         raise CommandError(str(error), USAGE) from error
     typer.echo(
         f"{rig.station.id}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
@@ -222,32 +264,46 @@ async def _display(gateway: "Gateway", rig: "Rig") -> "AsyncIterator[None]":
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
     from gateway.mqtt.credentials import MqttSettingsError  # noqa: PLC0415
 
-    try:
-        from gateway.display.server import serving  # noqa: PLC0415
-    except ImportError as error:
-        raise CommandError(f"http.port needs {error.name}: pip install 'manovac[http]'", USAGE) from error
+    serving = _serving()
     async with AsyncExitStack() as stack:
         try:
             address = await stack.enter_async_context(serving(gateway, rig.http))
         except MqttSettingsError as error:
             raise CommandError(str(error), USAGE) from error
         except OSError as error:
-            where = f"{rig.http.listen}, port {rig.http.port}"
-            raise CommandError(f"http: cannot listen on {where}: {error.strerror}") from error
+            raise _cannot_listen(rig.http, error) from error
         typer.echo(f"{address}/metrics, /healthz, /readyz", err=True)
         yield
 
 
+def _serving() -> "Callable[[Gateway, Http], AbstractAsyncContextManager[str]]":
+    """Return what answers by HTTP, an extra."""
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+
+    try:
+        from gateway.display.server import serving  # noqa: PLC0415
+    except ImportError as error:
+        raise CommandError(f"http.port needs {error.name}: pip install 'manovac[http]'", USAGE) from error
+    return serving
+
+
+def _cannot_listen(words: "Http", error: OSError) -> Exception:
+    from gateway.cli import CommandError  # noqa: PLC0415
+
+    return CommandError(f"http: cannot listen on {words.listen}, port {words.port}: {error.strerror}")
+
+
 def _journal(rig: "Rig") -> "Journal | None":
     """Open the journal; a disk that cannot be used must not keep a gateway from watching, and may be back later."""
+    from gateway.cli import CommandError  # noqa: PLC0415
     from gateway.mqtt.journal import JournalBusyError, JournalError, journal_of  # noqa: PLC0415
 
     journal = journal_of(rig)
     if journal is not None:
         try:
             journal.open()
-        except JournalBusyError:
-            raise
+        except JournalBusyError as error:
+            raise CommandError(str(error)) from error  # who has it may end: systemd is to try again
         except JournalError:
             pass  # the keeper says so, and tries again
     return journal

@@ -105,8 +105,8 @@ async def _tell(rig: Rig, name: str, command_id: str, payload: bytes, wait_s: fl
             if not at_broker.connected:
                 raise CommandError(f"no connection to the broker within {wait_s:g} s: {at_broker.why}") from None
             raise CommandError(
-                f"gateway '{rig.station.gateway}' does not answer at {rig.mqtt.url} within {wait_s:g} s;"
-                " does `manovac run` run with this rig file?"
+                f"gateway '{rig.station.gateway}' does not answer yet, at {rig.mqtt.url} within {wait_s:g} s; if"
+                " `manovac run` runs with this rig file, the command may still be obeyed"
             ) from None
     answer: dict[str, Any] = orjson.loads(heard.payload)
     return answer

@@ -28,6 +28,7 @@ MOST_KG: Final = 1e5
 MOST_S: Final = 86_400.0
 _LONGEST_NAME: Final = 64
 _LONGEST_TEXT: Final = 2000
+_ENVELOPE: Final = {"v", "id", "not_after", "by"}
 _ID: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 Id = Annotated[
@@ -80,6 +81,8 @@ class Code(StrEnum):
     """The device holds something else than was written, or is another one."""
     NOT_KEPT = "not_kept"
     """A calibration could not be kept, and was not changed."""
+    TIMED_OUT = "timed_out"
+    """It took too long and was given up; nobody knows how far it came."""
     STOPPED = "stopped"
     """The gateway ended before it was done."""
     BUG = "bug"
@@ -95,7 +98,7 @@ class Code(StrEnum):
 
 Status = Literal["done", "rejected", "failed", "expired"]
 _FAILED: Final = frozenset(
-    {Code.NO_ANSWER, Code.DEVICE_REFUSED, Code.NOT_CONFIRMED, Code.NOT_KEPT, Code.STOPPED, Code.BUG}
+    {Code.NO_ANSWER, Code.DEVICE_REFUSED, Code.NOT_CONFIRMED, Code.NOT_KEPT, Code.TIMED_OUT, Code.STOPPED, Code.BUG}
 )
 
 
@@ -112,11 +115,12 @@ class Command(BaseModel):
     """What all commands have.
 
     Attributes:
-        topic: the last level of its topic.
+        topic, limit_s: the last level of its topic; after how long it is given up.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
     topic: ClassVar[str] = ""
+    limit_s: ClassVar[float] = 15.0
 
     v: Literal[1]
     id: Id
@@ -130,6 +134,10 @@ class Command(BaseModel):
         if isinstance(words, dict) and (nulls := [key for key, value in words.items() if value is None]):
             raise ValueError(f"{nulls[0]} must not be null: leave it out")
         return words
+
+    def own_keys(self) -> dict[str, Any]:
+        """Return what it says beside its envelope."""
+        return self.model_dump(mode="json", exclude=_ENVELOPE, exclude_none=True)
 
 
 class Hatch(Command):
@@ -232,12 +240,14 @@ class Rescan(_Target):
     """A unit, or each on a bus, is asked at once, even when it rests after silence, and who it is, too."""
 
     topic = "rescan"
+    limit_s = 600.0  # a bus may be full of silent units
 
 
 class Zero(Command):
     """What a transducer shows now is to be the true pressure: its offset is changed for it."""
 
     topic = "zero"
+    limit_s = 90.0  # five readings, and seldom ones
 
     transducer: Name
     at_pa: Annotated[float, Field(ge=0, le=1e9, description="the true pressure now; 0 in vacuum")]
@@ -247,6 +257,7 @@ class Calibrate(Command):
     """A transducer gets another offset and gain: true = gain * value + offset."""
 
     topic = "calibrate"
+    limit_s = 30.0  # a card may be slow
 
     transducer: Name
     offset_pa: Annotated[float, Field(ge=-1e8, le=1e8)]
@@ -257,6 +268,7 @@ class Write(Command):
     """A register of a device is changed: one of the `settings` in the rig file."""
 
     topic = "write"
+    limit_s = 60.0  # a silent unit is asked some times, and others may be before it
 
     transducer: Name
     setting: Name
@@ -267,6 +279,7 @@ class Reload(Command):
     """The rig file is read anew, and the gateway goes on with it if it is good."""
 
     topic = "reload"
+    limit_s = 30.0
 
 
 KINDS: Final[Mapping[str, type[Command]]] = {
@@ -349,6 +362,8 @@ class Verdict:
         name: of the command, as its topic has it.
         text: for people; empty when it was done.
         result: what came of it, by command.
+        keys: the command's own; None where it could not be read.
+        digest: tells this command from another one of its id; None where it has no id.
     """
 
     id: str | None
@@ -357,6 +372,8 @@ class Verdict:
     code: Code
     text: str = ""
     result: Mapping[str, Any] | None = None
+    keys: Mapping[str, Any] | None = None
+    digest: str | None = None
 
     def words(self) -> dict[str, Any]:
         """Return what answers and events say of it."""
@@ -368,6 +385,8 @@ class Verdict:
             "code": self.code.value,
             "text": self.text,
             "result": self.result,
+            "keys": self.keys,
+            "digest": self.digest,
         }
 
 

@@ -15,6 +15,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.mqtt.broker import Broker
 from gateway.mqtt.corked import CorkedSocket
@@ -32,6 +33,7 @@ _LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for aga
 _LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
 _TAKES: Final = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # and MQTT 3.1.1 cannot say it
 _TAKES.MaximumPacketSize = _LARGEST_PACKET
+_AS_PUBLISHED: Final = SubscribeOptions(qos=1, retainAsPublished=True)
 
 
 class ClosedEarlyError(aiomqtt.MqttError):
@@ -122,8 +124,10 @@ class Connection(aiomqtt.Client):
                 self._disconnected.set_exception(error)
 
     def _listen(self) -> None:
+        """Subscribe; with MQTT 5 so that a message keeps its retain flag on its way: 3.1.1 takes it off a live one."""
         if self._inbox is not None and not self.lost:
-            self._client.subscribe(self._inbox.topic, qos=1)
+            how = {"options": _AS_PUBLISHED} if self._client.protocol == paho.MQTTv5 else {"qos": 1}
+            self._client.subscribe(self._inbox.topic, **how)
 
     def send(self, message: Message) -> int | None:
         """Send a message; return its packet id, None when the connection is over."""

@@ -17,6 +17,7 @@ from gateway.mqtt.broker import broker
 from gateway.mqtt.connection import ClosedEarlyError, Connection
 from gateway.mqtt.corked import refusal
 from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox
+from gateway.mqtt.topics import kind
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ class Link:
     twice, with the same `n`, but not too seldom. The next try comes after 0.2 s, then ever later up to 1 s, up to 10 s
     with a broker that is there and refuses, jittered.
 
-    Not delivered, but counted (`Loss`) and logged once a topic: what the broker refuses (only MQTT 5 can say so), what
-    is larger than the broker takes (256 KiB when it states no limit), and what makes the broker cut the connection: a
-    message that was in flight alone, after its topic was in flight at five cuts before.
+    Not delivered, but counted (`Loss`) and logged once a topic (once for all answers): what the broker refuses (only
+    MQTT 5 can say so), what is larger than the broker takes (256 KiB when it states no limit), and what makes it cut
+    the connection: a message that was in flight alone, after its topic was in flight at five cuts before.
 
     Args:
         mqtt: where and as whom; after each connection the next address has its turn.
@@ -246,7 +247,7 @@ class Link:
             self._flight[mid] = (now_s, entry)
             self._moved_s = now_s
             self._flight_bytes += size
-            self._alone = self._cuts.get(entry.message.topic, 0) >= _SUSPECT
+            self._alone = self._suspects(entry)
             self._published += 1
 
     def _next(self, connection: Connection) -> Entry | None:
@@ -254,10 +255,14 @@ class Link:
             return None
         entry = self._held or self._outbox.take()
         self._held = None
-        if entry is not None and self._flight and self._cuts.get(entry.message.topic, 0) >= _SUSPECT:
+        if entry is not None and self._flight and self._suspects(entry):
             self._held = entry
             return None
         return entry
+
+    def _suspects(self, entry: Entry) -> bool:
+        """Say whether a message may be what the broker cuts the connection for."""
+        return bool(self._cuts) and self._cuts[kind(entry.message.topic)] >= _SUSPECT
 
     def _settle(self, mid: int, code: int) -> None:
         in_turn = mid == next(iter(self._flight), None)
@@ -268,30 +273,30 @@ class Link:
         self._moved_s = asyncio.get_running_loop().time()
         self._turn_s = self._moved_s if in_turn else self._turn_s
         self._alone = self._alone and bool(self._flight)
-        topic = entry.message.topic
         if (why := refusal(code)) is not None:
             self._refused += 1
             self._outbox.given_up(entry, Loss.REFUSED)
-            self._say(logging.ERROR, topic, f"the broker refuses it: {why}", "counted and dropped")
+            self._say(logging.ERROR, kind(entry.message.topic), f"the broker refuses it: {why}", "counted and dropped")
         else:
             self._outbox.delivered(entry)
             self._acknowledged += entry.message.qos > 0
-            self._cuts.pop(topic, None)
+            if self._cuts:
+                self._cuts.pop(kind(entry.message.topic), None)
         if not (self._flight and self._outbox.empty):
             self._outbox.wake()
 
     def _blame(self) -> None:
         """Note what was in flight when the broker cut the connection; drop what was alone too often."""
         entries = [entry for _, entry in self._flight.values()]
-        self._cuts.update({entry.message.topic for entry in entries})
-        if self._alone and self._cuts[entries[0].message.topic] >= _GUILTY:
+        self._cuts.update({kind(entry.message.topic) for entry in entries})
+        if self._alone and self._cuts[kind(entries[0].message.topic)] >= _GUILTY:
             self._flight.clear()
             self._drop(entries[0], Loss.CUTS_CONNECTION, "the broker cuts the connection whenever it gets it")
 
     def _drop(self, entry: Entry, cause: Loss, why: str) -> None:
         self._outbox.given_up(entry, cause)
         self._outbox.forget(entry.message)
-        self._say(logging.ERROR, entry.message.topic, why, f"counted and dropped; {entry.size} bytes")
+        self._say(logging.ERROR, kind(entry.message.topic), why, f"counted and dropped; {entry.size} bytes")
 
     def _take_back(self) -> None:
         held = [] if self._held is None else [self._held]

@@ -353,6 +353,11 @@ class Outbox:
         self._losses[cause.value] += number
 
     @property
+    def retained(self) -> frozenset[str]:
+        """Topics on which the broker has something of ours, or is to get it."""
+        return frozenset(topic for topic, message in self._state.items() if message.payload)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing waits, late or not."""
         return not (self._due or self._queue or self._records or self._late)

@@ -83,6 +83,12 @@ class Topics:
         return f"{self.base}/rsp/{self.gateway}/{command_id}"
 
 
+def kind(topic: str) -> str:
+    """Return what is remembered of a topic: each answer has one of its own, and what is true of one is true of all."""
+    levels = topic.split("/")
+    return "/".join(levels[:5]) if levels[3:4] == ["rsp"] else topic
+
+
 def late_topic(topic: str) -> str:
     """Return where a message of that topic goes after an outage: a batch to its segment's `late`.
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from drivers.rig_gateway import Permission
 from firmware_sim.clock import run_virtual
 from gateway.desk import Desk, seen_before
-from gateway.mqtt import commands
+from gateway.mqtt import commands, schemas
 from gateway.mqtt.finding_payloads import event
 from gateway.mqtt.outbox import Message
 from gateway.mqtt.topics import Topics
@@ -40,7 +43,7 @@ class At:
             topics=TOPICS,
             boot="3f9c",
             utc_ms=self.now_ms,
-            seen=seen_before(self.rig.journal, TOPICS, self.now_ms()),
+            seen=seen_before(self.rig.journal, TOPICS),
         )
         self._working = asyncio.create_task(self.desk.run())
 
@@ -109,6 +112,72 @@ def test_ten_thousand_commands_that_change_nothing_take_no_more_than_the_journal
         await at.end()
 
     run_virtual(main(), limit_s=1e5)
+
+
+def after_a_restart(tmp_path: Path, script: Any, *, before: Any = None) -> list[dict[str, Any]]:
+    """Obey command h1, change the journal by `before`, start again, run a script; return the answers since then."""
+
+    async def main() -> list[dict[str, Any]]:
+        at = At(tmp_path)
+        at.rig.broker.connect()
+        await asyncio.sleep(0.1)
+        at.hear("h1")
+        await asyncio.sleep(1.0)
+        await at.end()
+        if before is not None:
+            with closing(sqlite3.connect(at.rig.journal.path)) as database, database:
+                before(database)
+        again = At(tmp_path)
+        again.rig.broker.connect()
+        await asyncio.sleep(0.1)
+        script(again)
+        await asyncio.sleep(1.0)
+        await again.end()
+        assert again.obeyed == []
+        return again.answers()
+
+    return run_virtual(main())
+
+
+def test_after_a_restart_another_command_of_a_known_id_is_refused(tmp_path: Path) -> None:
+    def script(at: At) -> None:
+        at.hear("h1", replay=True)
+        at.hear("h1")
+
+    assert [answer["code"] for answer in after_a_restart(tmp_path, script)] == ["id_reused", "ok"]
+
+
+def without_digest(database: sqlite3.Connection) -> None:
+    ((n, payload),) = database.execute("SELECT n, payload FROM row").fetchall()
+    record = json.loads(payload)
+    del record["command"]["digest"], record["command"]["keys"]
+    database.execute("UPDATE row SET payload = ? WHERE n = ?", (json.dumps(record).encode(), n))
+
+
+def test_a_journal_of_before_answers_without_a_digest(tmp_path: Path) -> None:
+    (answer,) = after_a_restart(tmp_path, lambda at: at.hear("h1"), before=without_digest)
+    jsonschema.validate(answer, schemas.schema("response"))
+    assert answer["code"] == "ok"
+
+
+def odd_rows(database: sqlite3.Connection) -> None:
+    (topic,) = database.execute("SELECT topic FROM row").fetchone()
+    odd = (b"", b"{", b"[]", b'"x"', b"{}", b'{"command":7}', b'{"command":{"id":["x"],"status":"done"}}', b"\xff")
+    rows = [(1000 + at, 1, 1, topic, payload) for at, payload in enumerate(odd)]
+    database.executemany("INSERT INTO row VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def test_odd_rows_of_a_journal_keep_no_gateway_from_starting(tmp_path: Path) -> None:
+    (answer,) = after_a_restart(tmp_path, lambda at: at.hear("h1"), before=odd_rows)
+    assert answer["code"] == "ok"
+
+
+def test_a_clock_that_was_years_ahead_lets_nothing_be_obeyed_again(tmp_path: Path) -> None:
+    def old(database: sqlite3.Connection) -> None:
+        database.execute("UPDATE row SET t = t - 100000000000")
+
+    (answer,) = after_a_restart(tmp_path, lambda at: at.hear("h1"), before=old)
+    assert answer["code"] == "ok"
 
 
 moves = st.lists(

@@ -5,6 +5,7 @@ import gc
 import json
 import tracemalloc
 from collections import Counter
+from contextlib import suppress
 
 import jsonschema
 import orjson
@@ -35,11 +36,13 @@ class Bench:
     Attributes:
         obeyed: the commands that got through.
         holds: what each command waits for before it is done.
+        deaf: whether a command cannot even be given up.
     """
 
     def __init__(self, permissions=EVERYTHING, refuses=None):
         self.obeyed = []
         self.holds = None
+        self.deaf = False
         self.refuses = refuses
         self.answers = []
         self.records = []
@@ -78,6 +81,9 @@ class Bench:
         self.obeyed.append(command)
         if self.holds is not None:
             await self.holds.wait()
+        while self.deaf:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1.0)
         if self.refuses is not None:
             raise self.refuses
         return {"by": command.by}
@@ -116,11 +122,25 @@ def test_a_command_is_obeyed_answered_and_put_on_record():
     bench = at_desk(script)
     assert [command.hatch for command in bench.obeyed] == ["prk--zvezda"]
     said = {"id": "c1", "name": "hatch", "by": "anna", "status": "done", "code": "ok", "text": ""}
-    said["result"] = {"by": "anna"}
+    said |= {"result": {"by": "anna"}, "keys": {"hatch": "prk--zvezda", "state": "open"}}
+    said["digest"] = bench.answers[0]["digest"]
     head = {"v": 1, "gw": "pi1", "boot": "3f9c", "n": 1, "t": 1e12 + 100}
     assert bench.answers == [head | said]
     assert bench.records == [("command", said)]
     assert bench.desk.counts == {"ok": 1}
+
+
+@pytest.mark.parametrize("words", [{}, {"retained": True}, {"by": "bob"}])
+def test_record_and_log_say_what_was_commanded_obeyed_or_not(words, caplog):
+    async def script(bench):
+        bench.hear(commands.Write, transducer="g1", setting="zero", value=7, **words)
+        bench.desk.take(TOPICS.command("write"), b'{"id":"c2","transducer":"g1"}', False)
+
+    with caplog.at_level("INFO", "gateway.desk"):
+        bench = at_desk(script, permissions={"anna": Permission(allow=("*",))})
+    own = {"transducer": "g1", "setting": "zero", "value": 7.0}
+    assert {record["id"]: record["keys"] for _, record in bench.records} == {"c1": own, "c2": None}
+    assert str(own) in caplog.text
 
 
 def test_a_duplicate_gets_the_same_answer_and_is_not_obeyed_again():
@@ -231,6 +251,37 @@ def test_what_is_not_finished_at_the_end_is_answered_as_stopped():
 
     bench = at_desk(script)
     assert [record["code"] for _, record in bench.records] == ["stopped"]
+
+
+def test_one_that_takes_too_long_is_given_up_and_makes_room():
+    async def script(bench):
+        bench.holds = asyncio.Event()
+        for number in range(RUNNING):
+            bench.hear(commands.Reload, id=f"c{number}")
+        await asyncio.sleep(commands.Reload.limit_s + 0.1)
+        assert set(bench.codes) == {"timed_out"}
+        assert (bench.answers[0]["status"], bench.desk.overdue_s()) == ("failed", 0.0)
+        bench.holds.set()
+        bench.hear(id="next")
+
+    bench = at_desk(script)
+    assert bench.answers[-1]["code"] == "ok"
+    assert {kind.limit_s for kind in KINDS.values() if kind.limit_s > 90} == {commands.Rescan.limit_s}
+
+
+def test_one_that_cannot_even_be_given_up_makes_the_desk_overdue():
+    async def script(bench):
+        bench.deaf = True
+        bench.hear()
+        await asyncio.sleep(commands.Hatch.limit_s - 1)
+        assert bench.desk.overdue_s() == 0
+        await asyncio.sleep(400.0)
+        assert bench.desk.overdue_s() == pytest.approx(399, abs=0.5)
+        bench.deaf = False
+        await asyncio.sleep(2.0)
+        assert bench.desk.overdue_s() == 0
+
+    at_desk(script)
 
 
 def test_only_so_many_are_obeyed_at_the_same_time():

@@ -16,6 +16,7 @@ from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
 from gateway import calibrations as calibrations_module
+from gateway import operations as operations_module
 from gateway.app import Gateway, Handover
 from gateway.calibrations import Calibrations
 from gateway.mqtt import commands, schemas
@@ -83,11 +84,11 @@ class Run:
         self.loop = asyncio.get_running_loop()
         self._number = 0
 
-    async def command(self, kind, /, *, by="anna", within_s=60.0, **words):
+    async def command(self, kind, /, *, by="anna", within_s=60.0, life_s=30.0, **words):
         """Give a command and return the answer."""
         self._number += 1
         command_id = f"c{self._number}-{round(self.loop.time() * 1000)}"
-        not_after = round((WALL_S + self.loop.time() + 30) * 1000)
+        not_after = round((WALL_S + self.loop.time() + life_s) * 1000)
         payload = commands.build(kind, id=command_id, not_after=not_after, by=by, **words)
         self.link.hear(f"{BASE}/cmd/g/{kind.topic}", payload)
         async with asyncio.timeout(within_s):
@@ -121,6 +122,23 @@ class Run:
 
     def poller(self, bus):
         return next(each for each in self.gateway.pollers if each.bus.name == bus)
+
+
+class Hanging:
+    """Stands in for a thread that hangs, as on a disk that answers nothing, until it is let go."""
+
+    def __init__(self):
+        self.works = []
+
+    def __call__(self, work, *, name):
+        future = asyncio.get_running_loop().create_future()
+        self.works.append((work, future))
+        return future
+
+    def let_go(self):
+        for work, future in self.works:
+            if not future.done():
+                future.set_result(work())
 
 
 def in_room(script, *, the_rig=RIG, faults=(), first_s=3.0, **words):
@@ -187,6 +205,18 @@ def test_a_rate_takes_effect_at_once_and_stale_and_meta_follow():
 
     run = in_room(script)
     assert run.poller("near").schedule.missed == {1: 0, 2: 0}
+
+
+def test_a_bus_that_is_overloaded_can_be_relieved():
+    words = {name: {**WORDS["transducer"][name], "poll": "0.015 s"} for name in ("p1", "p2")}
+
+    async def script(run):
+        assert (await run.done(commands.Rate, transducer="p1", poll_s=0.03))["poll_s"] == 0.03
+        assert (await run.refused(commands.Rate, transducer="p1", poll_s=0.02))[0] == "not_possible"
+        await run.done(commands.Rate, transducer="p2", poll_s=1.0)
+        await run.done(commands.Rate, transducer="p1", poll_s=1.0)
+
+    in_room(script, the_rig=rig(transducer=words, bus={"near": WORDS["bus"]["near"]}))
 
 
 def test_a_paused_transducer_is_not_asked_says_so_and_misses_nothing():
@@ -337,6 +367,51 @@ def test_zero_makes_a_transducer_show_what_is_true_and_no_more_than_that():
     in_room(script)
 
 
+def test_zeros_at_the_same_time_make_one_zero():
+    async def script(run):
+        zeros = [asyncio.create_task(run.command(commands.Zero, transducer="p1", at_pa=101_000.0)) for _ in range(2)]
+        assert sorted([(await each)["code"] for each in zeros]) == ["busy", "ok"]
+        await asyncio.sleep(3.0)
+        assert run.since(run.loop.time() - 1.5, "p1.pressure")[-1].value == pytest.approx(101_000.0, abs=20)
+
+    in_room(script)
+
+
+def test_a_zero_beside_another_calibration_changes_nothing():
+    async def script(run):
+        zero = asyncio.create_task(run.command(commands.Zero, transducer="p1", at_pa=101_000.0))
+        await asyncio.sleep(2.5)
+        await run.done(commands.Rate, transducer="p1", poll_s=0.5)
+        await run.done(commands.Calibrate, transducer="p1", offset_pa=250.0, gain=1.0)
+        answer = await zero
+        assert answer["code"] == "busy"
+        assert "was calibrated while it was read" in answer["text"]
+        assert run.meta["p1"]["calibration"]["offset"] == 250.0
+
+    in_room(script)
+
+
+def test_a_disk_that_hangs_stops_no_other_command_and_its_calibration_takes_effect_when_it_is_kept(
+    tmp_path, monkeypatch
+):
+    hangs = Hanging()
+    monkeypatch.setattr(calibrations_module, "in_own_thread", hangs)
+
+    async def script(run):
+        calibrate = {"transducer": "p1", "offset_pa": 250.0, "gain": 1.0}
+        assert (await run.refused(commands.Calibrate, **calibrate))[0] == "timed_out"
+        assert (await run.refused(commands.Calibrate, **calibrate | {"offset_pa": 7.0}))[0] == "timed_out"
+        await run.done(commands.Hatch, hatch="lab--hall", state="open")
+        assert run.meta["p1"]["calibration"] is None
+        hangs.let_go()
+        await asyncio.sleep(1.0)
+        assert run.meta["p1"]["calibration"]["offset"] == 250.0
+        monkeypatch.undo()
+        assert (await run.done(commands.Calibrate, **calibrate | {"offset_pa": 9.0}))["before"]["offset_pa"] == 250.0
+
+    in_room(script, calibrations=Calibrations(RIG, tmp_path / "x.json"))
+
+
 def test_calibrations_outlive_a_restart_until_the_rig_file_says_something_new(tmp_path):
     path = tmp_path / "deep" / "s-g.calibrations.json"
 
@@ -397,6 +472,32 @@ def test_a_setting_is_written_and_read_back():
         run.fleet.faults.inject("silence:g1")
         await asyncio.sleep(3.0)
         assert (await run.refused(commands.Write, transducer="g1", setting="zero", value=1))[0] == "no_answer"
+
+    in_room(script)
+
+
+def test_writes_to_one_register_at_the_same_time_each_find_what_they_wrote():
+    async def script(run):
+        answers = await asyncio.gather(
+            *(run.command(commands.Write, transducer="g1", setting="zero", value=value) for value in range(16))
+        )
+        assert {answer["code"] for answer in answers} == {"ok"}
+        assert [answer["result"]["read_back"] for answer in answers] == [*range(16)]
+
+    in_room(script)
+
+
+def test_a_write_that_waited_too_long_for_its_turn_is_not_made():
+    async def script(run):
+        run.fleet.faults.inject("silence:g1")
+        first = asyncio.create_task(run.command(commands.Write, transducer="g1", setting="zero", value=1))
+        await asyncio.sleep(0.05)
+        late = asyncio.create_task(run.command(commands.Write, life_s=0.5, transducer="g1", setting="zero", value=2))
+        await asyncio.sleep(0.5)
+        run.fleet.faults.clear()
+        await first
+        assert (await late)["code"] == "expired"
+        assert run.fleet._devices["far", 4].firmware.settings[5] != 2
 
     in_room(script)
 
@@ -488,6 +589,43 @@ def test_a_bad_rig_file_is_refused_and_the_old_one_runs_on():
     in_room(script, load=load)
 
 
+def test_one_rig_file_is_read_at_a_time_and_one_that_hangs_stops_no_other_command(monkeypatch):
+    hangs = Hanging()
+    monkeypatch.setattr(operations_module, "in_own_thread", hangs)
+
+    async def script(run):
+        first = asyncio.create_task(run.command(commands.Reload))
+        await asyncio.sleep(0.1)
+        for _ in range(16):
+            assert (await run.refused(commands.Reload))[0] == "busy"
+        assert (await first)["code"] == "timed_out"
+        await run.done(commands.Hatch, hatch="lab--hall", state="open")
+        assert (await run.refused(commands.Reload))[0] == "busy", "it still hangs"
+        hangs.let_go()
+        await asyncio.sleep(1.0)
+        assert len(hangs.works) == 1
+        assert not run.gateway._operations.successor.done(), "it was given up"
+        monkeypatch.undo()
+        assert (await run.done(commands.Reload))["rig"] == "new"
+        await asyncio.sleep(1.0)
+
+    assert in_room(script, load=lambda: NewRig(rig=RIG, rig_hash="new")).handover.rig_hash == "new"
+
+
+def test_of_two_rig_files_at_once_the_second_is_refused():
+    loads = iter([NewRig(rig=RIG, rig_hash="first"), NewRig(rig=RIG, rig_hash="second")])
+
+    async def script(run):
+        assert (await run.done(commands.Reload))["rig"] == "first"
+        await asyncio.sleep(0.1)
+        assert (await run.refused(commands.Reload))[0] == "busy"
+        await asyncio.sleep(1.0)
+
+    handover = in_room(script, load=lambda: next(loads)).handover
+    assert handover.rig_hash == "first"
+    assert handover.counts == {"ok": 1, "busy": 1}
+
+
 def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tmp_path):
     new_rig = rig(transducer={**WORDS["transducer"], "p3": WORDS["transducer"]["p2"] | {"unit": 7}})
 
@@ -519,6 +657,7 @@ def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tm
         link = run.gateway.carrier.statistics()
         assert run.gateway.health_check().losses(link.outbox)["missed_polls"] == 5 * 5  # 5 s, five units
         assert first.command_id in run.gateway.desk.seen
+        assert run.gateway.desk.counts == first.gateway.desk.counts == {"ok": 2}
 
     after = replace(handover, ended_s=-5.0)
     in_room(look, the_rig=handover.rig, rig_hash="new", journal=journal(), handover=after)
@@ -557,6 +696,29 @@ def test_what_a_disk_did_not_take_before_a_rig_file_takes_over_is_named(tmp_path
         assert missing <= set(range(low, high + 1))
 
     in_room(look, journal=journal(), handover=replace(first.handover, ended_s=-5.0))
+
+
+def test_what_the_new_rig_file_lacks_is_taken_from_the_broker():
+    async def ask(run):
+        await run.done(commands.Reload)
+        await asyncio.sleep(1.0)
+
+    left = {name: WORDS["transducer"][name] for name in ("p1", "w1", "w2")}
+    moved = left | {"p1": left["p1"] | {"segment": "hall"}}
+    new_rig = rig(transducer=moved, hatch=[])
+    first = in_room(ask, load=lambda: NewRig(rig=new_rig, rig_hash="new"))
+
+    async def look(run):
+        cleared = {each.topic.removeprefix(f"{BASE}/") for each in run.messages if each.retain and not each.payload}
+        assert {topic for topic in cleared if not topic.startswith("alarm/")} == {
+            "hatch/lab--hall", "seg/lab/state", "seg/hall/pressure/g1",
+            *(f"seg/lab/{quantity}/{name}" for quantity in ("pressure", "temperature") for name in ("p1", "p2")),
+        }  # fmt: skip
+        said = {each.topic.removeprefix(f"{BASE}/") for each in run.messages if each.payload}
+        assert {"seg/hall/pressure/p1", "seg/hall/state", "gw/g/status"} <= said
+        assert not said & cleared
+
+    in_room(look, the_rig=new_rig, rig_hash="new", handover=replace(first.handover, ended_s=-5.0))
 
 
 def test_a_clock_that_comes_right_while_a_rig_file_takes_over_corrects_what_was_said_before():

@@ -12,6 +12,7 @@ from gateway.mqtt import connection as connection_module
 from gateway.mqtt import link as link_module
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
+from gateway.mqtt.topics import Topics
 
 STATUS = "manovac/v1/iss/gw/pi1/status"
 BATCH = "manovac/v1/iss/seg/zvezda/batch"
@@ -139,6 +140,31 @@ async def test_a_refused_publish_is_counted_and_said_once_and_holds_up_nothing(f
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "MQTT: foreign: the broker refuses it: Not authorized (counted and dropped)"
     ]
+
+
+async def test_answers_that_are_refused_are_said_once_whatever_their_ids(fake_broker, start_link, until, caplog):
+    topics = Topics(station="rsp", gateway="pi1")
+    fake_broker.ack = lambda topic: 0x87 if "/rsp/pi1/" in topic else 0
+    outbox = Outbox()
+    fill(outbox, [Message(topic=topics.response(f"c{number}"), payload=b"1") for number in range(100)])
+    fill(outbox, [Message(topic=topics.batch("prk"), payload=b"1")])
+    link, _ = start_link(fake_broker.url, outbox)
+    await until(lambda: link.statistics().acknowledged == 1)
+    assert link.statistics().refused == 100
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        "MQTT: manovac/v1/rsp/rsp/pi1: the broker refuses it: Not authorized (counted and dropped)"
+    ]
+    assert len(link._said) == 1
+
+
+async def test_answers_that_cut_the_connection_are_counted_as_one(fake_broker, start_link, until):
+    topics = Topics(station="iss", gateway="pi1")
+    fake_broker.cuts = lambda number, message: "/rsp/" in message.topic
+    outbox = Outbox()
+    fill(outbox, [Message(topic=topics.response(f"c{number}"), payload=b"1") for number in range(5)])
+    link, _ = start_link(fake_broker.url, outbox)
+    await until(lambda: link.statistics().outbox.losses == {"cuts_connection": 5})
+    assert len(link._cuts) == 1
 
 
 async def test_no_matching_subscribers_is_no_refusal(fake_broker, start_link, until):

@@ -157,3 +157,21 @@ async def test_the_broker_keeps_from_us_what_is_larger_than_we_take(mosquitto, u
     assert link.statistics().reconnects == 0
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_a_message_with_the_retain_flag_is_told_apart_when_it_is_live_and_when_it_is_old(mosquitto, until):
+    heard = []
+    topic = "manovac/v1/iss/cmd/pi1/hatch"
+    async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as anna:
+        await anna.publish(topic, b"old", qos=1, retain=True)
+        inbox = Inbox(
+            topic="manovac/v1/iss/cmd/pi1/#", take=lambda _, payload, retained: heard.append((payload, retained))
+        )
+        link = Link(Mqtt(url=mosquitto.url), Outbox(), client_id="pi1", will=None, inbox=inbox)
+        task = asyncio.create_task(link.run())
+        await until(lambda: heard == [(b"old", True)])
+        await anna.publish(topic, b"live", qos=1, retain=True)
+        await anna.publish(topic, b"usual", qos=1)
+        await until(lambda: heard[1:] == [(b"live", True), (b"usual", False)])
+    task.cancel()
+    await asyncio.wait([task])
