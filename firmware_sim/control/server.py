@@ -38,7 +38,8 @@ CLIENTS: Final = 16
 EVENTS_KEPT: Final = 1000
 _CHUNK: Final = 65_536
 _ID_LIMIT: Final = 200
-_HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/\d")
+_LOGGED: Final = 1000
+_BROWSER: Final = re.compile(rb"[A-Z]{3,} \S|\x16\x03")  # the begin of HTTP and of TLS, however long the line is
 _Row = dict[str, Any]
 
 
@@ -136,8 +137,8 @@ class Session:
                 answer = await self._answer(line)
                 self._writer.write(_line(answer))
                 await self._writer.drain()
-                if line is not None and _HTTP.match(line):
-                    return  # a browser: the lines of its body must not be taken for requests
+                if _BROWSER.match(line):
+                    return  # a page asks: the lines of its body must not be taken for requests
         finally:
             forget()
             teller.cancel()
@@ -145,7 +146,7 @@ class Session:
             if not teller.cancelled():
                 teller.exception()  # the connection's, which `run` has met too
 
-    async def _answer(self, line: bytes | None) -> _Row:
+    async def _answer(self, line: bytes) -> _Row:
         number: Any = None
         try:
             request = _request(line)
@@ -156,7 +157,7 @@ class Session:
         except EmulatorError as error:
             return _error(number, "failed", str(error))
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not cost the client its answer
-            _log.exception("live control failed at %r", line)
+            _log.exception("live control failed at %r", line[:_LOGGED])
             return _error(number, "failed", f"the emulator failed at this: {error!r}")
 
     async def _do(self, verb: str, words: _Row) -> Any:
@@ -188,8 +189,8 @@ class Session:
                 await self._writer.drain()
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
-    """Yield lines without their ends; None for one that is too long, whose rest is passed over."""
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield lines without their ends; of one that is too long the begin, which is too long, too."""
     buffer, skipping = bytearray(), False
     while chunk := await reader.read(_CHUNK):
         buffer += chunk
@@ -198,21 +199,19 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
             del buffer[: end + 1]
             if skipping:
                 skipping = False
-            elif len(line) > LINE_LIMIT:
-                yield None
             elif line.strip():
-                yield line
+                yield line[: LINE_LIMIT + 1]
         if len(buffer) > LINE_LIMIT:
             if not skipping:
-                yield None
+                yield bytes(buffer[: LINE_LIMIT + 1])
             buffer.clear()
             skipping = True
     if buffer.strip() and not skipping:
         yield bytes(buffer)
 
 
-def _request(line: bytes | None) -> _Row:
-    if line is None:
+def _request(line: bytes) -> _Row:
+    if len(line) > LINE_LIMIT:
         raise ControlError(f"a line is at most {LINE_LIMIT} bytes long")
     try:
         request = orjson.loads(line)

@@ -129,9 +129,20 @@ def test_a_mistake_of_ours_costs_no_answer(monkeypatch, caplog):
     assert right["result"] == 10.0
 
 
-def test_the_body_of_a_browsers_request_is_not_obeyed():
-    (refused,), status = said(b'POST / HTTP/1.1\r\nHost: x\r\n\r\n{"verb": "pause"}\n')
-    assert "not JSON" in refused["error"]["message"]
+@pytest.mark.parametrize(
+    ("head", "complaint"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", "not JSON"),
+        (b"POST /" + LINE_LIMIT * b"a" + b" HTTP/1.1\r\nHost: x\r\n\r\n", "a line is at most"),
+        (b"\r\nPOST http://x/" + 4 * LINE_LIMIT * b"a" + b" HTTP/1.1\r\n\r\n", "a line is at most"),
+        (b"\x16\x03\x01\x02\x00\x01\n", "not JSON"),
+    ],
+)
+@pytest.mark.parametrize("size", [1000, 10**6])
+def test_what_a_page_lets_a_browser_send_is_not_obeyed(head, complaint, size):
+    whole = head + b'\n{"verb": "pause"}\n'
+    (refused,), status = said(*(whole[at : at + size] for at in range(0, len(whole), size)))
+    assert complaint in refused["error"]["message"]
     assert not status["paused"]
 
 
