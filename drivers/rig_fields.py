@@ -114,11 +114,8 @@ def _reported(
         else:
             wrong.setdefault(path, []).append(each)
     # Of the branches of "either or", the one that understood more of the value speaks.
-    deeper = [*wrong, *unknown]
-    for path in [
-        path for path in wrong if any(len(other) > len(path) and other[: len(path)] == path for other in deeper)
-    ]:
-        del wrong[path]
+    above = {path[:depth] for path in [*wrong, *unknown] for depth in range(len(path))}
+    wrong = {path: details for path, details in wrong.items() if path not in above}
     # Nobody knows what an unknown key holds, a table where there should be none, or what stands in place of one.
     strange = (
         path for path, (first, *_) in wrong.items() if first["type"] in _NOT_A_TABLE or _has_table(first["input"])
@@ -165,9 +162,10 @@ def _unknown_key(path: Path, raw: Any, schema: dict[str, Any], findings: Finding
     for part in table:
         raw = raw[part]
     allowed = [each for each in _described(schema, tuple(table)).get("properties", {}) if each not in raw]
-    meant = nearest(str(key), allowed)
+    meant = None if findings.many else nearest(str(key), allowed)
+    hint = f", did you mean '{meant}'?" if meant else ""
     advice = "" if meant or not allowed else f"keys that can stand here: {', '.join(allowed)}"
-    findings.error(path, f"unknown key '{key}'{did_you_mean(str(key), allowed)}", advice, at="key")
+    findings.error(path, f"unknown key '{key}'{hint}", advice, at="key")
     return (*table, meant) if meant else None
 
 

@@ -27,10 +27,12 @@ def check_lines(draft: Draft, findings: Findings, models: Mapping[str, Model]) -
     `models` is transducer id -> its model, as far as known.
     """
     lines = {}
+    on: dict[str, dict[str, Entry[Transducer]]] = {}
+    for each, entry in draft.transducers.items():
+        if entry.clear("bus"):
+            on.setdefault(entry.words.bus, {})[each] = entry
     for name, bus in draft.buses.items():
-        here = {
-            each: entry for each, entry in draft.transducers.items() if entry.words.bus == name and entry.clear("bus")
-        }
+        here = on.get(name, {})
         line = _Line(
             name=name, bus=bus, transducers=here, models={each: models[each] for each in here if each in models}
         )
@@ -106,9 +108,11 @@ def _check_units(line: _Line, findings: Findings) -> None:
 def _check_alone(line: _Line, findings: Findings) -> None:
     """Report who shares a line with a device that has no address."""
     for name, model in line.models.items():
-        others = [other for other in line.models if line.models[other].name != model.name]
-        if model.alone and others:
-            who = f"'{others[0]}' (line {findings.line_of(line.transducers[others[0]].path)})"
+        if not model.alone:
+            continue
+        other = next((other for other in line.models if line.models[other].name != model.name), None)
+        if other is not None:
+            who = f"'{other}' (line {findings.line_of(line.transducers[other].path)})"
             message = f"{model.name} has no address, but {who} is on bus '{line.name}' too"
             findings.error((*line.transducers[name].path, "bus"), message, "give it a bus of its own")
 

@@ -10,6 +10,9 @@ from typing import Final, Literal
 from drivers.toml_places import Extent, Path, Places, Span
 
 _BRIEF: Final = 20  # errors
+_HINTED: Final = 50
+_KNOWN_MOST: Final = 200
+_LONGEST_WORD: Final = 100
 _SHOWN_WIDTH: Final = 160
 _HIDDEN: Final = "\0"  # TOML has none
 _INSTEAD: Final = "..."
@@ -85,7 +88,7 @@ class Findings:
 
     def error(self, path: Path, message: str, advice: str = "", *, at: Literal["key", "value"] = "value") -> None:
         """Add an error at a key, its value (usual), or, when that path does not stand in the file, its table."""
-        self._blamed.add(path)
+        self._blamed.update(path[:depth] for depth in range(len(path) + 1))
         self._add(Severity.ERROR, path, message, advice, at)
 
     def warning(self, path: Path, message: str, advice: str = "", *, at: Literal["key", "value"] = "value") -> None:
@@ -105,7 +108,12 @@ class Findings:
 
     def blamed(self, path: Path) -> bool:
         """Say whether there is an error at that path or within it."""
-        return any(each[: len(path)] == path for each in self._blamed)
+        return path in self._blamed
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many that what was meant by a misspelt word is not worth the search."""
+        return len(self._problems) > _HINTED
 
     def line_of(self, path: Path) -> int:
         """Return the line of a key, for messages that point at another place."""
@@ -181,8 +189,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was most probably meant, None when none is near."""
-    folded = {each.lower().replace("-", "_"): each for each in known}
+    """Return the known word that was most probably meant, None when none is near or the search would take long."""
+    folded = {each.lower().replace("-", "_"): each for each in known if len(each) <= _LONGEST_WORD}
+    if len(word) > _LONGEST_WORD or len(folded) > _KNOWN_MOST:
+        return None
     close = difflib.get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 
