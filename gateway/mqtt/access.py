@@ -75,7 +75,17 @@ def users(
             for name in names
         ]
     _check_names(found)
+    _check_gateways(rigs)
     return found
+
+
+def shared_places(rigs: Sequence[Rig]) -> dict[str, list[Rig]]:
+    """Return the segments and coolant loops of one station that several rigs name: each may write their readings."""
+    places: dict[str, list[Rig]] = {}
+    for rig in rigs:
+        for place in (*rig.segments, *rig.coolants):
+            places.setdefault(f"{rig.station.id}/{place}", []).append(rig)
+    return {place: there for place, there in places.items() if len(there) > 1}
 
 
 def _base(rig: Rig) -> str:
@@ -110,6 +120,15 @@ def _check_names(found: Sequence[User]) -> None:
                 "mqtt.username in the rig file names a gateway's"
             )
         roles[user.name] = user.role
+
+
+def _check_gateways(rigs: Sequence[Rig]) -> None:
+    seen = set()
+    for rig in rigs:
+        station, gateway = rig.station.id, rig.station.gateway
+        if (station, gateway) in seen:
+            raise AccessError(f"two rig files are of gateway {gateway} of station {station}: both would be one")
+        seen.add((station, gateway))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
