@@ -37,7 +37,10 @@ def broker_config(
         typer.Option(help="A user who also acknowledges what it has stored, and asks for it again.", metavar="NAME"),
     ] = None,
     operator: Annotated[
-        list[str] | None, typer.Option(help="A user who reads everything and commands.", metavar="NAME")
+        list[str] | None,
+        typer.Option(
+            help="A user who reads everything and gives the commands that [commands] lets him.", metavar="NAME"
+        ),
     ] = None,
     certificates: Annotated[
         Path | None, typer.Option(help="Folder of ca.crt, broker.crt and broker.key.", metavar="FOLDER")

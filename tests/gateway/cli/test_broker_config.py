@@ -63,7 +63,7 @@ def test_one_gateway_has_one_rig_file_and_a_segment_of_two_gateways_is_said(rigs
 
 def test_a_rig_without_tls_is_told_what_its_gateway_needs(capsys, tmp_path):
     rig = tmp_path / "rig.toml"
-    rig.write_text(RIG.partition("[mqtt]")[0].format(station="iss", gateway="pi1", segment="prk"))
+    rig.write_text(RIG.partition("[mqtt]")[0].format(station="iss", gateway="pi1", segment="prk", bob="[]"))
     called = call(capsys, "broker-config", rig)
     assert called.code == 0
     assert "listener 8883 127.0.0.1" in called.out
