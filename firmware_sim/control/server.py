@@ -13,6 +13,7 @@ An error is of kind "request" when the request is wrong, "failed" when it cannot
 
 import asyncio
 import logging
+import math
 import os
 import re
 import socket
@@ -36,6 +37,8 @@ _log: Final = logging.getLogger(__name__)
 LINE_LIMIT: Final = 65_536
 CLIENTS: Final = 16
 EVENTS_KEPT: Final = 1000
+REQUESTS_PER_S: Final = 200
+BURST: Final = 1000
 _CHUNK: Final = 65_536
 _ID_LIMIT: Final = 200
 _LOGGED: Final = 1000
@@ -116,7 +119,8 @@ class Session:
     """One client.
 
     Events wait in a queue of `EVENTS_KEPT`; when a slow client fills it, newer ones are dropped, counted, and told by
-    an event "dropped" as soon as it reads again. Answers wait for the client, and hold up nobody else.
+    an event "dropped" as soon as it reads again. Answers wait for the client, and hold up nobody else. Requests wait,
+    too, once there are more than `BURST` at once and `REQUESTS_PER_S` for longer.
     """
 
     def __init__(self, control: Control, events: Events, writer: asyncio.StreamWriter) -> None:
@@ -127,6 +131,8 @@ class Session:
         self._queue: deque[Event] = deque()
         self._dropped = 0
         self._more = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._spent_s = -math.inf  # until then its share of requests is used up, less a burst
 
     async def run(self, reader: asyncio.StreamReader) -> None:
         """Answer requests until the client ends the connection."""
@@ -134,6 +140,7 @@ class Session:
         teller = asyncio.create_task(self._tell(), name="control.events")
         try:
             async for line in _lines(reader):
+                await self._turn()
                 answer = await self._answer(line)
                 self._writer.write(_line(answer))
                 await self._writer.drain()
@@ -145,6 +152,12 @@ class Session:
             await asyncio.wait({teller})
             if not teller.cancelled():
                 teller.exception()  # the connection's, which `run` has met too
+
+    async def _turn(self) -> None:
+        now_s = self._loop.time()
+        self._spent_s = max(self._spent_s, now_s - BURST / REQUESTS_PER_S) + 1 / REQUESTS_PER_S
+        if self._spent_s > now_s:
+            await asyncio.sleep(self._spent_s - now_s)
 
     async def _answer(self, line: bytes) -> _Row:
         number: Any = None
