@@ -53,6 +53,12 @@ def test_what_is_just_within_is_parsed():
             f"[transducer.t{n}]\nmodel = 'keller-33x'\nbus = 'xb{n}'\nsegment = 'xs{n}'\n"
             for n in range(3000)
         ),
+        "[segment.s]\n[bus.b]\nkind = 'modbus-tcp'\nport = 'h:1'\nbaud = 1\n"
+        + "".join(
+            f"[transducer.t{n}]\nmodel = 'modbus-map'\nbus = 'b'\nsegment = 's'\n"
+            f"map.pressure = {{address = {n}, unit = 'Pa'}}\n"
+            for n in range(6000)
+        ),
         "".join(f"[segment.{'a' * 5000}{n}]\n[[hatch]]\nbetween = ['{'a' * 5000}x{n}', 'b']\n" for n in range(150)),
     ],
     ids=lambda value: value[:12].strip(),
