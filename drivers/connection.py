@@ -7,6 +7,7 @@ from drivers.transport.transport import Receiver, Transport
 
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0
+_FLOOD_PER_S: Final = 4 * 2**20  # bytes; no line and no device that is asked brings as many
 
 
 class Connection:
@@ -22,6 +23,8 @@ class Connection:
     def __init__(self, transport: Transport, receiver: Receiver) -> None:
         self._transport = transport
         self._receiver = receiver
+        self._loop = asyncio.get_running_loop()
+        self._flooded_s = 0.0  # when what has come would be over, at the rate that is taken
         self._lost: asyncio.Event | None = None
         self._came_up = asyncio.Event()
         self.up = False
@@ -74,7 +77,12 @@ class Connection:
         self.lost(why)
 
     def received(self, data: bytes) -> None:
-        """Hand bytes on."""
+        """Hand bytes on; a peer that floods is given up, or to read it would take the other buses' time."""
+        now_s = self._loop.time()
+        self._flooded_s = max(self._flooded_s, now_s) + len(data) / _FLOOD_PER_S
+        if self._flooded_s > now_s + 1.0:
+            self.give_up(f"it sends more than {_FLOOD_PER_S >> 20} MiB a second")
+            return
         self._receiver.received(data)
 
     def lost(self, why: str) -> None:

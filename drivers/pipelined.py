@@ -11,6 +11,7 @@ from drivers.exchange import Attempt, Outcome, Request
 from drivers.unit_record import UnitRecord
 from drivers.wire.modbus import ModbusRequest, ProtocolError, split_tcp, tcp_frame
 
+_UNASKED_MOST: Final = 1000  # frames that nobody asked for, beyond those that somebody did
 _GIVEN_UP_MOST: Final = 0x4000  # of the 65,536 ids; none of them is used again on the same connection
 
 
@@ -36,6 +37,7 @@ class Pipelined:
         self._transaction = 0
         self._in_flight: dict[int, _InFlight] = {}
         self._given_up: dict[int, UnitRecord] = {}
+        self._unasked = 0
         self._patience: asyncio.TimerHandle | None = None
         self.foreign = 0
         self.echo = False
@@ -101,6 +103,9 @@ class Pipelined:
             data = data[consumed:]
             for transaction, answer in answers:
                 self._answer(transaction, answer)
+            if self._unasked > _UNASKED_MOST:  # or reading them would take the other buses' time
+                self._reopen(f"it sends frames that nobody asked for, {_UNASKED_MOST} by now")
+                return
         self._buffer = data
 
     def _answer(self, transaction: int, answer: bytes) -> None:
@@ -110,11 +115,14 @@ class Pipelined:
             record = self._given_up.pop(transaction, None)
             if record is not None:
                 record.unused["late"] += 1
-            elif flight is not None:
+                return
+            self._unasked += 1
+            if flight is not None:
                 flight.record.unused["repeat"] += 1
             else:
                 self._count_unasked(answer[0])
             return
+        self._unasked = max(self._unasked - 1, 0)
         flight.answered = True
         if not flight.request.fits(answer):
             flight.end(Outcome.FOREIGN, answer)
@@ -132,6 +140,7 @@ class Pipelined:
     def lost(self, why: str) -> None:  # noqa: ARG002 - the connection keeps it for people
         """End all attempts under way; ids of the old connection mean nothing on the next one."""
         self._buffer = b""
+        self._unasked = 0
         for flight in self._in_flight.values():
             flight.answered = True
             flight.end(Outcome.BUS_DOWN, b"")

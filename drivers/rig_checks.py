@@ -57,9 +57,13 @@ def _check_name(section: str, name: str, path: Path, draft: Draft, findings: Fin
     known = draft.named[section]
     if known is None or name in known:
         return
-    hint = did_you_mean(name, known)
-    listed = f"there are: {', '.join(sorted(known))}" if known else f"there is none yet: add [{section}.{name}]"
-    findings.error(path, f"no {section} named '{name}'{hint}", "" if hint else listed)
+    hint = "" if findings.many else did_you_mean(name, known)
+    advice = ""
+    if not known:
+        advice = f"there is none yet: add [{section}.{name}]"
+    elif not hint and not findings.many:
+        advice = f"there are: {', '.join(sorted(known))}"
+    findings.error(path, f"no {section} named '{name}'{hint}", advice)
 
 
 def _check_hatches(draft: Draft, findings: Findings) -> None:

@@ -65,24 +65,25 @@ def draft(raw: Mapping[str, Any], fields: Fields) -> Draft:
     """Return what can be understood of a parsed file."""
     kept: dict[str, Any] = {"station": _STAND_INS["station"]}
     unclear: dict[Path, frozenset[str]] = {}
+    wrong = _wrong_keys(fields)
     for section in ("segment", "coolant", "bus", "transducer"):
         tables = raw.get(section, {})
         kept[section] = {}
         for name, table in tables.items() if isinstance(tables, dict) else ():
             path = (section, name)
             if isinstance(table, dict) and path not in fields.bad:
-                unclear[path] = _unclear(path, fields)
+                unclear[path] = frozenset(wrong.get(path, ()))
                 kept[section][name] = _usable(section, table, unclear[path])
     hatches = raw.get("hatch", [])
     kept["hatch"] = []
     for index, table in enumerate(hatches if isinstance(hatches, list) else []):
         path = ("hatch", index)
         if isinstance(table, dict):
-            unclear[path] = _unclear(path, fields)
+            unclear[path] = frozenset(wrong.get(path, ()))
             kept["hatch"].append(_usable("hatch", table, unclear[path]))
     mqtt = raw.get("mqtt", {})
     if isinstance(mqtt, dict):
-        unclear["mqtt",] = _unclear(("mqtt",), fields)
+        unclear["mqtt",] = frozenset(wrong.get(("mqtt",), ()))
         kept["mqtt"] = _usable("mqtt", mqtt, unclear["mqtt",])
     return _drafted(validated(kept), unclear, {section: _named(section, raw, fields) for section in _STAND_INS})
 
@@ -106,10 +107,13 @@ def _drafted(rig: Rig, unclear: Mapping[Path, frozenset[str]], named: Mapping[st
     )
 
 
-def _unclear(table: Path, fields: Fields) -> frozenset[str]:
-    """Return the keys of one table within which something is wrong."""
-    depth = len(table)
-    return frozenset(str(path[depth]) for path in fields.bad if len(path) > depth and path[:depth] == table)
+def _wrong_keys(fields: Fields) -> dict[Path, set[str]]:
+    """Return the keys within which something is wrong, by table."""
+    wrong: dict[Path, set[str]] = {}
+    for path in fields.bad:
+        for depth, key in enumerate(path):
+            wrong.setdefault(path[:depth], set()).add(str(key))
+    return wrong
 
 
 def _usable(section: str, table: Mapping[str, Any], unclear: frozenset[str]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from drivers.rig_problems import Findings, did_you_mean, nearest
 from drivers.toml_places import Path
 
 _NAMED: Final = ("segment", "coolant", "bus", "transducer")
-_SECRETS: Final = (("mqtt", "password"), ("http", "token"))
+SECRETS: Final[tuple[Path, ...]] = (("mqtt", "password"), ("http", "token"))
+UNSHOWN: Final[tuple[Path, ...]] = (("mqtt",), ("http",))
+"""Tables of which no value is shown: a secret may stand anywhere in them, under any word."""
 _NOT_A_TABLE: Final = frozenset({"model_type", "model_attributes_type", "dict_type", "mapping_type"})
 _MISSING_ADVICE: Final = {
     ("station",): 'begin the file with [station], id = "..." and gateway = "..."',
@@ -43,6 +45,7 @@ _PATTERNS: Final = {
     r"^[78][NEO][12]$": 'must be data bits, parity (N, E or O) and stop bits, such as "8N1"',
     r"^mqtts?://": "must begin with mqtt:// or mqtts://",
     r"^(\*|[A-Za-z0-9._@-]{1,64})$": "is the name of a user: letters, digits, '.', '_', '@' and '-', or \"*\"",
+    r"^[A-Za-z0-9.-]+$": "are names of this machine: letters, digits, '.' and '-'",
     r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$": "is the name of a credential, not a path: letters, digits, '.', '_' and '-'",
 }
 _PLAIN: Final = {
@@ -111,11 +114,13 @@ def _reported(
         else:
             wrong.setdefault(path, []).append(each)
     # Of the branches of "either or", the one that understood more of the value speaks.
-    deeper = [*wrong, *unknown]
-    for path in [
-        path for path in wrong if any(len(other) > len(path) and other[: len(path)] == path for other in deeper)
-    ]:
-        del wrong[path]
+    above = {path[:depth] for path in [*wrong, *unknown] for depth in range(len(path))}
+    wrong = {path: details for path, details in wrong.items() if path not in above}
+    # Nobody knows what an unknown key holds, a table where there should be none, or what stands in place of one.
+    strange = (
+        path for path, (first, *_) in wrong.items() if first["type"] in _NOT_A_TABLE or _has_table(first["input"])
+    )
+    findings.hide([*unknown, *strange])
     meant = {target for path in unknown if (target := _unknown_key(path, raw, schema, findings))}
     for path in missing:
         if path not in meant:
@@ -124,6 +129,10 @@ def _reported(
     for path, details in wrong.items():
         _wrong_value(path, details, _described(schema, path), findings)
     return frozenset({*wrong, *missing, *unknown, *meant})
+
+
+def _has_table(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_table, value)))
 
 
 def validated(raw: Mapping[str, Any]) -> Rig:
@@ -153,9 +162,10 @@ def _unknown_key(path: Path, raw: Any, schema: dict[str, Any], findings: Finding
     for part in table:
         raw = raw[part]
     allowed = [each for each in _described(schema, tuple(table)).get("properties", {}) if each not in raw]
-    meant = nearest(str(key), allowed)
+    meant = None if findings.many else nearest(str(key), allowed)
+    hint = f", did you mean '{meant}'?" if meant else ""
     advice = "" if meant or not allowed else f"keys that can stand here: {', '.join(allowed)}"
-    findings.error(path, f"unknown key '{key}'{did_you_mean(str(key), allowed)}", advice, at="key")
+    findings.error(path, f"unknown key '{key}'{hint}", advice, at="key")
     return (*table, meant) if meant else None
 
 
@@ -201,12 +211,13 @@ def _wrong_value(path: Path, details: list[ErrorDetails], schema: dict[str, Any]
     elif first["loc"][-1] == "[key]":
         advice = f"write '{_id(key)}'; the name for people goes into title" if _id(key) else ""
         findings.error(path, f"'{key}': {_PATTERNS[_ID]}", advice, at="key")
-    elif path in _SECRETS:
+    elif path in SECRETS:
         findings.error(path, f'{key}: write {{ env = "..." }}, {{ file = "..." }} or {{ credential = "..." }}')
     elif first["type"] in _NOT_A_TABLE or path == ("hatch",):
         findings.error(path, f"'{key}' must be a table", _table_advice(path), at="key")
     else:
-        first_words, *others = dict.fromkeys(_in_words(each, schema) for each in details)
+        shown = path[:1] not in UNSHOWN
+        first_words, *others = dict.fromkeys(_in_words(each, schema, shown=shown) for each in details)
         message = " or ".join([first_words, *(words.removeprefix("must be ") for words in others)])
         findings.error(path, f"{key}: {message}")
 
@@ -219,16 +230,18 @@ def _table_advice(path: Path) -> str:
     return ""
 
 
-def _in_words(error: ErrorDetails, schema: dict[str, Any]) -> str:
-    """Return what is wrong with a value, without its key."""
-    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+def _in_words(error: ErrorDetails, schema: dict[str, Any], *, shown: bool) -> str:
+    """Return what is wrong with a value, without its key; where it is not `shown`, without a word of it."""
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"] if shown else None
     words = _PLAIN[kind].format_map(context) if kind in _PLAIN else error["msg"]
-    if kind == "value_error":
+    if kind == "value_error" and not shown and "examples" in schema:
+        words = f'must be {schema["description"]}, such as "{schema["examples"][0]}"'
+    elif kind == "value_error":
         words = str(context["error"])
     elif kind in ("enum", "literal_error"):
         words = _choice(str(context["expected"]), value)
     elif kind == "string_pattern_mismatch":
-        hint = f'; write "{_id(value)}"' if context["pattern"] == _ID and _id(value) else ""
+        hint = f'; write "{_id(value)}"' if context["pattern"] == _ID and value and _id(value) else ""
         words = _PATTERNS[context["pattern"]] + hint
     elif kind == "string_type" and isinstance(value, int | float):
         words = f'must be a text: write "{value}"'

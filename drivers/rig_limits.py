@@ -11,7 +11,7 @@ DEEPEST: Final = 16
 
 _INTEGER_MOST: Final = 2**63
 _DOTTED: Final = re.compile(
-    rf"""^[ \t]*\[{{0,2}}(?:[ \t]*(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.){{{DEEPEST}}}""", re.MULTILINE
+    rf"""(?:^[ \t]*+\[{{0,2}}|[{{,])(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.){{{DEEPEST}}}""", re.MULTILINE
 )
 _TOO_DEEP: Final = f"nested more than {DEEPEST} deep"
 

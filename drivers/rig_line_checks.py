@@ -1,7 +1,7 @@
 """What must fit on each bus of a rig: kinds, speeds and formats of its models, addresses, the time of the line."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from drivers.line_use import SHARE_LIMIT, LineUse, bus_use
@@ -9,6 +9,7 @@ from drivers.model import Model
 from drivers.rig import Bus, BusKind, Transducer
 from drivers.rig_draft import Draft, Entry
 from drivers.rig_problems import Findings
+from drivers.toml_places import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,12 @@ def check_lines(draft: Draft, findings: Findings, models: Mapping[str, Model]) -
     `models` is transducer id -> its model, as far as known.
     """
     lines = {}
+    on: dict[str, dict[str, Entry[Transducer]]] = {}
+    for each, entry in draft.transducers.items():
+        if entry.clear("bus"):
+            on.setdefault(entry.words.bus, {})[each] = entry
     for name, bus in draft.buses.items():
-        here = {
-            each: entry for each, entry in draft.transducers.items() if entry.words.bus == name and entry.clear("bus")
-        }
+        here = on.get(name, {})
         line = _Line(
             name=name, bus=bus, transducers=here, models={each: models[each] for each in here if each in models}
         )
@@ -83,51 +86,51 @@ def _check_word(
 
 def _check_units(line: _Line, findings: Findings) -> None:
     """Report devices with one address, and transducers on one input of a device."""
-    earlier: dict[int, list[str]] = {}
+    first: dict[int, str] = {}
+    taken: dict[tuple[object, ...], str] = {}
     for name, model in line.models.items():
         each = line.transducers[name]
         if not each.clear("unit"):
             continue
-        for other in earlier.get(each.words.unit, []):
-            who = f"'{other}' (line {findings.line_of(line.transducers[other].path)})"
-            if model.name != line.models[other].name:
-                message = f"unit {each.words.unit} of bus '{line.name}' is a {line.models[other].name} already: {who}"
-                findings.error((*each.path, "unit"), message, "give this one another unit")
-                break
-            if not model.shares_unit:
-                message = f"unit {each.words.unit} of bus '{line.name}' is {who} already"
-                findings.error((*each.path, "unit"), message, "two devices with one address would answer at once")
-                break
-            if _check_input(each, line.transducers[other].words, who, findings):
-                break
-        earlier.setdefault(each.words.unit, []).append(name)
+        unit = each.words.unit
+        other = first.setdefault(unit, name)
+        on = f"unit {unit} of bus '{line.name}'"
+        inputs = [(path, what, taken.setdefault((unit, *key), name)) for path, key, what in _inputs(each)]
+        if model.name != line.models[other].name:
+            message = f"{on} is a {line.models[other].name} already: {_who(line, other, findings)}"
+            findings.error((*each.path, "unit"), message, "give this one another unit")
+        elif other != name and not model.shares_unit:
+            message = f"{on} is {_who(line, other, findings)} already"
+            findings.error((*each.path, "unit"), message, "two devices with one address would answer at once")
+        elif same := next(((path, what, owner) for path, what, owner in inputs if owner != name), None):
+            path, what, owner = same
+            findings.error((*each.path, *path), f"{what} of unit {unit} is {_who(line, owner, findings)} already")
+
+
+def _who(line: _Line, name: str, findings: Findings) -> str:
+    return f"'{name}' (line {findings.line_of(line.transducers[name].path)})"
+
+
+def _inputs(each: Entry[Transducer]) -> Iterator[tuple[Path, tuple[object, ...], str]]:
+    """Yield the inputs that a transducer takes: where the file says it, which one of its unit it is, its name."""
+    words = each.words
+    if each.clear("channel") and words.channel is not None:
+        yield ("channel",), ("channel", words.channel), f"channel {words.channel}"
+    if each.clear("map"):
+        for quantity, its in (words.map or {}).items():
+            yield ("map", quantity, "address"), (its.function, its.address, its.bit), f"register {its.address}"
 
 
 def _check_alone(line: _Line, findings: Findings) -> None:
     """Report who shares a line with a device that has no address."""
     for name, model in line.models.items():
-        others = [other for other in line.models if line.models[other].name != model.name]
-        if model.alone and others:
-            who = f"'{others[0]}' (line {findings.line_of(line.transducers[others[0]].path)})"
+        if not model.alone:
+            continue
+        other = next((other for other in line.models if line.models[other].name != model.name), None)
+        if other is not None:
+            who = f"'{other}' (line {findings.line_of(line.transducers[other].path)})"
             message = f"{model.name} has no address, but {who} is on bus '{line.name}' too"
             findings.error((*line.transducers[name].path, "bus"), message, "give it a bus of its own")
-
-
-def _check_input(each: Entry[Transducer], other: Transducer, who: str, findings: Findings) -> bool:
-    """Report and return whether a transducer stands on the very input of another one of its unit."""
-    words = each.words
-    if each.clear("channel") and words.channel is not None and words.channel == other.channel:
-        findings.error((*each.path, "channel"), f"channel {words.channel} of unit {words.unit} is {who} already")
-        return True
-    if not each.clear("map"):
-        return False
-    taken = {(its.function, its.address, its.bit) for its in (other.map or {}).values()}
-    for quantity, mine in (words.map or {}).items():
-        if (mine.function, mine.address, mine.bit) in taken:
-            path = (*each.path, "map", quantity, "address")
-            findings.error(path, f"register {mine.address} of unit {words.unit} is {who} already")
-            return True
-    return False
 
 
 def _line_use(line: _Line, findings: Findings) -> LineUse | None:

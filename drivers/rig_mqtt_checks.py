@@ -1,6 +1,7 @@
 """How the words of `[mqtt]` must fit each other, and whether a password in them is safe where it stands."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -56,6 +57,9 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
 def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:
     """Find what cannot be meant; no message holds what could be a secret."""
     tls = mqtt.url.startswith("mqtts://")
+    for key in _TLS_WORDS:
+        if _no_path(getattr(mqtt, key) or ""):
+            yield Contradiction(key, "is a path, not what stands in the file", "write where the PEM file is")
     for number, url in enumerate(mqtt.urls):
         key = "more_urls" if number else "url"
         yield from _misspelt(key, url)
@@ -70,11 +74,18 @@ def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:
         yield Contradiction(there, f"needs {missing}", "a certificate and its key go together")
 
 
+def _no_path(text: str) -> bool:
+    return not text.isprintable() or text.startswith("-----BEGIN")
+
+
 def _misspelt(key: str, text: str) -> Iterator[Contradiction]:
     form = f'write "{text.partition(":")[0]}://host:port", nothing behind it'
     try:
         url = urlsplit(text)
     except ValueError:  # as for "mqtt://[::1"
+        yield Contradiction(key, "is not a url", form)
+        return
+    if not text.isprintable():  # `urlsplit` leaves ends of lines out
         yield Contradiction(key, "is not a url", form)
         return
     if "@" in text:
@@ -84,7 +95,7 @@ def _misspelt(key: str, text: str) -> Iterator[Contradiction]:
     elif not url.hostname or url.path.strip("/") or url.query or url.fragment:
         yield Contradiction(key, "needs a host and nothing else", form)
     elif not _nameable(url.hostname):
-        yield Contradiction(key, f"'{url.hostname}' cannot be the name of a host", form)
+        yield Contradiction(key, "its host cannot be the name of one", form)
 
 
 def is_loopback(url: str) -> bool:
@@ -104,8 +115,9 @@ def _has_port(url: SplitResult) -> bool:
 
 
 def _nameable(host: str) -> bool:
+    """Say whether that is a name of DNS or an address, which can stand in any file of settings."""
     try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
+        ipaddress.ip_address(host)
+    except ValueError:
+        return re.fullmatch(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?", host, re.ASCII) is not None
+    return re.fullmatch(r"[0-9A-Fa-f:.]+(%[\w.-]+)?", host, re.ASCII) is not None

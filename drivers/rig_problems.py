@@ -1,14 +1,21 @@
 """What is wrong with a rig file, and how it is said: place, source line, caret, message, what to do."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from drivers.toml_places import Path, Places
+from drivers.toml_places import Extent, Path, Places, Span
 
+_BRIEF: Final = 20  # errors
+_HINTED: Final = 50
+_KNOWN_MOST: Final = 200
+_LONGEST_WORD: Final = 100
 _SHOWN_WIDTH: Final = 160
+_HIDDEN: Final = "\0"  # TOML has none
+_INSTEAD: Final = "..."
 
 
 class Severity(StrEnum):
@@ -81,16 +88,32 @@ class Findings:
 
     def error(self, path: Path, message: str, advice: str = "", *, at: Literal["key", "value"] = "value") -> None:
         """Add an error at a key, its value (usual), or, when that path does not stand in the file, its table."""
-        self._blamed.add(path)
+        self._blamed.update(path[:depth] for depth in range(len(path) + 1))
         self._add(Severity.ERROR, path, message, advice, at)
 
     def warning(self, path: Path, message: str, advice: str = "", *, at: Literal["key", "value"] = "value") -> None:
         """Add a warning in the same way."""
         self._add(Severity.WARNING, path, message, advice, at)
 
+    def hide(self, paths: Iterable[Path]) -> None:
+        """From now on show no value at or below these paths, which may hold a secret, and no comment."""
+        paths, places = frozenset(paths), self._places
+        values = [
+            extent
+            for path, extent in places.extents.items()
+            if not paths.isdisjoint(path[:depth] for depth in range(1, len(path) + 1))
+        ]
+        text = replaced("\n".join(self._lines), values, lambda value: re.sub(r"[^\n]", _HIDDEN, value))
+        self._lines = replaced(text, places.comments, lambda comment: " " * len(comment)).split("\n")
+
     def blamed(self, path: Path) -> bool:
         """Say whether there is an error at that path or within it."""
-        return any(each[: len(path)] == path for each in self._blamed)
+        return path in self._blamed
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many that what was meant by a misspelt word is not worth the search."""
+        return len(self._problems) > _HINTED
 
     def line_of(self, path: Path) -> int:
         """Return the line of a key, for messages that point at another place."""
@@ -103,18 +126,48 @@ class Findings:
 
     def _add(self, severity: Severity, path: Path, message: str, advice: str, at: str) -> None:
         span = self._places.key(path) if at == "key" else self._places.value(path)
+        source, width = self._shown(span)
         self._problems.append(
             Problem(
                 severity=severity,
                 file=self._file,
                 line=span.line,
                 column=span.column,
-                width=span.width,
+                width=width,
                 message=message,
                 advice=advice,
-                source=self._lines[span.line - 1] if span.width else "",
+                source=source,
             )
         )
+
+    def _shown(self, span: Span) -> tuple[str, int]:
+        """Return the line up to what is hidden, empty when that comes first, and the width of what is meant."""
+        if not span.width:
+            return "", 0
+        line, hidden, _ = self._lines[span.line - 1].partition(_HIDDEN)
+        if span.column > len(line) + 1:
+            return "", 0
+        if span.column == len(line) + 1:
+            return line + _INSTEAD, len(_INSTEAD)
+        return (line + _INSTEAD if hidden else line.rstrip()), span.width
+
+
+def brief(problems: Iterable[Problem]) -> str:
+    """Return the errors in one line: where each is, and what."""
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    said = [f"{each.file}:{each.line}: {each.message}" for each in errors[:_BRIEF]]
+    return "; ".join([*said, *([f"{len(errors) - _BRIEF} more"] if len(errors) > _BRIEF else [])])
+
+
+def replaced(text: str, extents: Iterable[Extent], instead: Callable[[str], str]) -> str:
+    """Return a text with something instead of what stands there; of extents within others the outer one counts."""
+    pieces: list[str] = []
+    at = 0
+    for start, end in sorted(extents, key=lambda extent: (extent[0], -extent[1])):
+        if start >= at:
+            pieces += [text[at:start], instead(text[start:end])]
+            at = end
+    return "".join([*pieces, text[at:]])
 
 
 def report(problems: Iterable[Problem]) -> str:
@@ -136,8 +189,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was most probably meant, None when none is near."""
-    folded = {each.lower().replace("-", "_"): each for each in known}
+    """Return the known word that was most probably meant, None when none is near or the search would take long."""
+    folded = {each.lower().replace("-", "_"): each for each in known if len(each) <= _LONGEST_WORD}
+    if len(word) > _LONGEST_WORD or len(folded) > _KNOWN_MOST:
+        return None
     close = difflib.get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 

@@ -18,22 +18,23 @@ from drivers.model import Model
 from drivers.rig import Rig
 from drivers.rig_checks import check_words
 from drivers.rig_draft import draft
-from drivers.rig_fields import check_fields
+from drivers.rig_fields import SECRETS, UNSHOWN, check_fields
 from drivers.rig_limits import LARGEST_FILE, LimitError, parsed
 from drivers.rig_line_checks import check_lines
 from drivers.rig_model_checks import check_models
 from drivers.rig_mqtt_checks import check_mqtt
-from drivers.rig_problems import Findings, Problem, RigError, Severity
+from drivers.rig_problems import Findings, Problem, RigError, Severity, replaced
 from drivers.toml_places import Span, places
 
 _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_SECRETS: Final = (
-    re.compile(
-        r"""(\b(?:pas\w*|token)["']?[ \t]*=[ \t]*)"""
-        r"""("{3}[\s\S]*?(?:"{3,5}|\Z)|'{3}[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|[^\s{"'][^\s,]*)"""
-    ),
-    re.compile(r"""(://)([^\s"'/]{0,200}:[^\s"']{0,200})(?=@)"""),
+_HEADER: Final = re.compile(r"[ \t]*\[{1,2}[ \t]*([\w-]+)[^=#]*")
+_PAIR: Final = re.compile(
+    r"""[ \t]*([\w-]+)[ \t]*=[ \t]*"""
+    r"""(?:"[^"]*"?|'[^']*'?|\[[^]={}#]*\]?|[^\s"'#={}[\]:]+)(?:[ \t]+[^\s"'#={}[\]:]+)?[ \t]*"""
 )
+"""A key with one value, which may lack its quotes or their end."""
+_LONG: Final = ('"""', "'''")
+_SECRETIVE: Final = ("Mqtt", "Http", "Secret")
 _SYNTAX_ADVICE: Final = {
     "Expected newline or end of document": 'texts and numbers with a unit stand in quotes: poll = "1 s"',
     "Invalid value": 'texts and numbers with a unit stand in quotes: poll = "1 s"',
@@ -113,7 +114,7 @@ def check_rig(
     text = text.replace("\r\n", "\n")
     if not text.strip():
         return _unusable(name, "the file is empty", "start from a rig that ships with Manovac: hil/rigs/bench.toml")
-    lines = without_secrets(text).split("\n")
+    lines = text.split("\n")
     try:
         raw = parsed(text)
     except LimitError as error:
@@ -121,6 +122,7 @@ def check_rig(
     except tomllib.TOMLDecodeError as error:
         return Checked(rig=None, problems=(_syntax_error(lines, name, str(error)),))
     findings = Findings(name, lines, places(text))
+    findings.hide(UNSHOWN)
     fields = check_fields(raw, findings)
     sketch = draft(raw, fields)
     check_words(sketch, findings, today or dt.datetime.now(tz=dt.UTC).date())
@@ -130,11 +132,17 @@ def check_rig(
     return Checked(rig=None if failed else fields.rig, problems=findings.problems, lines=uses)
 
 
-def without_secrets(text: str, *, star: str = "*") -> str:
-    """Return a rig file's text with a star for each character of a password or token in it: reports end up in logs."""
-    for secret in _SECRETS:
-        text = secret.sub(lambda match: match[1] + re.sub(r"[^\n]", star, match[2]), text)
-    return text
+def without_secrets(text: str) -> str:
+    """Return a rig file's text without literal secrets and without comments, in which an old one may stand.
+
+    Raises:
+        ValueError: it is not TOML.
+    """
+    text = text.replace("\r\n", "\n")
+    found = places(text)
+    literal = [found.extents[path] for path in SECRETS if path in found.extents]
+    literal = [(start, end) for start, end in literal if text[start] != "{"]
+    return replaced(text, [*literal, *found.comments], lambda _: "")
 
 
 def _unusable(name: str, message: str, advice: str) -> Checked:
@@ -174,8 +182,31 @@ def _syntax_error(lines: list[str], name: str, message: str) -> Problem:
         width=span.width,
         message=f"not TOML: {what[:1].lower()}{what[1:]}",
         advice=advice if line else "the text ends inside something: look for a quote or bracket that is not closed",
-        source=lines[span.line - 1],
+        source=lines[span.line - 1] if _shows_no_secret(lines[: span.line]) else "",
     )
+
+
+def _shows_no_secret(lines: list[str]) -> bool:
+    """Say whether the last of these lines can be shown although nobody knows where tables and values end.
+
+    It is the header of a table, or a known key with its value in such a table, and there is no secret in any of them.
+    """
+    pair = _PAIR.fullmatch(lines[-1])
+    header = next((match for line in reversed(lines) if (match := _HEADER.match(line))), None)
+    if header is None or header[1] not in _tables() or any(quotes in line for line in lines for quotes in _LONG):
+        return False
+    return pair[1] in _keys() if pair else _HEADER.fullmatch(lines[-1]) is not None
+
+
+def _tables() -> set[str]:
+    unshown = {path[0] for path in UNSHOWN}
+    return {field.alias or name for name, field in Rig.model_fields.items()} - unshown
+
+
+def _keys() -> set[str]:
+    """Return the keys that tables with no secrets in them can have."""
+    schemas = Rig.model_json_schema()["$defs"].items()
+    return {key for name, schema in schemas if name not in _SECRETIVE for key in schema.get("properties", ())}
 
 
 def _syntax_span(lines: list[str], line: int, column: int) -> Span:

@@ -7,12 +7,14 @@ checks nothing and only has to find where things begin and end (TOML v1.0.0). Pu
 import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 Path = tuple[str | int, ...]
 """Keys and array indices from the top, as in `("hatch", 0, "between")`."""
+
+Extent = tuple[int, int]
 
 _STRING: Final = (
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # up to two quotes may stand before the closing three
@@ -21,6 +23,7 @@ _STRING: Final = (
     r"|'[^']*'"
 )
 _BLANK: Final = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
+_COMMENT: Final = re.compile(r"#[^\n]*")
 _SPACE: Final = re.compile(r"[ \t]*")
 _KEY: Final = re.compile(r""""(?:\\.|[^"\\])*"|'[^']*'|[A-Za-z0-9_-]+""")
 _VALUE: Final = re.compile(rf"{_STRING}|\d{{4}}-\d\d-\d\d \d\d:[^\s,#\]}}]+|[^\s,#\]}}]+", re.DOTALL)
@@ -40,10 +43,16 @@ class Places:
     """The places of all keys and values of a text.
 
     A table's key is its header; an element of an array has no key of its own, its value stands in.
+
+    Attributes:
+        extents: where each value begins and ends, in characters of the text.
+        comments: the same of each comment, in order.
     """
 
     keys: Mapping[Path, Span]
     values: Mapping[Path, Span]
+    extents: Mapping[Path, Extent]
+    comments: Sequence[Extent]
 
     def key(self, path: Path) -> Span:
         """Return where the key of that path stands, or that of the nearest enclosing table; width 0 when none does."""
@@ -63,7 +72,7 @@ def places(text: str) -> Places:
     """Find every key and value of a TOML text that tomllib accepts; lines end in LF alone."""
     walk = _Walk(text)
     walk.document()
-    return Places(keys=walk.keys, values=walk.values)
+    return Places(keys=walk.keys, values=walk.values, extents=walk.extents, comments=walk.comments)
 
 
 class _Walk:
@@ -74,18 +83,20 @@ class _Walk:
         self.at = 0
         self.keys: dict[Path, Span] = {}
         self.values: dict[Path, Span] = {}
+        self.extents: dict[Path, Extent] = {}
+        self.comments: list[Extent] = []
         self._lengths: dict[Path, int] = {}  # of the arrays of tables so far
         self._line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def document(self) -> None:
         table: Path = ()
-        self._skip(_BLANK)
+        self._blank()
         while self.at < len(self.text):
             if self.text[self.at] == "[":
                 table = self._header()
             else:
                 self._pair(table)
-            self._skip(_BLANK)
+            self._blank()
 
     def _header(self) -> Path:
         start = self.at
@@ -137,6 +148,7 @@ class _Walk:
         else:
             self._skip(_VALUE)
         self.values[path] = self._span(start, self.at)
+        self.extents[path] = (start, self.at)
 
     def _array(self, path: Path) -> None:
         index = 0
@@ -144,7 +156,7 @@ class _Walk:
         while self.text[self.at] != "]":
             self._value((*path, index))
             index += 1
-            self._skip(_BLANK)
+            self._blank()
             if self.text[self.at] == ",":
                 self._next()
         self.at += 1
@@ -153,14 +165,18 @@ class _Walk:
         self._next()
         while self.text[self.at] != "}":
             self._pair(path)
-            self._skip(_BLANK)  # TOML 1.1 allows lines and a last comma in here
+            self._blank()  # TOML 1.1 allows lines and a last comma in here
             if self.text[self.at] == ",":
                 self._next()
         self.at += 1
 
     def _next(self) -> None:
         self.at += 1
-        self._skip(_BLANK)
+        self._blank()
+
+    def _blank(self) -> None:
+        start, end = self._skip(_BLANK)
+        self.comments += (match.span() for match in _COMMENT.finditer(self.text, start, end))
 
     def _skip(self, pattern: re.Pattern[str]) -> tuple[int, int]:
         match = pattern.match(self.text, self.at)

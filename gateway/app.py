@@ -412,7 +412,6 @@ class Gateway:
 def rig_hash(path: Path) -> str:
     """Return the SHA-256 of a rig file, which `gw/<gateway>/meta` names.
 
-    A password in it does not count, nor its length: whoever knows the rest could try out passwords by the hash.
+    A password in it does not count, nor do comments: whoever knows the rest could try out passwords by the hash.
     """
-    text = path.read_bytes().decode("utf-8", "surrogateescape")
-    return hashlib.sha256(without_secrets(text, star="").encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(without_secrets(path.read_text(encoding="utf-8-sig")).encode()).hexdigest()

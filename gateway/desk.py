@@ -35,8 +35,8 @@ _log: Final = logging.getLogger(__name__)
 RATE_PER_S: Final = 2.0
 BURST: Final = 20
 """So many commands may come at once, and `RATE_PER_S` for longer."""
-REMEMBERED: Final = 8192
-"""Answers that are remembered: more than come at `RATE_PER_S` while a command can be valid."""
+REMEMBERED: Final = 16_384
+"""Answers that are remembered: more than come at twice `RATE_PER_S` while a command can be valid."""
 _DIGITS: Final = 16  # of a digest, hexadecimal
 _ROUTINE: Final = ("replay",)  # a consumer that misses something asks each minute, for ever: that need not stay
 _LASTING: Final = ("done", "failed")  # what was refused need not stay either: anybody can send as much as he likes
@@ -71,10 +71,11 @@ class Records(Protocol):
 
 @dataclass(slots=True)
 class _Bucket:
-    """Says who comes too often; `level` is how many may come now."""
+    """Says who comes too often; `level` is how many may come now, `flooded` whether that was told."""
 
     level: float
     at_s: float
+    flooded: bool = False
 
     def take(self, now_s: float) -> bool:
         self.level = min(self.level + (now_s - self.at_s) * RATE_PER_S, BURST)
@@ -167,8 +168,8 @@ class Desk:
         self._boot = boot
         self._utc_ms = utc_ms
         self._loop = asyncio.get_running_loop()
-        self._bucket = _Bucket(BURST, self._loop.time())
-        self._flooded = False
+        # Routine has its own: who may do nothing else silences nobody who may.
+        self._buckets = {routine: _Bucket(BURST, self._loop.time()) for routine in (False, True)}
         self.seen: dict[str, Seen] = dict(seen or {})
         self._due_s: dict[str, float] = {}  # by when each that is being obeyed is done, or given up
         self._tasks: asyncio.TaskGroup | None = None
@@ -191,10 +192,11 @@ class Desk:
         if self._tasks is None:
             return
         name = topic.removeprefix(self._topics.command(""))
-        if not self._bucket.take(self._loop.time()):
-            self._flood(name)
+        bucket = self._buckets[name in _ROUTINE]
+        if not bucket.take(self._loop.time()):
+            self._flood(name, bucket)
             return
-        self._flooded = self._flooded and self._bucket.level < BURST - 1
+        bucket.flooded = bucket.flooded and bucket.level < BURST - 1
         verdict = Verdict(id=None, name=name, by=None, code=Code.OK)
         try:
             words = named(payload)
@@ -208,11 +210,11 @@ class Desk:
         except CommandError as error:
             self._say(replace(verdict, code=error.code, text=error.text))
 
-    def _flood(self, name: str) -> None:
+    def _flood(self, name: str, bucket: _Bucket) -> None:
         """Count what comes too often; put the first of a burst on record."""
         self.counts[Code.TOO_MANY.value] += 1
-        if not self._flooded:
-            self._flooded = True
+        if not bucket.flooded:
+            bucket.flooded = True
             text = (
                 f"more than {BURST} at once, or {RATE_PER_S:g} a second: not read, not answered, until they are fewer"
             )

@@ -13,7 +13,7 @@ from drivers.exchange import Outcome
 from drivers.line_use import SHARE_LIMIT, bus_use
 from drivers.reading import Quality, Readings, Reason
 from drivers.rig import Rig, Transducer
-from drivers.rig_problems import RigError
+from drivers.rig_problems import RigError, brief
 from drivers.setting import SettingError
 from drivers.transport.own_thread import in_own_thread
 from gateway.alarms import UnknownAlarmError
@@ -387,7 +387,8 @@ class Operations:
         except BaseException as error:
             reading.add_done_callback(self._read)  # now, or when what hangs has ended
             if isinstance(error, RigError | ValueError):
-                raise CommandError(Code.BAD_RIG, f"the old one runs on: {error}") from None
+                why = brief(error.problems) if isinstance(error, RigError) else error
+                raise CommandError(Code.BAD_RIG, f"the old one runs on: {why}") from None
             raise
         asyncio.get_running_loop().call_later(_ANSWER_FIRST_S, self._hand_over, found)
         return {"rig": found.rig_hash, "transducers": len(found.rig.transducers)}

@@ -130,12 +130,13 @@ def _devices(classes: list[str]) -> Iterator[str]:
 
 def _secrets(rig: Rig) -> Iterator[str]:
     """Hand over the secrets that the rig file takes from systemd."""
-    password, mqtt = rig.mqtt.password, rig.mqtt
-    names = [password.credential] if isinstance(password, Secret) and password.credential else []
+    mqtt = rig.mqtt
+    secrets = [each for each in (mqtt.password, rig.http.token) if isinstance(each, Secret)]
+    names = [each.credential for each in secrets if each.credential]
     for path in (mqtt.ca_file, mqtt.client_cert, mqtt.client_key):
         match = _CREDENTIALS.fullmatch(path or "")
         names += [match[1]] if match else []
-    for name in names:
+    for name in dict.fromkeys(names):
         yield f"LoadCredential={name}:{_SECRETS}/{name}"
 
 

@@ -26,6 +26,9 @@ _LONGEST_STEP_S: Final = 86_400
 _SNAPSHOTS: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _USUAL: Final = "last"
+FAULTS: Final = 1000
+DEEDS: Final = 10_000
+"""Faults in force, and deeds to come, beyond which no more are taken."""
 _LONGEST_TEXT: Final = 1000
 
 VERBS: Final[Mapping[str, str]] = {
@@ -134,6 +137,8 @@ class Control:
 
     def inject(self, fault: str) -> dict[str, Any]:
         """Put a fault in force."""
+        if len(self._fleet.faults.armed) >= FAULTS:
+            raise EmulatorError(f"{FAULTS} faults are in force already, those that are over too: clear some")
         self._fleet.faults.inject(fault)
         return self._fault(self._fleet.faults.armed[-1])
 
@@ -217,6 +222,8 @@ class Control:
         self._fleet.events.tell_at(round(deed.at * _NS), "deed", do=deed.do, words=_words_of(deed))
 
     def _happen(self, deed: Deed, at_ns: int) -> None:
+        if at_ns > self._fleet.now_ns() and len(self._fleet.events.agenda) >= DEEDS:
+            raise EmulatorError(f"{DEEDS} deeds are to come already: let some happen first")
         deed.happen(self._world(), at_ns)
         if at_ns <= self._fleet.now_ns():
             self._fleet.events.tell("deed", do=deed.do, words=_words_of(deed))

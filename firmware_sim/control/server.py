@@ -13,6 +13,7 @@ An error is of kind "request" when the request is wrong, "failed" when it cannot
 
 import asyncio
 import logging
+import math
 import os
 import re
 import socket
@@ -36,9 +37,12 @@ _log: Final = logging.getLogger(__name__)
 LINE_LIMIT: Final = 65_536
 CLIENTS: Final = 16
 EVENTS_KEPT: Final = 1000
+REQUESTS_PER_S: Final = 200
+BURST: Final = 1000
 _CHUNK: Final = 65_536
 _ID_LIMIT: Final = 200
-_HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/\d")
+_LOGGED: Final = 1000
+_BROWSER: Final = re.compile(rb"[A-Z]{3,} \S|\x16\x03")  # the begin of HTTP and of TLS, however long the line is
 _Row = dict[str, Any]
 
 
@@ -115,7 +119,8 @@ class Session:
     """One client.
 
     Events wait in a queue of `EVENTS_KEPT`; when a slow client fills it, newer ones are dropped, counted, and told by
-    an event "dropped" as soon as it reads again. Answers wait for the client, and hold up nobody else.
+    an event "dropped" as soon as it reads again. Answers wait for the client, and hold up nobody else. Requests wait,
+    too, once there are more than `BURST` at once and `REQUESTS_PER_S` for longer.
     """
 
     def __init__(self, control: Control, events: Events, writer: asyncio.StreamWriter) -> None:
@@ -126,6 +131,8 @@ class Session:
         self._queue: deque[Event] = deque()
         self._dropped = 0
         self._more = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._spent_s = -math.inf  # until then its share of requests is used up, less a burst
 
     async def run(self, reader: asyncio.StreamReader) -> None:
         """Answer requests until the client ends the connection."""
@@ -133,11 +140,12 @@ class Session:
         teller = asyncio.create_task(self._tell(), name="control.events")
         try:
             async for line in _lines(reader):
+                await self._turn()
                 answer = await self._answer(line)
                 self._writer.write(_line(answer))
                 await self._writer.drain()
-                if line is not None and _HTTP.match(line):
-                    return  # a browser: the lines of its body must not be taken for requests
+                if _BROWSER.match(line):
+                    return  # a page asks: the lines of its body must not be taken for requests
         finally:
             forget()
             teller.cancel()
@@ -145,7 +153,13 @@ class Session:
             if not teller.cancelled():
                 teller.exception()  # the connection's, which `run` has met too
 
-    async def _answer(self, line: bytes | None) -> _Row:
+    async def _turn(self) -> None:
+        now_s = self._loop.time()
+        self._spent_s = max(self._spent_s, now_s - BURST / REQUESTS_PER_S) + 1 / REQUESTS_PER_S
+        if self._spent_s > now_s:
+            await asyncio.sleep(self._spent_s - now_s)
+
+    async def _answer(self, line: bytes) -> _Row:
         number: Any = None
         try:
             request = _request(line)
@@ -156,7 +170,7 @@ class Session:
         except EmulatorError as error:
             return _error(number, "failed", str(error))
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not cost the client its answer
-            _log.exception("live control failed at %r", line)
+            _log.exception("live control failed at %r", line[:_LOGGED])
             return _error(number, "failed", f"the emulator failed at this: {error!r}")
 
     async def _do(self, verb: str, words: _Row) -> Any:
@@ -188,8 +202,8 @@ class Session:
                 await self._writer.drain()
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
-    """Yield lines without their ends; None for one that is too long, whose rest is passed over."""
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield lines without their ends; of one that is too long the begin, which is too long, too."""
     buffer, skipping = bytearray(), False
     while chunk := await reader.read(_CHUNK):
         buffer += chunk
@@ -198,21 +212,19 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
             del buffer[: end + 1]
             if skipping:
                 skipping = False
-            elif len(line) > LINE_LIMIT:
-                yield None
             elif line.strip():
-                yield line
+                yield line[: LINE_LIMIT + 1]
         if len(buffer) > LINE_LIMIT:
             if not skipping:
-                yield None
+                yield bytes(buffer[: LINE_LIMIT + 1])
             buffer.clear()
             skipping = True
     if buffer.strip() and not skipping:
         yield bytes(buffer)
 
 
-def _request(line: bytes | None) -> _Row:
-    if line is None:
+def _request(line: bytes) -> _Row:
+    if len(line) > LINE_LIMIT:
         raise ControlError(f"a line is at most {LINE_LIMIT} bytes long")
     try:
         request = orjson.loads(line)

@@ -37,7 +37,10 @@ def broker_config(
         typer.Option(help="A user who also acknowledges what it has stored, and asks for it again.", metavar="NAME"),
     ] = None,
     operator: Annotated[
-        list[str] | None, typer.Option(help="A user who reads everything and commands.", metavar="NAME")
+        list[str] | None,
+        typer.Option(
+            help="A user who reads everything and gives the commands that [commands] lets him.", metavar="NAME"
+        ),
     ] = None,
     certificates: Annotated[
         Path | None, typer.Option(help="Folder of ca.crt, broker.crt and broker.key.", metavar="FOLDER")
@@ -147,26 +150,35 @@ def _listener(rigs: "Sequence[Rig]", hosts: "Sequence[str]", certificates: str) 
 
 def _write(files: "Mapping[Path, str]") -> None:
     """Write all files or none; what somebody else has written there stays."""
+    import uuid  # noqa: PLC0415
+
     from gateway.cli import CommandError  # noqa: PLC0415
     from gateway.mqtt.access import WRITTEN_BY  # noqa: PLC0415
 
+    drafts = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}") for path in files}
+    for folder in {path.parent for path in files}:
+        if not folder.is_dir():
+            raise CommandError(f"{folder}: no such folder")
     try:
         for path in files:
             if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(WRITTEN_BY):
                 raise CommandError(f"{path} is there, and not from this command: move it away or choose another folder")
-        drafts = {path: path.with_name(f"{path.name}.new") for path in files}
         for path, text in files.items():
-            drafts[path].write_text(text, encoding="utf-8")
-        for path, draft in drafts.items():
-            draft.replace(path)
+            with drafts[path].open("x", encoding="utf-8") as draft:
+                draft.write(text)
+        for path in files:
+            drafts[path].replace(path)
             typer.echo(f"wrote {path}", err=True)
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
+    finally:
+        for left in drafts.values():
+            left.unlink(missing_ok=True)
 
 
 def _advise(paths: "Sequence[Path]", rigs: "Sequence[Rig]", listener: "Listener") -> None:
     """Say what the gateways still need."""
-    from gateway.mqtt.access import user_name  # noqa: PLC0415
+    from gateway.mqtt.access import shared_places, user_name  # noqa: PLC0415
 
     if listener.address is not None:
         typer.echo(
@@ -174,6 +186,9 @@ def _advise(paths: "Sequence[Path]", rigs: "Sequence[Rig]", listener: "Listener"
             "mqtt.url",
             err=True,
         )
+    for place, there in shared_places(rigs).items():
+        names = " and ".join(rig.station.gateway for rig in there)
+        typer.echo(f"{place} is in the rig files of {names}: each of them may write its readings", err=True)
     for path, rig in zip(paths, rigs, strict=True):
         if rig.mqtt.url.startswith("mqtts://") and rig.mqtt.client_cert is not None:
             continue

@@ -47,7 +47,7 @@ class Guard:
             return None
         if self._token is None:
             return Refusal(status=403, why="nothing can be changed here: the rig file has no http.token")
-        if not hmac.compare_digest((authorization or "").encode(), f"Bearer {self._token}".encode()):
+        if not hmac.compare_digest(_bytes(authorization or ""), _bytes(f"Bearer {self._token}")):
             return Refusal(status=401, why="this needs the token: Authorization: Bearer TOKEN")
         return None
 
@@ -58,6 +58,10 @@ class Guard:
         except ValueError:
             return host.partition(":")[0].lower() in self._names
         return True  # nobody can let an IP address point elsewhere
+
+
+def _bytes(header: str) -> bytes:
+    return header.encode("utf-8", "surrogateescape")
 
 
 def _place(origin: str) -> str:

@@ -5,6 +5,7 @@ requests a second. The rest is `gateway.display.guard`'s to judge.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -22,8 +23,12 @@ from gateway.mqtt.outbox import LinkStatistics
 from gateway.poller import Poller
 from gateway.supervision import Again
 
+_log: Final = logging.getLogger(__name__)
+_unsaid: Final = logging.getLogger(f"{__name__}.library")  # to it a request that is none is an error with a traceback
+_unsaid.setLevel(logging.CRITICAL)
 CONNECTIONS: Final = 32
-LIFE_S: Final = 10.0  # of a connection: who is slower than that keeps nobody else out
+CONNECTIONS_PER_S: Final = 100
+LIFE_S: Final = 10.0  # of a connection: who is slower than that, also to read, keeps nobody else out
 REQUESTS_PER_S: Final = 20
 LONGEST_LINE: Final = 4096  # of a request's first line, and of each header; bytes
 LARGEST_BODY: Final = 64 * 2**10
@@ -92,6 +97,7 @@ async def serving(gateway: Shown, words: Http) -> AsyncIterator[str]:
     runner = web.AppRunner(
         display.application(),
         access_log=None,
+        logger=_unsaid,
         max_line_size=LONGEST_LINE,
         max_field_size=LONGEST_LINE,
         keepalive_timeout=LIFE_S,
@@ -113,17 +119,39 @@ async def serving(gateway: Shown, words: Http) -> AsyncIterator[str]:
 
 
 def _door(runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
-    """Return what takes connections: so many at a time, each for so long."""
+    """Return what takes connections: so many at a time and a second, each for so long."""
+    allowance = _Allowance()
 
     def enter() -> asyncio.BaseProtocol:
         server = runner.server
-        if server is None or len(server.connections) >= CONNECTIONS:
+        if server is None or len(server.connections) >= CONNECTIONS or not allowance.take(CONNECTIONS_PER_S):
             return _Full()
         handler = server()
-        asyncio.get_running_loop().call_later(LIFE_S, handler.force_close)
+        asyncio.get_running_loop().call_later(LIFE_S, _end, handler)
         return handler
 
     return enter
+
+
+def _end(handler: web.RequestHandler) -> None:
+    if handler.transport is not None:
+        handler.transport.abort()  # to close would wait for a peer that reads nothing
+
+
+class _Allowance:
+    """So many a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._taken = 0
+
+    def take(self, most: int) -> bool:
+        """Say whether another one is within what is allowed in this second."""
+        second = int(asyncio.get_running_loop().time())
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        return self._taken <= most
 
 
 class _Full(asyncio.Protocol):
@@ -141,8 +169,8 @@ class _Display:
         self._gateway = gateway
         self._guard = guard
         self.check = gateway.health_check()
-        self._second = 0
-        self._requests = 0
+        self._allowance = _Allowance()
+        self._failed = False
 
     def application(self) -> web.Application:
         """Return all paths behind the guard."""
@@ -155,7 +183,7 @@ class _Display:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if self._too_many():
+        if not self._allowance.take(REQUESTS_PER_S):
             return _text("more requests than are answered in a second", status=429)
         refusal = self._guard.refuses(
             method=request.method,
@@ -169,13 +197,11 @@ class _Display:
             return await handler(request)
         except web.HTTPException as error:  # no such path, or not this method there
             return _text(error.reason, status=error.status)
-
-    def _too_many(self) -> bool:
-        second = int(asyncio.get_running_loop().time())
-        if second != self._second:
-            self._second, self._requests = second, 0
-        self._requests += 1
-        return self._requests > REQUESTS_PER_S
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not cost the answer
+            if not self._failed:  # once: whoever finds a mistake of ours must not fill the log
+                self._failed = True
+                _log.exception("HTTP: %s could not be answered", request.path)
+            return _text(f"this failed: {type(error).__name__}", status=500)
 
     async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - as all handlers
         station = self._gateway.station

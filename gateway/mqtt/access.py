@@ -7,11 +7,14 @@ acknowledgements. Everybody is known by the common name of a client certificate.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, get_args
 
 from drivers.rig import Rig
+from drivers.rig_gateway import CommandName
+from gateway.desk import may
 from gateway.mqtt.topics import Topics
 
+COMMANDS: Final = tuple(name for name in get_args(CommandName) if name != "*")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.@-]+")
 _ROUTES: Final = 6222  # NATS' usual port for its servers among themselves
 LARGEST_MESSAGE: Final = 256 * 2**10
@@ -53,29 +56,42 @@ def users(
         rigs: one for each gateway.
         viewers: read everything of these stations.
         consumers: that too, and acknowledge what they have stored and ask for it again.
-        operators: read everything and command.
+        operators: read everything and command what `[commands]` lets them.
 
     Raises:
         AccessError: a name that is no name, or that two have.
     """
     bases = sorted({_base(rig) for rig in rigs})
     found = [_gateway(rig, rigs) for rig in rigs]
-    for role, names, rights in (
-        ("viewer", viewers, ()),
-        ("consumer", consumers, ("ack/+/{name}", "cmd/+/replay")),
-        ("operator", operators, ("cmd/#",)),
-    ):
-        found += [
-            User(
-                name=name,
-                role=role,
-                writes=tuple(f"{base}/{right.format(name=name)}" for base in bases for right in rights),
-                reads=tuple(f"{base}/#" for base in bases),
-            )
-            for name in names
-        ]
+    reads = tuple(f"{base}/#" for base in bases)
+    found += [User(name=name, role="viewer", writes=(), reads=reads) for name in viewers]
+    for name in consumers:
+        writes = (*(f"{base}/ack/+/{name}" for base in bases), *_commands(rigs, name, ("replay",)))
+        found.append(User(name=name, role="consumer", writes=writes, reads=reads))
+    for name in operators:
+        found.append(User(name=name, role="operator", writes=_commands(rigs, name, COMMANDS), reads=reads))
     _check_names(found)
+    _check_gateways(rigs)
     return found
+
+
+def shared_places(rigs: Sequence[Rig]) -> dict[str, list[Rig]]:
+    """Return the segments and coolant loops of one station that several rigs name: each may write their readings."""
+    places: dict[str, list[Rig]] = {}
+    for rig in rigs:
+        for place in (*rig.segments, *rig.coolants):
+            places.setdefault(f"{rig.station.id}/{place}", []).append(rig)
+    return {place: there for place, there in places.items() if len(there) > 1}
+
+
+def _commands(rigs: Iterable[Rig], user: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return where a user may command: whatever a payload says of who gives it, the broker knows who does."""
+    return tuple(
+        f"{_base(rig)}/cmd/{rig.station.gateway}/{name}"
+        for rig in rigs
+        for name in names
+        if may(rig.commands, user, name)
+    )
 
 
 def _base(rig: Rig) -> str:
@@ -110,6 +126,15 @@ def _check_names(found: Sequence[User]) -> None:
                 "mqtt.username in the rig file names a gateway's"
             )
         roles[user.name] = user.role
+
+
+def _check_gateways(rigs: Sequence[Rig]) -> None:
+    seen = set()
+    for rig in rigs:
+        station, gateway = rig.station.id, rig.station.gateway
+        if (station, gateway) in seen:
+            raise AccessError(f"two rig files are of gateway {gateway} of station {station}: both would be one")
+        seen.add((station, gateway))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.mqtt.broker import Broker
-from gateway.mqtt.corked import CorkedSocket
+from gateway.mqtt.corked import LARGEST_PACKET, CorkedSocket, TooLargeError
 from gateway.mqtt.outbox import Inbox, Message
 
 _LOG: Final = logging.getLogger(__name__)
@@ -30,9 +30,8 @@ _KEEPALIVE_S: Final = 15
 _CONNECT_S: Final = 2.0  # TCP, and again TLS; a stop has to wait for it
 _CONNACK_S: Final = 5.0
 _LISTEN_S: Final = 2.0  # until a subscription that was refused is asked for again
-_LARGEST_PACKET: Final = 256 * 2**10  # when the broker states none
 _TAKES: Final = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # and MQTT 3.1.1 cannot say it
-_TAKES.MaximumPacketSize = _LARGEST_PACKET
+_TAKES.MaximumPacketSize = LARGEST_PACKET
 _AS_PUBLISHED: Final = SubscribeOptions(qos=1, retainAsPublished=True)
 
 
@@ -83,7 +82,7 @@ class Connection(aiomqtt.Client):
         self._changed = changed
         self._inbox = inbox
         self._deaf = False
-        self.largest_packet = _LARGEST_PACKET
+        self.largest_packet = LARGEST_PACKET
         self.window = _WINDOW
         self.end = "the connection broke"
 
@@ -121,6 +120,7 @@ class Connection(aiomqtt.Client):
                     return
         except Exception as error:  # noqa: BLE001 - whatever paho makes of it, the connection is over
             if not self._disconnected.done():
+                self.end = str(error) if isinstance(error, TooLargeError) else self.end
                 self._disconnected.set_exception(error)
 
     def _listen(self) -> None:
@@ -149,7 +149,7 @@ class Connection(aiomqtt.Client):
 
     def _on_connect(self, *told: Any) -> None:  # client, user data, flags, reason, properties
         properties = told[4] if len(told) > 4 else None
-        self.largest_packet = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET)
+        self.largest_packet = getattr(properties, "MaximumPacketSize", LARGEST_PACKET)
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
         super()._on_connect(*told)
 

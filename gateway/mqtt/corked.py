@@ -18,6 +18,9 @@ _PUBACK: Final = 0x40
 _FIRST_MID: Final = 0x100  # packet ids below are paho's, for SUBSCRIBE
 _LAST_MID: Final = 0xFFFF
 _CHUNK: Final = 65_536
+LARGEST_PACKET: Final = 256 * 2**10
+"""Bytes that are taken from a broker, and sent to one that states no limit of its own."""
+TOO_LARGE_END: Final = f"it sent a packet of more than {LARGEST_PACKET} bytes"
 _FIRST_REFUSAL: Final = 0x80
 _REFUSALS: Final = {
     0x80: "Unspecified error",
@@ -29,6 +32,10 @@ _REFUSALS: Final = {
     0x99: "Payload format invalid",
 }
 _BLOCKED: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class TooLargeError(ValueError):
+    """A broker sends more in one packet than is taken; no OSError, which paho would keep to itself."""
 
 
 def refusal(code: int) -> str | None:
@@ -61,6 +68,9 @@ def packet_size(heard: bytes, at: int) -> int:
     """Return the size of the packet that begins at `heard[at]`, 0 while it is not all there.
 
     What has no proper length (MQTT 5, 1.5.5: four bytes at most) is one packet to the end: its reader will complain.
+
+    Raises:
+        TooLargeError: it is to be larger than `LARGEST_PACKET`.
     """
     size = shift = 0
     for place in range(at + 1, min(at + 5, len(heard))):
@@ -68,6 +78,8 @@ def packet_size(heard: bytes, at: int) -> int:
         shift += 7
         if not heard[place] & 0x80:
             size += place + 1 - at
+            if size > LARGEST_PACKET:
+                raise TooLargeError(TOO_LARGE_END)
             return size if at + size <= len(heard) else 0
     return len(heard) - at if len(heard) >= at + 5 else 0
 
@@ -165,7 +177,11 @@ class CorkedSocket:
         return b"".join(pieces)
 
     def hear(self) -> bool:
-        """Read what has come; return whether paho has to look: at a packet that is no PUBACK, or at the end."""
+        """Read what has come; return whether paho has to look: at a packet that is no PUBACK, or at the end.
+
+        Raises:
+            TooLargeError: of a packet whose begin has come.
+        """
         if not self._others:
             try:
                 chunk = self._sock.recv(_CHUNK)

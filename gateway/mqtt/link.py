@@ -15,7 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from drivers.rig_gateway import Mqtt
 from gateway.mqtt.broker import broker
 from gateway.mqtt.connection import ClosedEarlyError, Connection
-from gateway.mqtt.corked import refusal
+from gateway.mqtt.corked import TOO_LARGE_END, refusal
 from gateway.mqtt.outbox import Entry, Inbox, LinkStatistics, Loss, Message, Outbox
 from gateway.mqtt.topics import kind
 
@@ -172,7 +172,7 @@ class Link:
             self._begin()
             await self._pump(connection)
             self._taken_over += connection.end == _TAKEN_OVER_END
-            if connection.end not in {_KEEPALIVE_END, _TAKEN_OVER_END}:
+            if connection.end not in {_KEEPALIVE_END, _TAKEN_OVER_END, TOO_LARGE_END}:
                 self._blame()
         except asyncio.CancelledError:
             if self._connected:

@@ -7,6 +7,9 @@ from typing import Final
 
 from gateway.mqtt.credentials import MqttSettingsError, check_private
 
+_CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+"""CPython's own list: Debian's takes OpenSSL's, which OPENSSL_CONF may let go without certificates."""
+_UNSAFE: Final = 0x4 | 0x40000  # SSL_OP_LEGACY_SERVER_CONNECT, SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION
 _EXPIRED: Final = 10  # X509_V_ERR_...; numbers are OpenSSL's
 _NOT_YET_VALID: Final = 9
 _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21, 24)
@@ -58,6 +61,8 @@ class TlsContext(ssl.SSLContext):
         self.alert = None
         self.presents_certificate = client_cert is not None
         self.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.set_ciphers(_CIPHERS)
+        self.options &= ~_UNSAFE
         self.sslsocket_class = _TlsSocket
         if ca_file is None:
             self.load_default_certs()

@@ -182,3 +182,23 @@ def test_whoever_waits_learns_of_each_change() -> None:
         assert told == [(False, "busy"), (True, ""), (False, "unplugged")]
 
     hold(port, act)
+
+
+def test_a_peer_that_brings_bytes_without_end_is_given_up_and_tried_again() -> None:
+    port = Port()
+
+    async def act(connection: Connection, heard: Heard) -> None:
+        for _ in range(600):
+            connection.received(bytes(65_536))
+            await asyncio.sleep(0.02)
+        assert (connection.up, connection.connects) == (True, 1), "3 MiB a second: read by nobody, but harmless"
+        for _ in range(200):
+            connection.received(bytes(65_536))
+            await asyncio.sleep(0.001)
+        assert not connection.up
+        assert connection.problem == "it sends more than 4 MiB a second"
+        assert not port.is_open
+        await asyncio.sleep(3)
+        assert (connection.up, connection.connects) == (True, 2)
+
+    hold(port, act)

@@ -219,6 +219,31 @@ def test_what_follows_nonsense_is_not_believed_and_the_connection_is_made_anew()
     run_virtual(main(), limit_s=60)
 
 
+def test_a_peer_that_sends_what_nobody_asked_for_is_left_and_one_that_says_all_twice_is_not() -> None:
+    def twice(number: int, frame: bytes) -> Answers:
+        transaction, unit, count = taken_apart(frame)
+        for _ in range(2):
+            yield 0.001, mbap(transaction, unit, bytes((3, 2 * count)) + registers(number, count))
+
+    async def main() -> None:
+        line = ScriptedLine(twice)
+        async with line.opened(TCP) as bus:
+            ask = bus.unit(1, ())
+            for _ in range(1500):
+                assert (await ask(question())).outcome is Outcome.REPLY
+            assert bus.connects == 1
+            line.say(mbap(0x1234, 99, b"\x03\x02\0\0") * 990)
+            assert bus.up
+            line.say(mbap(0x1234, 99, b"\x03\x02\0\0") * 20)
+            assert not bus.up
+            assert "frames that nobody asked for" in bus.problem
+            await asyncio.sleep(1)
+            assert (await ask(question())).outcome is Outcome.REPLY
+            assert bus.connects == 2
+
+    run_virtual(main(), limit_s=60)
+
+
 def test_an_answer_of_the_connection_before_is_nobodys_on_the_next() -> None:
     async def main() -> None:
         line = ScriptedLine(never)

@@ -1,6 +1,7 @@
 """What one table of a rig file says must fit the others and the transducer models."""
 
 import datetime as dt
+import json
 from dataclasses import dataclass, replace
 
 import pytest
@@ -194,7 +195,7 @@ def test_an_instrument_in_datagrams_has_a_port_number_and_neither_baud_nor_forma
             (BUS, transducer(), '[mqtt]\npassword = "x"\n'),
             "password: a literal password in a file that others can read",
         ),
-        ((BUS, transducer(), "[mqtt]\npassword = {}\n"), "{}: password: give either env, file or credential"),
+        ((BUS, transducer(), "[mqtt]\npassword = {}\n"), "...: password: give either env, file or credential"),
     ],
 )
 def test_what_does_not_fit_is_said_once_and_where_it_stands(parts, message):
@@ -208,34 +209,60 @@ def test_calibration_due_today_is_no_warning():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ('url = "mqtt://b"\nca_file = "ca.crt"', '"ca.crt": ca_file: means nothing without TLS'),
-        ('url = "mqtt://b"\nclient_key = "a.key"', '"a.key": client_key: means nothing without TLS'),
-        ('url = "mqtts://b"\nclient_cert = "a.crt"', '"a.crt": client_cert: needs client_key'),
-        ('url = "mqtts://b"\nclient_key = "a.key"', '"a.key": client_key: needs client_cert'),
-        ('url = "mqtt://b:0"', '"mqtt://b:0": url: its port must be a number from 1 to 65535'),
-        ('url = "mqtt://[::1"', '"mqtt://[::1": url: is not a url'),
-        ('more_urls = ["mqtt://b/x"]', '["mqtt://b/x"]: more_urls: needs a host and nothing else'),
+        ('url = "mqtt://b"\nca_file = "ca.crt"', "...: ca_file: means nothing without TLS"),
+        ('url = "mqtt://b"\nclient_key = "a.key"', "...: client_key: means nothing without TLS"),
+        ('url = "mqtts://b"\nclient_cert = "a.crt"', "...: client_cert: needs client_key"),
+        ('url = "mqtts://b"\nclient_key = "a.key"', "...: client_key: needs client_cert"),
+        ('url = "mqtt://b:0"', "...: url: its port must be a number from 1 to 65535"),
+        ('url = "mqtt://[::1"', "...: url: is not a url"),
+        ('more_urls = ["mqtt://b/x"]', "...: more_urls: needs a host and nothing else"),
         (
             'url = "mqtts://a"\nmore_urls = ["mqtt://b"]',
-            '["mqtt://b"]: more_urls: mixes mqtt:// and mqtts://',
+            "...: more_urls: mixes mqtt:// and mqtts://",
         ),
-        ("[http]\ntoken = {}", "{}: token: write { env = "),
-        ('[http]\ntoken = "planted"', "*********: token: write { env = "),
-        ("[http]\nport = 70000", "70000: port: "),
-        ('[http]\nlisten = "localhost"', '"localhost": listen: must be an IP address'),
-        ('url = "mqtt://b/x"', '"mqtt://b/x": url: needs a host and nothing else'),
+        ("[http]\ntoken = {}", "...: token: write { env = "),
+        ('[http]\ntoken = "planted"', "...: token: write { env = "),
+        ("[http]\nport = 70000", "...: port: "),
+        ('[http]\nlisten = "localhost"', "...: listen: must be an IP address"),
+        ('url = "mqtt://b/x"', "...: url: needs a host and nothing else"),
         (
             'url = "mqtt://b"\npassword = { env = "A" }',
-            '"mqtt://b": the password crosses the network in clear',
+            "...: the password crosses the network in clear",
         ),
         (
             'password = { credential = "../a" }',
-            '"../a": credential: is the name of a credential, not a path',
+            ": credential: is the name of a credential, not a path",
         ),
+        (
+            "client_key = '-----BEGIN PRIVATE KEY-----'\nurl = 'mqtts://b'\nclient_cert = 'a'",
+            "...: client_key: is a path",
+        ),
+        ('url = "mqtts://b"\nca_file = """a\nb"""', "...: ca_file: is a path, not what stands in the file"),
+        ('[http]\nnames = ["a b"]', ": names: are names"),
     ],
 )
 def test_words_of_mqtt_that_do_not_fit_are_said_where_they_stand(words, message):
     assert only(check(BUS, transducer(), f"[mqtt]\n{words}\n")).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        """[::1%"; listen: "0.0.0.0:1899"; no_auth_user: "cn=g"; js_domain: "]""", '[::1%"a]', "[::1%]",
+        'a"b', 'x"; deny {', "..", "a..b", "a b", "a\nb", "a;b", "*", "a${X}", "a{b}", "a\\b", "\u2028", "bröker",
+        "a" * 64,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["url", "more_urls"])
+def test_the_name_of_a_host_can_stand_in_any_file_of_settings(host, key):
+    def checked(host):
+        url = json.dumps(f"mqtts://{host}", ensure_ascii=False)
+        words = f"url = {url}" if key == "url" else f'url = "mqtts://a"\nmore_urls = [{url}]'
+        return check(BUS, transducer(), f"[mqtt]\n{words}\n")
+
+    assert only(checked(host)).startswith(f"...: {key}: ")
+    for good in ("broker.example", "my_broker", "192.0.2.7", "[2001:db8::7]", "[fe80::1%eth0]", "broker."):
+        assert not checked(good).problems
 
 
 def test_a_password_to_this_machine_or_over_tls_is_no_warning():

@@ -165,9 +165,8 @@ def test_the_report_underlines_what_is_wrong():
         ('[station]\nid = "iss\n', 2, 1, "close its quotes"),
         ('[station]\nid = "a"\nid = "b"\n', 3, 1, "take one of the two out"),
         ("[segment.a]\n[segment.a]\n", 2, 1, "both into one"),
-        ("x = [1,\n\n", 1, 1, "not closed"),
+        ("[station]\nid = [1,\n\n", 2, 1, "not closed"),
         ("[station\n", 1, 1, ""),
-        ("just words\n", 1, 6, "a line is a table"),
     ],
 )
 def test_a_toml_mistake_comes_alone_and_in_the_same_form(text, line, column, advice):
@@ -176,6 +175,12 @@ def test_a_toml_mistake_comes_alone_and_in_the_same_form(text, line, column, adv
     assert (problem.line, problem.column) == (line, column)
     assert advice in problem.advice
     assert problem.source == text.split("\n")[line - 1]
+
+
+def test_a_line_of_which_nothing_is_known_is_not_shown():
+    (problem,) = check_rig("just words\n", "rig.toml").problems
+    assert (problem.line, problem.column, problem.source) == (1, 6, "")
+    assert "a line is a table" in problem.advice
 
 
 @given(st.data())
@@ -241,39 +246,3 @@ def test_a_file_without_permission_says_so(tmp_path, monkeypatch):
     (problem,) = check_file(tmp_path / "rig.toml").problems
     assert problem.message == "no permission to read it"
     assert "chmod" in problem.advice
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        'password = "hunter2"',
-        "password = 'hunter2'",
-        "password = hunter2",
-        'password = "hunter2',
-        'password = """hunter2"""',
-        'password = """\nhunter2\n"""',
-        'password = """\nhunter2',
-        'url = "mqtt://pi1:hunter2@broker"',
-        'url = "mqtt://pi1:hunter2/x@broker"',
-        'pasword="hunter2"',
-        'url = 3\npassword = "hunter2"',
-        "password = 1234567",
-    ],
-)
-def test_a_report_never_shows_a_literal_password(line):
-    problems = check_rig(f"{GOOD}[mqtt]\n{line}\n", "rig.toml").problems
-    assert problems
-    said = "".join(map(str, problems))
-    assert "hunter2" not in said
-    assert "1234567" not in said
-
-
-def test_a_reference_to_a_password_is_shown():
-    (problem,) = check_rig(GOOD + '[mqtt]\npassword = { env = "A", file = "B" }\n', "rig.toml").problems
-    assert problem.source == 'password = { env = "A", file = "B" }'
-
-
-def test_an_unclosed_quote_in_a_comment_hides_nothing_but_its_line():
-    text = GOOD + '# password = "hunter2\n[mqtt]\nurl = "http://a"\n'
-    (problem,) = check_rig(text, "rig.toml").problems
-    assert problem.source == 'url = "http://a"'

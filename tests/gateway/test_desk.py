@@ -28,6 +28,7 @@ TOPICS = Topics(station="iss", gateway="pi1")
 WALL_S = 1e9
 EVERYTHING = {"*": Permission(allow=("*",))}
 LIFE_MS = 30_000
+JUNK = [b"", b"{", b'{"id":"x","v":1}', b"\xff" * 100, b"[" * 4000, b" " * 9000]
 
 
 class Bench:
@@ -297,16 +298,43 @@ def test_only_so_many_are_obeyed_at_the_same_time():
     assert Counter(bench.codes) == {"busy": 1, "ok": RUNNING}
 
 
+def test_a_consumer_that_asks_without_end_silences_no_operator():
+    async def script(bench):
+        for number in range(300):
+            bench.hear(commands.Replay, id=f"r{number}", by="store", first=1, last=2)
+        bench.hear(id="now")
+        await asyncio.sleep(0.1)
+        for number in range(300):
+            bench.hear(id=f"h{number}")
+        bench.hear(commands.Replay, id="last", by="store", first=1, last=2)
+
+    bench = at_desk(script)
+    assert "now" in [answer["id"] for answer in bench.answers]
+    assert [record["name"] for _, record in bench.records if record["code"] == "too_many"] == ["replay", "hatch"]
+
+
+def test_malformed_commands_that_are_all_read_are_all_refused_and_none_is_remembered():
+    async def script(bench):
+        for number in range(1_000):
+            bench.desk.take(TOPICS.command("hatch"), JUNK[number % len(JUNK)], False)
+            await asyncio.sleep(1 / RATE_PER_S)
+
+    bench = at_desk(script)
+    assert bench.obeyed == []
+    assert bench.desk.counts.keys() == {"malformed", "invalid", "too_large"}
+    assert sum(bench.desk.counts.values()) == len(bench.records) == 1_000
+    assert bench.desk.seen == {}
+
+
 def test_ten_thousand_malformed_commands_are_counted_none_is_obeyed_and_memory_stays_flat():
     async def script(bench):
-        junk = [b"", b"{", b'{"id":"x","v":1}', b"\xff" * 100, b"[" * 4000, b" " * 9000]
         before = 0
         for number in range(10_000):
             if number == 2_000:
                 gc.collect()
                 tracemalloc.start()
                 before = tracemalloc.get_traced_memory()[0]
-            bench.desk.take(TOPICS.command("hatch"), junk[number % len(junk)], False)
+            bench.desk.take(TOPICS.command("hatch"), JUNK[number % len(JUNK)], False)
             if number % 100 == 0:
                 await asyncio.sleep(0.01)
         gc.collect()
@@ -339,7 +367,7 @@ def test_after_a_burst_commands_are_taken_again_and_the_next_burst_is_told_again
 
 
 def test_memory_of_answers_is_bounded_and_outlives_each_command(monkeypatch):
-    assert RATE_PER_S * LONGEST_LIFE_S + BURST < desk_module.REMEMBERED
+    assert 2 * (RATE_PER_S * LONGEST_LIFE_S + BURST) < desk_module.REMEMBERED
     monkeypatch.setattr(desk_module, "REMEMBERED", 10)
 
     async def script(bench):

@@ -12,6 +12,7 @@ import pytest
 from drivers.reading import Quality, Reason
 from drivers.rig import Rig
 from drivers.rig_problems import RigError
+from drivers.rig_source import load_rig
 from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
@@ -624,6 +625,17 @@ def test_of_two_rig_files_at_once_the_second_is_refused():
     handover = in_room(script, load=lambda: next(loads)).handover
     assert handover.rig_hash == "first"
     assert handover.counts == {"ok": 1, "busy": 1}
+
+
+def test_what_is_wrong_with_a_rig_file_is_answered_without_a_line_of_it(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text('[station]\nid = "iss"\ngateway = "pi1"\n[mqtt]\npassword = { literal = "planted-81c" }\nx = 1\n')
+
+    async def script(run):
+        _, text = await run.refused(commands.Reload)
+        assert text == f"the old one runs on: {path}:5: unknown key 'literal'; {path}:6: unknown key 'x'"
+
+    in_room(script, load=lambda: load_rig(path))
 
 
 def test_a_good_rig_file_takes_over_numbers_go_on_and_what_is_lost_is_counted(tmp_path):

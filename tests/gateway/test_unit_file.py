@@ -79,9 +79,11 @@ def test_secrets_of_the_rig_file_are_handed_over_and_its_journal_can_be_written(
         "username": "g",
         "password": {"credential": "mqtt"},
     }
-    found = lines(rig({"b": TCP}, mqtt=mqtt, journal={"path": "/mnt/ssd/manovac/j.sqlite"}))
+    http = {"token": {"credential": "tok"}}
+    found = lines(rig({"b": TCP}, mqtt=mqtt, http=http, journal={"path": "/mnt/ssd/manovac/j.sqlite"}))
     assert [line for line in found if line.startswith(("LoadCredential", "ReadWritePaths"))] == [
         "LoadCredential=mqtt:/etc/manovac/mqtt",
+        "LoadCredential=tok:/etc/manovac/tok",
         "LoadCredential=key:/etc/manovac/key",
         "ReadWritePaths=/mnt/ssd/manovac",
     ]

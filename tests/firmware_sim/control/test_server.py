@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.clock import run_virtual
-from firmware_sim.control import ControlError
+from firmware_sim.control import ControlError, control
 from firmware_sim.control.address import Address
 from firmware_sim.control.control import VERBS, Control
-from firmware_sim.control.server import CLIENTS, EVENTS_KEPT, LINE_LIMIT, ControlServer, Session
+from firmware_sim.control.server import BURST, CLIENTS, EVENTS_KEPT, LINE_LIMIT, REQUESTS_PER_S, ControlServer, Session
 from firmware_sim.events import KINDS
 from firmware_sim.fleet import Fleet
 from firmware_sim.physics.world import World
@@ -129,10 +129,55 @@ def test_a_mistake_of_ours_costs_no_answer(monkeypatch, caplog):
     assert right["result"] == 10.0
 
 
-def test_the_body_of_a_browsers_request_is_not_obeyed():
-    (refused,), status = said(b'POST / HTTP/1.1\r\nHost: x\r\n\r\n{"verb": "pause"}\n')
-    assert "not JSON" in refused["error"]["message"]
+@pytest.mark.parametrize(
+    ("head", "complaint"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", "not JSON"),
+        (b"POST /" + LINE_LIMIT * b"a" + b" HTTP/1.1\r\nHost: x\r\n\r\n", "a line is at most"),
+        (b"\r\nPOST http://x/" + 4 * LINE_LIMIT * b"a" + b" HTTP/1.1\r\n\r\n", "a line is at most"),
+        (b"\x16\x03\x01\x02\x00\x01\n", "not JSON"),
+    ],
+)
+@pytest.mark.parametrize("size", [1000, 10**6])
+def test_what_a_page_lets_a_browser_send_is_not_obeyed(head, complaint, size):
+    whole = head + b'\n{"verb": "pause"}\n'
+    (refused,), status = said(*(whole[at : at + size] for at in range(0, len(whole), size)))
+    assert complaint in refused["error"]["message"]
     assert not status["paused"]
+
+
+def test_one_client_has_its_share_of_requests_and_waits_for_the_next(monkeypatch):
+    async def main():
+        async with Fleet(WORDS, world=World(WORDS)).serve(memory=True) as fleet:
+            reader, sink, loop = asyncio.StreamReader(), Sink(), asyncio.get_running_loop()
+            began_s = loop.time()
+            session = asyncio.create_task(Session(Control(fleet), fleet.events, sink).run(reader))
+            reader.feed_data((BURST + 3 * REQUESTS_PER_S) * b'{"verb": "get", "path": "segment.s.volume"}\n')
+            reader.feed_eof()
+            await asyncio.sleep(0.5)
+            early = len(sink.rows)
+            await session
+            return early, len(sink.rows), loop.time() - began_s
+
+    early, answered, took_s = run_virtual(main())
+    assert early == pytest.approx(BURST + REQUESTS_PER_S / 2, abs=2)
+    assert answered == BURST + 3 * REQUESTS_PER_S
+    assert took_s == pytest.approx(3, abs=0.1)
+
+
+def test_faults_and_deeds_that_wait_are_bounded(monkeypatch):
+    monkeypatch.setattr(control, "FAULTS", 3)
+    monkeypatch.setattr(control, "DEEDS", 3)
+    fault = b'{"verb": "inject", "fault": "crc:p1@10s"}\n'
+    deed = b'{"verb": "do", "deed": {"do": "leak", "segment": "s", "rate": "1 kg/day", "at": "1 d"}}\n'
+    rows, status = said(4 * fault + b'{"verb": "clear"}\n' + fault + 4 * deed)
+    assert ["error" in row for row in rows] == [False] * 3 + [True] + [False] * 2 + [False] * 3 + [True]
+    assert rows[3]["error"] == {
+        "kind": "failed",
+        "message": "3 faults are in force already, those that are over too: clear some",
+    }
+    assert "3 deeds are to come already" in rows[-1]["error"]["message"]
+    assert status["faults"] == 1
 
 
 def test_only_subscribers_get_events_and_only_of_their_kinds():

@@ -33,9 +33,37 @@ def test_it_writes_over_its_own_files_and_over_nobody_elses(rigs, capsys, tmp_pa
     assert "user eyes" not in (tmp_path / "manovac.conf").read_text()
 
 
+def test_nothing_else_in_the_folder_is_touched(rigs, capsys, tmp_path):
+    to = tmp_path / "conf.d"
+    to.mkdir()
+    (to / "manovac.conf.new").write_text("mine\n")
+    (to / "manovac.acl.new").symlink_to(tmp_path / "elsewhere")
+    assert call(capsys, "broker-config", *rigs, "--to", to).code == 0
+    assert (to / "manovac.conf.new").read_text() == "mine\n"
+    assert not (tmp_path / "elsewhere").exists()
+    names = {"manovac.conf.new", "manovac.acl.new", "manovac.conf", "manovac.acl"}
+    assert {path.name for path in to.iterdir()} == names
+    (to / "manovac.acl").unlink()
+    (to / "manovac.acl").mkdir()
+    assert call(capsys, "broker-config", *rigs, "--to", to).code == 1
+    assert {path.name for path in to.iterdir()} == names
+
+
+def test_one_gateway_has_one_rig_file_and_a_segment_of_two_gateways_is_said(rigs, capsys):
+    text = rigs[0].read_text()
+    rigs[1].write_text(text.replace("[mqtt]", '[mqtt]\nusername = "other"'))
+    called = call(capsys, "broker-config", *rigs)
+    assert (called.code, called.out) == (2, "")
+    assert "two rig files are of gateway pi1 of station iss" in called.err
+    rigs[1].write_text(text.replace("pi1", "pi2"))
+    called = call(capsys, "broker-config", *rigs)
+    assert called.code == 0
+    assert "iss/prk is in the rig files of pi1 and pi2: each of them may write its readings" in called.err
+
+
 def test_a_rig_without_tls_is_told_what_its_gateway_needs(capsys, tmp_path):
     rig = tmp_path / "rig.toml"
-    rig.write_text(RIG.partition("[mqtt]")[0].format(station="iss", gateway="pi1", segment="prk"))
+    rig.write_text(RIG.partition("[mqtt]")[0].format(station="iss", gateway="pi1", segment="prk", bob="[]"))
     called = call(capsys, "broker-config", rig)
     assert called.code == 0
     assert "listener 8883 127.0.0.1" in called.out
@@ -78,7 +106,7 @@ def test_several_addresses_are_the_servers_of_a_nats_cluster(capsys, rigs, tmp_p
         ((), 2, "Missing argument 'RIG...'"),
         (("nowhere.toml",), 2, "nowhere.toml: error: no such file"),
         (("{rig}", "--broker", "amqtt"), 2, "'amqtt' is not one of"),
-        (("{rig}", "--to", "/nowhere/at/all"), 1, "/nowhere/at/all/manovac.conf.new: No such file or directory"),
+        (("{rig}", "--to", "/nowhere/at/all"), 1, "/nowhere/at/all: no such folder"),
         (("{rig}", "{rig}"), 2, "'pi1' is gateway pi1 of station iss and gateway pi1 of station iss"),
         (("{rig}", "--viewer", "pi1"), 2, "each needs a certificate of its own name"),
         (("{rig}", "--viewer", "a\nuser root"), 2, "cannot be the name of a user"),

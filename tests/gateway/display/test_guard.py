@@ -56,7 +56,15 @@ def test_pages_of_elsewhere_are_refused(origin, refused):
 def test_what_changes_anything_needs_the_token(method):
     assert status(OPEN, method=method, authorization="Bearer planted") == 403
     assert status(LOCKED, method=method) == 401
-    for wrong in ("Bearer", "Bearer plante", "Bearer planted2", "planted", "Basic planted", "Bearer pläntéd"):
+    for wrong in (
+        "Bearer",
+        "Bearer plante",
+        "Bearer planted2",
+        "planted",
+        "Basic planted",
+        "Bearer pläntéd",
+        "Bearer \udcff",
+    ):
         assert status(LOCKED, method=method, authorization=wrong) == 401
     assert status(LOCKED, method=method, authorization="Bearer planted") is None
     assert status(LOCKED, method=method, authorization="Bearer planted", origin="http://evil.example") == 403

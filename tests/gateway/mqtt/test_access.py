@@ -37,12 +37,14 @@ WRITERS = {
     f"{ISS}/rsp/pi2/17": {"pi2"},
     f"{ISS}/hatch/prk--node1": {"pi1", "pi2"},
     f"{ISS}/event/command": {"pi1", "pi2"},
-    f"{ISS}/cmd/pi1/hatch": {"anna"},
-    f"{ISS}/cmd/pi1/write": {"anna"},
+    **{f"{ISS}/cmd/pi1/{name}": {"anna", "bob"} for name in ("hatch", "event", "acknowledge", "shelve")},
+    **{f"{ISS}/cmd/pi1/{name}": {"bob"} for name in ("write", "reload", "calibrate")},
+    f"{ISS}/cmd/pi1/anything-new": set(),
+    f"{ISS}/cmd/pi1": set(),
     f"{ISS}/cmd/pi2/hatch": {"anna"},
-    **{f"{ISS}/cmd/pi1/{name}": {"anna"} for name in ("event", "acknowledge", "anything-new")},
-    f"{ISS}/cmd/pi1/replay": {"anna", "store"},
-    f"{ISS}/cmd/pi1/replay/deeper": {"anna"},
+    f"{ISS}/cmd/pi2/write": {"bob"},
+    f"{ISS}/cmd/pi1/replay": {"anna", "bob", "store"},
+    f"{ISS}/cmd/pi1/replay/deeper": set(),
     f"{ISS}/cmd/pi2/replay": {"anna", "store"},
     f"{MOON}/cmd/pi3/replay": {"anna", "store"},
     f"{ISS}/ack/pi1/store": {"store"},
@@ -145,10 +147,10 @@ async def test_each_user_writes_and_reads_what_the_rules_say(authority, start_br
                 with contextlib.suppress(aiomqtt.MqttError):
                     await user.subscribe(each, qos=1)
         everywhere = {f"{ISS}/event/fence": "pi1", f"{MOON}/event/fence": "pi3"}
-        fences = dict.fromkeys(("eyes", "store", "anna"), everywhere)
+        fences = dict.fromkeys(("eyes", "store", "anna", "bob"), everywhere)
         for name, (station, _) in GATEWAYS.items():
             base = f"manovac/v1/{station}"
-            fences[name] = {f"{base}/cmd/{name}/fence": "anna", f"{base}/ack/{name}/store": "store"}
+            fences[name] = {f"{base}/cmd/{name}/event": "anna", f"{base}/ack/{name}/store": "store"}
         heard = {name: asyncio.create_task(heard_until(users[name], topics)) for name, topics in fences.items()}
         for topic in WRITERS:
             for name, user in users.items():
@@ -157,7 +159,7 @@ async def test_each_user_writes_and_reads_what_the_rules_say(authority, start_br
             await users[by].publish(topic, "fence", qos=1)
         got = {name: await task for name, task in heard.items()}
     written = {(topic, name) for topic, names in WRITERS.items() for name in names}
-    for name in ("anna", "eyes", "store"):
+    for name in ("anna", "bob", "eyes", "store"):
         assert got[name] == written, name
     for name, (station, _) in GATEWAYS.items():
         own = (f"manovac/v1/{station}/cmd/{name}/", f"manovac/v1/{station}/ack/{name}/")

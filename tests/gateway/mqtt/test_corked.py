@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.mqtt.corked import CorkedSocket, packet_size, publish_packet, refusal
+from gateway.mqtt.corked import LARGEST_PACKET, CorkedSocket, TooLargeError, packet_size, publish_packet, refusal
 
 PINGRESP = b"\xd0\x00"
 
@@ -209,6 +209,17 @@ async def test_nonsense_is_left_to_paho(line: Line, nonsense: bytes) -> None:
     line.far.send(nonsense)
     assert line.read(100) == nonsense
     assert line.settled == []
+
+
+async def test_what_is_to_be_larger_than_we_take_is_not_waited_for(line: Line) -> None:
+    assert packet_size(b"\x30" + remaining_length(LARGEST_PACKET - 4) + bytes(1000), 0) == 0, "the rest may come"
+    line.far.send(PINGRESP + b"\x30" + remaining_length(LARGEST_PACKET - 3))
+    with pytest.raises(TooLargeError):
+        line.corked.hear()
+
+
+def remaining_length(size: int) -> bytes:
+    return bytes((size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14))
 
 
 async def test_closing_hands_over_what_was_sent_in_the_same_turn(line: Line) -> None:

@@ -245,6 +245,20 @@ async def test_without_a_stated_limit_256_kib_is_the_largest_message(fake_broker
     assert link.statistics().outbox.losses == {"too_large": 1}
 
 
+async def test_a_broker_that_sends_more_than_we_take_is_left_and_no_message_blamed_for_it(
+    fake_broker, start_link, until, caplog
+):
+    fake_broker.noise = lambda number: b"\x30\xff\xff\xff\x7f\x00\x01" if len(fake_broker.sessions) < 8 else b""
+    fake_broker.ack = lambda topic: 0 if len(fake_broker.sessions) > 7 else None
+    outbox = Outbox()
+    fill(outbox, batches(1))
+    link, _ = start_link(fake_broker.url, outbox)
+    await until(lambda: link.statistics().acknowledged == 1)
+    assert link.statistics().reconnects == 7
+    assert link.statistics().outbox.losses == {}
+    assert "it sent a packet of more than 262144 bytes" in caplog.text
+
+
 @pytest.mark.parametrize("retain", [False, True])
 async def test_a_message_that_makes_the_broker_cut_is_found_and_dropped_alone(
     fake_broker, start_link, until, caplog, retain

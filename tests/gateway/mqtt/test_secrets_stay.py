@@ -15,6 +15,7 @@ from drivers.rig_source import check_file, load_rig
 from gateway.app import Gateway, rig_hash
 from gateway.mqtt.broker import broker
 from gateway.mqtt.link import Link
+from gateway.mqtt.outbox import Message, Outbox
 from tests.commands import call
 
 SECRET = "planted-7f3a"
@@ -98,6 +99,17 @@ async def test_a_password_reaches_the_broker_and_no_log_message_or_dump(
     assert "Sending CONNECT" in said, "paho's own log was heard"
     assert "/meta" in said
     assert SECRET not in said
+
+
+async def test_without_a_password_in_the_rig_file_there_is_none(fake_broker, until):
+    words = Mqtt.model_validate({"url": fake_broker.url})
+    link = Link(words, Outbox(), client_id="a", will=Message(topic="w", payload=b""))
+    task = asyncio.create_task(link.run())
+    await until(lambda: fake_broker.sessions)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert (fake_broker.sessions[0].username, fake_broker.sessions[0].password) == (None, None)
 
 
 @pytest.mark.parametrize("place", PLACES)

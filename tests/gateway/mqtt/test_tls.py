@@ -5,8 +5,10 @@ import contextlib
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -170,6 +172,48 @@ def test_no_environment_makes_tls_weaker_or_writes_its_keys(authority, monkeypat
     assert tls.minimum_version == ssl.TLSVersion.TLSv1_2
     assert tls.keylog_filename is None
     assert not tls.verify_flags & ssl.VERIFY_X509_STRICT, "what is demanded of certificates is the same on every Python"
+
+
+ANONYMOUS = """
+import ssl, sys, types
+if sys.argv[1] == "alone":
+    stub = sys.modules["gateway.mqtt.credentials"] = types.ModuleType("credentials")
+    stub.MqttSettingsError, stub.check_private = ValueError, None
+from gateway.mqtt.tls import TlsContext
+ours = TlsContext(sys.argv[2], None, None)
+print(ours.security_level, ours.minimum_version.name, ours.verify_mode.name, ours.options & 0x40004)
+theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+theirs.set_ciphers("aNULL:@SECLEVEL=0")
+theirs.maximum_version = ssl.TLSVersion.TLSv1_2
+out, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+client = ours.wrap_bio(back, out, server_hostname="station")
+server = theirs.wrap_bio(out, back, server_side=True)
+for side in (client, server, client, server, client):
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+print("no certificate, and no objection")
+"""
+
+
+@pytest.mark.parametrize("python", [sys.executable, *map(str, Path("/usr/bin").glob("python3.1[1-9]"))])
+def test_settings_of_openssl_let_no_broker_in_that_has_no_certificate(authority, tmp_path, python):
+    (tmp_path / "openssl.cnf").write_text(
+        "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nCipherString = aNULL:ALL:@SECLEVEL=0\n"
+        "MinProtocol = TLSv1\nVerifyMode = None\n"
+        "Options = UnsafeLegacyRenegotiation,UnsafeLegacyServerConnect\n"
+    )
+    ended = subprocess.run(
+        [python, "-c", ANONYMOUS, "here" if python == sys.executable else "alone", authority.path("ca.crt")],
+        env={"OPENSSL_CONF": str(tmp_path / "openssl.cnf")},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "2 TLSv1_2 CERT_REQUIRED 0\n", ended.stderr
+    assert "NO_SHARED_CIPHER" in ended.stderr
 
 
 def of(authority, name="pi1", **words):
