@@ -387,7 +387,7 @@ class Gateway:
         """Say again with new stamps what stands retained; records keep theirs, and age by the new ones."""
         self._announce()
         self._publisher.renew()
-        self.findings.renew()
+        self.findings.renew(corrected_s=correction.add_ms / 1000)
         if self._keeper is not None and correction.add_ms:
             self._keeper.restamp(correction.since, correction.before - 1, correction.add_ms)
 

@@ -117,7 +117,7 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
 
 
 def read_alarm(said: Mapping[str, Any], to_s: Callable[[int], float]) -> Alarm:
-    """Return the alarm that a payload tells of.
+    """Return the alarm that a payload tells of; all its times are known by the wall clock only.
 
     Args:
         said: the JSON object.
@@ -134,13 +134,15 @@ def read_alarm(said: Mapping[str, Any], to_s: Callable[[int], float]) -> Alarm:
         limit=said["limit"],
     )
     until = said.get("shelved_until")
+    on_s, changed_s, until_s = to_s(said["t_on"]), to_s(said["t"]), None if until is None else to_s(until)
     return Alarm(
         condition=condition,
         state=AlarmState(said["state"]),
-        on_s=to_s(said["t_on"]),
-        changed_s=to_s(said["t"]),
+        on_s=on_s,
+        changed_s=changed_s,
         value=said["value"],
-        shelved_until_s=None if until is None else to_s(until),
+        shelved_until_s=until_s,
+        stamped_s=frozenset({on_s, changed_s} if until_s is None else {on_s, changed_s, until_s}),
     )
 
 

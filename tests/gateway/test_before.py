@@ -17,6 +17,7 @@ from gateway.mqtt.schemas import schema
 from gateway.mqtt.topics import Topics
 
 jsonschema = pytest.importorskip("jsonschema")
+STAMPED_S = frozenset({10.0, 20.0})
 T_MS = 1_700_000_000_000
 TOPICS = Topics(station="iss", gateway="pi1")
 RIG = Rig.model_validate(
@@ -145,7 +146,7 @@ def events(folder: Path, *told: tuple[str, bytes]) -> Journal:
 
 def alarm(name: str, state: AlarmState) -> Alarm:
     condition = Condition(id=name, priority=Priority.CRITICAL, cause="leak", segment="a", limit=0.2)
-    return Alarm(condition=condition, state=state, on_s=10.0, changed_s=20.0, value=1.5)
+    return Alarm(condition=condition, state=state, on_s=10.0, changed_s=20.0, value=1.5, stamped_s=STAMPED_S)
 
 
 def test_alarms_that_stood_are_known_as_they_were_said_last(tmp_path: Path) -> None:

@@ -222,3 +222,46 @@ def test_the_journal_ages_by_the_right_time_and_analysis_reads_it_so(tmp_path: P
     times = [time_s for time_s, _ in rows(path)]
     assert times[0] == pytest.approx(NOW_S, abs=2.0)
     assert max(later - sooner for sooner, later in pairwise(times)) < 1.5
+
+
+def journal_at(path: Path) -> Journal:
+    journal = Journal(path, max_bytes=2**30, max_age_ms=round(30 * 86_400e3))
+    journal.open()
+    return journal
+
+
+LATE_CLOCKS = {
+    "right": 0.0,
+    "lags by the outage, as with fake-hwclock": 3 * HOUR_S,
+    "begins in 1970": NOW_S + 3 * HOUR_S - WRONG_S,
+    "ahead": -HOUR_S,
+}
+
+
+@pytest.mark.parametrize("behind_s", LATE_CLOCKS.values(), ids=LATE_CLOCKS.keys())
+@pytest.mark.parametrize(("shelved_s", "state"), [(1 * HOUR_S, "unacknowledged"), (8 * HOUR_S, "shelved")])
+def test_an_alarm_from_before_a_power_cut_keeps_its_times_whatever_the_clock_says_at_first(
+    tmp_path: Path, behind_s: float, shelved_s: float, state: str
+) -> None:
+    condition = Condition(id="leak-lab", priority=Priority.CRITICAL, cause="leak")
+    first = Story(Wall(NOW_S, "ntp"), journal_at(tmp_path / "journal.sqlite"))
+
+    def come() -> None:
+        now_s = asyncio.get_running_loop().time()
+        first.gateway.findings.observe(Observation(condition=condition, there=True), now_s)
+        first.gateway.findings.shelve("leak-lab", shelved_s)
+
+    first.run(20.0, (10.0, come))
+    back_s = NOW_S + 3 * HOUR_S
+    second = Story(Wall(back_s - behind_s, "free"), journal_at(tmp_path / "journal.sqlite"))
+
+    def there() -> None:
+        second.gateway.findings.observe(Observation(condition=condition, there=True), 2.0)
+
+    second.run(60.0, (2.0, there), (30.2, second.set(back_s, "ntp")))
+    said = [message.payload for message in second.messages if message.topic.endswith("alarm/leak-lab")]
+    last = json.loads(said[-1])
+    assert (last["state"], last["t_on"]) == (state, pytest.approx((NOW_S + 10.0) * 1000, abs=2))
+    assert last["shelved_until"] == (
+        None if state == "unacknowledged" else pytest.approx((NOW_S + 10.0 + shelved_s) * 1000, abs=2)
+    )
