@@ -66,7 +66,7 @@ class ClockWatch:
         return _LOOK_S
 
     def _take(self, change: ClockChange) -> None:
-        """Tell what corrects stamps at once; other steps together: events are for ever, and a clock can be mad."""
+        """Tell what corrects stamps at once; other steps together, once a minute, as those of a free clock come."""
         since = self.free_since
         if change.after != "free":
             self.free_since = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -199,13 +200,34 @@ def test_a_clock_that_was_right_though_free_is_told_without_a_correction() -> No
     assert (event["clock"]["step_ms"], event["clock"]["correction_ms"], event["clock"]["since"]) == (0, 0, 1)
 
 
-def test_a_clock_that_steps_all_the_time_fills_no_journal() -> None:
-    story = Story(Wall(NOW_S, "ntp"))
-    steps = [(5.2 + second, story.set(NOW_S + second % 2, "ntp")) for second in range(300)]
+@pytest.mark.parametrize("sync", ["ntp", "free", "unknown"])
+def test_a_clock_that_steps_all_the_time_fills_no_journal(sync: str) -> None:
+    story = Story(Wall(NOW_S, sync))
+    steps = [(5.2 + second, story.set(NOW_S + second % 2, sync)) for second in range(300)]
     story.run(400.0, *steps)
     events = story.clock_events
     assert 5 <= len(events) <= 7
     assert sum(event["clock"]["step_ms"] for event in events) == 1000, "what was not told at once is told together"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_consumer_knows_each_reading_in_time_however_a_clock_behaved_before_it_was_right(
+    tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    story = Story(Wall(WRONG_S, "free"))
+    moments = sorted(dice.uniform(1.0, 200.0) for _ in range(dice.choice((1, 5, 40))))
+    steps = [(at_s, story.set(NOW_S + dice.uniform(-1e6, 1e6), "free")) for at_s in moments]
+    later = [
+        (at_s, story.set(NOW_S + dice.uniform(-0.1, 0.1), dice.choice(("free", "ntp"))))
+        for at_s in sorted(dice.uniform(211.0, 400.0) for _ in range(5))
+    ]
+    story.run(420.0, *steps, (210.2, story.set(NOW_S, "ntp")), *later)
+    events = story.clock_events
+    assert len(events) <= 2 + 210 // 60 + len(later)
+    story.record(tmp_path / "record.sqlite")
+    times = [time_s for time_s, _ in rows(tmp_path / "record.sqlite")]
+    assert times == pytest.approx([NOW_S + time_s for time_s in sorted(story.times_s)], abs=0.25)
 
 
 def test_the_journal_ages_by_the_right_time_and_analysis_reads_it_so(tmp_path: Path) -> None:
