@@ -28,7 +28,7 @@ from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
 from gateway.before import alarms_before, before, due, hatches_before, skipped, started
 from gateway.calibrations import Calibrations
-from gateway.clock_watch import ClockWatch
+from gateway.clock_watch import ClockWatch, FreeStart, free_starts
 from gateway.corrections import Correction
 from gateway.delivery_watch import DeliveryWatch
 from gateway.desk import Desk, Seen, seen_before
@@ -159,8 +159,11 @@ class Gateway:
             self._outbox,
             self._topics,
             boot=self.boot,
-            free_since=None if handover is None else handover.free_since,
+            free_since=self._free_since(handover),
+            begins=handover is None and journal is not None,
+            earlier=self._free_starts(journal),
             stepped=self._clock_stepped,
+            restamp=self._restamp,
         )
 
     def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
@@ -168,6 +171,18 @@ class Gateway:
         if handover is not None:
             return handover.seen
         return {} if journal is None else seen_before(journal, self._topics, self._now_ms())
+
+    def _free_since(self, handover: Handover | None) -> int | None:
+        if handover is not None:
+            return handover.free_since
+        return self._outbox.newest_n + 1 if self._stamps.sync == "free" else None
+
+    def _free_starts(self, journal: Journal | None) -> list[FreeStart]:
+        """Return the earlier starts that nobody has corrected yet, as far as the journal tells."""
+        with suppress(JournalError):
+            if journal is not None:
+                return free_starts(journal, self._topics, boot=self.boot, begins=self._outbox.newest_n + 1)
+        return []
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -384,12 +399,15 @@ class Gateway:
         return max(again_s - self._loop.time(), _EXPIRE_EACH_S)
 
     def _clock_stepped(self, correction: Correction) -> None:
-        """Say again with new stamps what stands retained; records keep theirs, and age by the new ones."""
+        """Say again with new stamps what stands retained."""
         self._announce()
         self._publisher.renew()
         self.findings.renew(corrected_s=correction.add_ms / 1000)
-        if self._keeper is not None and correction.add_ms:
-            self._keeper.restamp(correction.since, correction.before - 1, correction.add_ms)
+
+    def _restamp(self, first: int, last: int, add_ms: int) -> None:
+        """Let records age by other stamps; they keep those that they have."""
+        if self._keeper is not None:
+            self._keeper.restamp(first, last, add_ms)
 
     def _report_health(self) -> float:
         link = self.carrier.statistics()

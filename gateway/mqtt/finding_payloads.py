@@ -146,17 +146,19 @@ def read_alarm(said: Mapping[str, Any], to_s: Callable[[int], float]) -> Alarm:
     )
 
 
-def clock(correction: Correction, *, before: str, after: str, step_ms: int) -> bytes:
-    """Build what an event says of the wall clock: its state before and after, its step, and what that corrects."""
-    return orjson.dumps(
-        {
-            "before": before,
-            "after": after,
-            "step_ms": step_ms,
-            "since": correction.since,
-            "correction_ms": correction.add_ms,
-        }
-    )
+def clock(correction: Correction, *, before: str, after: str, step_ms: int, **more: str | int) -> bytes:
+    """Build what an event says of the wall clock: its state before and after, its step, and what that corrects.
+
+    Where it corrects an earlier start, `more` is its `boot`; where a start begins, `machine` and `up_ms`.
+    """
+    words = {
+        "before": before,
+        "after": after,
+        "step_ms": step_ms,
+        "since": correction.since,
+        "correction_ms": correction.add_ms,
+    }
+    return orjson.dumps({**words, **more})
 
 
 def event(kind: str, what: bytes, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:

@@ -18,9 +18,12 @@ from firmware_sim.clock import run_virtual
 from firmware_sim.testing import emulated
 from gateway.alarms import Condition, Observation, Priority
 from gateway.app import Gateway
+from gateway.clock_watch import free_starts
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.memory import MemoryLink
+from gateway.mqtt.row import Row
 from gateway.mqtt.schemas import schema
+from gateway.mqtt.topics import Topics
 from gateway.received import Received
 from gateway.recorded_readings import rows
 from gateway.store import store
@@ -28,6 +31,7 @@ from tests.gateway.test_app import RIG
 
 if TYPE_CHECKING:
     from gateway.mqtt.outbox import Message
+
 
 NOW_S = 1_750_000_000.0
 WRONG_S = 86_400.0  # a Raspberry Pi wakes up a day after 1970
@@ -49,10 +53,19 @@ class Wall:
 
 
 class Story:
-    """A gateway over some time, with what it said; the wall clock is set at moments of the story."""
+    """A gateway over some time, with what it said; the wall clock is set at moments of the story.
 
-    def __init__(self, wall: Wall, journal: Journal | None = None, rig: Rig = RIG) -> None:
+    Args:
+        boot: of the gateway.
+        begins_s: when, by the machine's monotonic clock.
+    """
+
+    def __init__(
+        self, wall: Wall, journal: Journal | None = None, rig: Rig = RIG, *, boot: str = "0001", begins_s: float = 0.0
+    ) -> None:
         self.wall = wall
+        self.boot = boot
+        self.begins_s = begins_s
         self.journal = journal
         self.rig = rig
         self.gateway: Gateway
@@ -62,12 +75,13 @@ class Story:
     def run(self, seconds: float, *acts: tuple[float, Callable[[], None]]) -> "Story":
         async def main() -> None:
             loop = asyncio.get_running_loop()
+            await asyncio.sleep(self.begins_s)
             names = {id(bus): name for name, bus in self.rig.buses.items()}
             async with emulated(self.rig, memory=True) as fleet:
                 gateway = self.gateway = Gateway(
                     self.rig,
                     rig_hash="0",
-                    boot="0001",
+                    boot=self.boot,
                     wall=self.wall,
                     sync=self.wall.sync,
                     journal=self.journal,
@@ -81,7 +95,7 @@ class Story:
                     async with asyncio.timeout(seconds):
                         await gateway.run()
 
-        run_virtual(main(), limit_s=10 * seconds)
+        run_virtual(main(), limit_s=self.begins_s + 10 * seconds)
         return self
 
     def set(self, offset_s: float, sync: str) -> Callable[[], None]:
@@ -287,3 +301,83 @@ def test_an_alarm_from_before_a_power_cut_keeps_its_times_whatever_the_clock_say
     assert last["shelved_until"] == (
         None if state == "unacknowledged" else pytest.approx((NOW_S + 10.0 + shelved_s) * 1000, abs=2)
     )
+
+
+CALM = RIG.model_copy(
+    update={"transducers": {name: each.model_copy(update={"poll": 20.0}) for name, each in RIG.transducers.items()}}
+)
+
+
+def left_in(path: Path) -> list[Row]:
+    journal = journal_at(path)
+    found = journal.read(1, 10**6, limit=10**6)
+    journal.close()
+    return found
+
+
+@pytest.mark.parametrize("stepped_s", [0.0, 1000.0], ids=["", "a step while no gateway ran"])
+@pytest.mark.parametrize("came_s", [-100.0, 30.2], ids=["while no gateway ran", "later"])
+def test_what_earlier_gateways_of_this_start_of_the_machine_said_is_corrected_when_the_time_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stepped_s: float, came_s: float
+) -> None:
+    monkeypatch.setattr("gateway.stamps._SETTLED_S", 60.0)
+    path, begins_s = tmp_path / "journal.sqlite", (0.0, 150.0, 4000.0)
+    wall = Wall(WRONG_S, "free")
+    first = Story(wall, journal_at(path), CALM, boot="0001").run(100.0)
+    second = Story(wall, journal_at(path), CALM, boot="0002", begins_s=begins_s[1])
+    second.run(100.0, (20.2, second.set(WRONG_S + 500.0, "free")))
+    last_n = left_in(path)[-1].n
+    wall.offset_s += stepped_s
+    third = Story(wall, journal_at(path), CALM, boot="0003", begins_s=begins_s[2])
+    if came_s < 0.0:
+        third.set(NOW_S, "ntp")()
+    third.run(200.0, (max(came_s, 0.0), third.set(NOW_S, "ntp")))
+
+    found = left_in(path)
+    assert [row.n for row in found[:last_n]] == list(range(1, last_n + 1)), "nothing was too old"
+    assert [row for row in found if not NOW_S - 1.0 < row.t_ms / 1000 < NOW_S + 4300.0] == []
+    stories = (first, second, third)
+    corrected = [each["clock"].get("boot") for each in third.clock_events if each["clock"]["after"] == "ntp"]
+    assert corrected == ([] if came_s < 0.0 else [None]) + ["0001", "0002"]
+    for story in stories[1:]:
+        first.messages += story.messages
+    first.record(tmp_path / "record.sqlite")
+    expected = [NOW_S + time_s for story in stories for time_s in sorted(story.times_s)]
+    for file in (tmp_path / "record.sqlite", path):
+        assert [time_s for time_s, _ in rows(file)] == pytest.approx(expected, abs=0.01)
+
+    again = Story(wall, journal_at(path), CALM, boot="0004", begins_s=20_000.0).run(20.0)
+    assert again.clock_events == [], "it is told once"
+
+
+def test_what_was_said_before_the_machine_lost_power_cannot_be_corrected_and_is_kept_as_if_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    Story(Wall(WRONG_S, "free"), journal_at(path), CALM, boot="0001").run(100.0)
+    last_n = left_in(path)[-1].n
+    monkeypatch.setattr("gateway.stamps._SETTLED_S", 60.0)
+    monkeypatch.setattr("gateway.clock_watch.machine", lambda: "after the power cut")
+    second = Story(Wall(WRONG_S, "free"), journal_at(path), CALM, boot="0002")
+    second.run(200.0, (30.2, second.set(NOW_S, "ntp")))
+    told = [event["clock"] for event in second.clock_events]
+    assert [(each.get("boot"), each["after"], each["correction_ms"]) for each in told] == [
+        (None, "free", 0),
+        (None, "ntp", round((NOW_S - WRONG_S) * 1000)),
+        ("0001", "ntp", 0),
+    ]
+    found = left_in(path)
+    assert [row.n for row in found[:last_n]] == list(range(1, last_n + 1))
+    assert all(abs(row.t_ms / 1000 - NOW_S) < 200.0 for row in found[:last_n])
+
+
+def test_a_start_knows_which_before_it_wait_for_a_correction(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    wall = Wall(WRONG_S, "free")
+    Story(wall, journal_at(path), CALM, boot="0001").run(100.0)
+    second = Story(wall, journal_at(path), CALM, boot="0002", begins_s=150.0).run(100.0)
+    journal = journal_at(path)
+    (earlier,) = free_starts(journal, Topics(station="s", gateway="g"), boot="0002", begins=10**6)
+    journal.close()
+    assert (earlier.boot, earlier.since, earlier.offset_s) == ("0001", 1, pytest.approx(WRONG_S))
+    assert earlier.before == second.clock_events[0]["clock"]["since"], "the first number of the second"
