@@ -28,10 +28,11 @@ from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
 from gateway.before import alarms_before, before, due, hatches_before, skipped, started
 from gateway.calibrations import Calibrations
-from gateway.clock_watch import ClockWatch, FreeStart, free_starts
+from gateway.clock_watch import ClockWatch, free_starts
 from gateway.corrections import Correction
 from gateway.delivery_watch import DeliveryWatch
 from gateway.desk import Desk, Seen, seen_before
+from gateway.down_polls import DownPolls
 from gateway.findings import Findings
 from gateway.handover import Handover
 from gateway.health import HealthCheck
@@ -139,7 +140,9 @@ class Gateway:
             seen=self._seen(journal, handover),
         )
         self._skipped = None if handover is None or journal is None else journal.skipped
-        self._before = None if handover is not None else before(journal, rig, now_ms=self._now_ms())
+        self._before = None if handover is not None else before(journal, rig)
+        self._free_starts = free_starts(journal, self._topics, boot=self.boot, begins=self._outbox.newest_n + 1)
+        self._down_polls = self._polls_to_count(handover)
         self._lost_before = self._lost(handover)
         self._health = self.health_check()
         self.carrier = make_carrier(
@@ -159,11 +162,11 @@ class Gateway:
             self._outbox,
             self._topics,
             boot=self.boot,
-            free_since=self._free_since(handover),
-            begins=handover is None and journal is not None,
-            earlier=self._free_starts(journal),
+            free_since=None if handover is None else handover.free_since,
+            begins=handover is None,
+            earlier=None if journal is None else self._free_starts,
             stepped=self._clock_stepped,
-            restamp=self._restamp,
+            restamp=lambda *words: self._keeper.restamp(*words) if self._keeper is not None else None,
         )
 
     def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
@@ -171,18 +174,6 @@ class Gateway:
         if handover is not None:
             return handover.seen
         return {} if journal is None else seen_before(journal, self._topics, self._now_ms())
-
-    def _free_since(self, handover: Handover | None) -> int | None:
-        if handover is not None:
-            return handover.free_since
-        return self._outbox.newest_n + 1 if self._stamps.sync == "free" else None
-
-    def _free_starts(self, journal: Journal | None) -> list[FreeStart]:
-        """Return the earlier starts that nobody has corrected yet, as far as the journal tells."""
-        with suppress(JournalError):
-            if journal is not None:
-                return free_starts(journal, self._topics, boot=self.boot, begins=self._outbox.newest_n + 1)
-        return []
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -279,6 +270,7 @@ class Gateway:
         return HealthCheck(self.pollers, self._supervision, commands=self.desk.counts, lost_before=self._lost_before)
 
     def _handover(self, successor: NewRig) -> Handover:
+        self._down_polls.count(self._lost_before)
         statistics = self._outbox.statistics()
         losses = Counter(self._health.losses(statistics))
         if self._keeper is None:
@@ -299,13 +291,19 @@ class Gateway:
             alarms=self.findings.alarms,
             hatches=told,
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
+            uncounted=self._down_polls.uncounted,
             ended_s=self._loop.time(),
         )
 
-    def _lost(self, handover: Handover | None) -> Mapping[str, int]:
+    def _polls_to_count(self, handover: Handover | None) -> DownPolls:
+        polls_until = None if self._before is None else self._before.polls_until
+        words = (polls_until, self._began_s) if handover is None else handover.uncounted or (None, 0.0)
+        return DownPolls(*words, self._stamps, self._free_starts)
+
+    def _lost(self, handover: Handover | None) -> Counter[str]:
         """Return what was lost before this gateway began, by cause."""
         if handover is None:
-            return {"down_polls": (self._before and self._before.polls) or 0}
+            return Counter()
         lost = Counter(handover.losses)
         lost["missed_polls"] += due(self._rig, self._loop.time() - handover.ended_s)
         return lost
@@ -364,7 +362,15 @@ class Gateway:
             self._tell_skipped(*self._skipped)
         if self._before is not None:
             n = self._outbox.number()
-            payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
+            payload = started(
+                self._before,
+                polls=self._down_polls.count(self._lost_before),
+                had_time=not self._free_starts,
+                gateway=self._rig.station.gateway,
+                boot=self.boot,
+                n=n,
+                t_ms=self._now_ms(),
+            )
             self._outbox.put(Message(topic=self._topics.event("start"), payload=payload, n=n, record=True))
 
     def _tell_skipped(self, first: int, last: int) -> None:
@@ -404,12 +410,8 @@ class Gateway:
         self._publisher.renew()
         self.findings.renew(corrected_s=correction.add_ms / 1000)
 
-    def _restamp(self, first: int, last: int, add_ms: int) -> None:
-        """Let records age by other stamps; they keep those that they have."""
-        if self._keeper is not None:
-            self._keeper.restamp(first, last, add_ms)
-
     def _report_health(self) -> float:
+        self._down_polls.count(self._lost_before)
         link = self.carrier.statistics()
         for seen in self._delivery_watch.look(link):
             self.findings.observe(seen, self._loop.time())

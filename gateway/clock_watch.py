@@ -7,7 +7,7 @@ message for ever); instead a numbered event says what to add to the stamps of wh
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,7 +17,7 @@ import orjson
 from gateway.corrections import Correction
 from gateway.mqtt import finding_payloads
 from gateway.mqtt.claim import machine
-from gateway.mqtt.journal import Journal
+from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.outbox import Message, Outbox
 from gateway.mqtt.topics import Topics
 from gateway.stamps import ClockChange, Stamps
@@ -50,22 +50,21 @@ class FreeStart:
     offset_s: float | None
 
 
-def free_starts(journal: Journal, topics: Topics, *, boot: str, begins: int) -> list[FreeStart]:
-    """Return the starts before this one that wait for a correction, the first one first.
+def free_starts(journal: Journal | None, topics: Topics, *, boot: str, begins: int) -> list[FreeStart]:
+    """Return the starts before this one that wait for a correction, the first one first, as far as a journal tells.
 
     Args:
-        journal: opened.
+        journal: opened, or its opening has failed.
         topics: of the gateway.
         boot: this start.
         begins: its first number, unless the journal has it.
-
-    Raises:
-        gateway.mqtt.journal.JournalError: it cannot be read.
     """
     free: dict[str, FreeStart] = {}
-    for row in journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True):
-        with suppress(KeyError, TypeError, ValueError):  # of another version
-            _follow(free, orjson.loads(row.payload))
+    with suppress(JournalError):
+        told = [] if journal is None else journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True)
+        for row in told:
+            with suppress(KeyError, TypeError, ValueError):  # of another version
+                _follow(free, orjson.loads(row.payload))
     starts = list(free.values())
     ends = [*(start.since for start in starts), begins][1:]
     return [replace(start, before=end) for start, end in zip(starts, ends, strict=True) if start.boot != boot]
@@ -95,9 +94,10 @@ class ClockWatch:
     whose clock ran free to their end.
 
     Args:
-        free_since: the first number of this start that a free clock has stamped, None when there is none.
-        begins: whether that has not been put on record yet, for the starts that may follow; see `FreeStart`.
-        earlier: those that wait for a correction.
+        free_since: the first number of this start that a free clock has stamped, as the gateway before a `reload` left
+            it; None when there was none.
+        begins: whether this start begins here, and not with a gateway before a `reload`.
+        earlier: the starts that wait for a correction; None when there is no journal to tell of this one either.
         stepped: called after each step that was told; what stands retained is to be said again with new stamps.
         restamp: of the journal.
     """
@@ -111,7 +111,7 @@ class ClockWatch:
         boot: str,
         free_since: int | None,
         begins: bool,
-        earlier: list[FreeStart],
+        earlier: Sequence[FreeStart] | None,
         stepped: Callable[[Correction], None],
         restamp: Restamp,
     ) -> None:
@@ -120,18 +120,18 @@ class ClockWatch:
         self._outbox = outbox
         self._topics = topics
         self._boot = boot
-        self._begins = begins
-        self._earlier = earlier
+        self._earlier = earlier or ()
         self._stepped = stepped
         self._restamp = restamp
         self._news: ClockChange | None = None
         self._next_s = -math.inf
-        self.free_since = free_since
+        self.free_since = outbox.newest_n + 1 if begins and stamps.sync == "free" else free_since
+        self._tells_beginning = begins and earlier is not None and stamps.sync == "free"
 
     def act(self) -> float:
         """Look; return when to be called again, in s."""
-        if self._begins and self.free_since is not None:
-            self._begins = False
+        if self._tells_beginning:
+            self._tells_beginning = False
             up_ms = round(self._loop.time() * 1000)
             self._put("free", "free", since=self.free_since, machine=machine(), up_ms=up_ms)
         change = self._stamps.check()
@@ -140,7 +140,7 @@ class ClockWatch:
         if self._stamps.sync != "free":  # after our own, which covers the numbers before it
             for start in self._earlier:
                 self._correct(start)
-            self._earlier = []
+            self._earlier = ()
         if self._news is not None and self._loop.time() >= self._next_s:
             self._tell(self._news, None)
             self._news = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Alarm
 from gateway.desk import Seen
+from gateway.down_polls import PollsUntil
 from gateway.stamps import ClockState
 
 
@@ -21,6 +22,7 @@ class Handover:
         clock, free_since: of its clock, and since which number that ran free.
         hatches: states that somebody told, and that the new rig file says nothing new of.
         seen: commands that are not to be obeyed again.
+        uncounted: polls that nobody made before this process began, and are not among `losses` yet; see `DownPolls`.
         ended_s: since when nothing is polled, on the event loop's clock.
     """
 
@@ -34,4 +36,5 @@ class Handover:
     alarms: tuple[Alarm, ...]
     hatches: Mapping[str, HatchState]
     seen: Mapping[str, Seen]
+    uncounted: tuple[PollsUntil, float] | None
     ended_s: float

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -15,15 +16,18 @@ import pytest
 from drivers.rig import Rig
 from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
+from firmware_sim.fleet import Fleet
 from firmware_sim.testing import emulated
 from gateway.alarms import Condition, Observation, Priority
 from gateway.app import Gateway
 from gateway.clock_watch import free_starts
+from gateway.handover import Handover
 from gateway.mqtt.journal import Journal
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.row import Row
 from gateway.mqtt.schemas import schema
 from gateway.mqtt.topics import Topics
+from gateway.operations import NewRig
 from gateway.received import Received
 from gateway.recorded_readings import rows
 from gateway.store import store
@@ -77,26 +81,37 @@ class Story:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(self.begins_s)
             names = {id(bus): name for name, bus in self.rig.buses.items()}
+            for at_s, act in acts:
+                loop.call_later(at_s, act)
             async with emulated(self.rig, memory=True) as fleet:
-                gateway = self.gateway = Gateway(
-                    self.rig,
-                    rig_hash="0",
-                    boot=self.boot,
-                    wall=self.wall,
-                    sync=self.wall.sync,
-                    journal=self.journal,
-                    make_carrier=lambda outbox, **words: MemoryLink(outbox, self.messages.append, **words),
-                    make_transport=lambda bus: MemoryTransport(fleet.memory[names[id(bus)]].connect),
-                )
-                gateway.listeners.append(lambda readings: self.times_s.append(readings.time_s))
-                for at_s, act in acts:
-                    loop.call_later(at_s, act)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
-                        await gateway.run()
+                        handover = await self.gateway_on(fleet, names, None).run()
+                        if self.journal is not None:
+                            self.journal.open()
+                        await self.gateway_on(fleet, names, handover).run()
 
         run_virtual(main(), limit_s=self.begins_s + 10 * seconds)
         return self
+
+    def gateway_on(self, fleet: Fleet, names: dict[int, str], handover: Handover | None) -> Gateway:
+        self.gateway = Gateway(
+            self.rig,
+            rig_hash="0",
+            boot=self.boot,
+            wall=self.wall,
+            sync=self.wall.sync,
+            journal=self.journal,
+            handover=handover,
+            make_carrier=lambda outbox, **words: MemoryLink(outbox, self.messages.append, **words),
+            make_transport=lambda bus: MemoryTransport(fleet.memory[names[id(bus)]].connect),
+        )
+        self.gateway.listeners.append(lambda readings: self.times_s.append(readings.time_s))
+        return self.gateway
+
+    def reload(self) -> None:
+        """Let a gateway with the same rig take over; once a story."""
+        self.gateway._operations.successor.set_result(NewRig(rig=self.rig, rig_hash="0"))
 
     def set(self, offset_s: float, sync: str) -> Callable[[], None]:
         """Return an act that sets the clock."""
@@ -381,3 +396,38 @@ def test_a_start_knows_which_before_it_wait_for_a_correction(tmp_path: Path) -> 
     journal.close()
     assert (earlier.boot, earlier.since, earlier.offset_s) == ("0001", 1, pytest.approx(WRONG_S))
     assert earlier.before == second.clock_events[0]["clock"]["since"], "the first number of the second"
+
+
+def down_polls(story: Story) -> list[int]:
+    """Return what health counts of it, from the start on."""
+    return [health["losses"].get("down_polls", 0) for health in story.payloads("gw/g/health")]
+
+
+@pytest.mark.parametrize("behind_s", LATE_CLOCKS.values(), ids=LATE_CLOCKS.keys())
+@pytest.mark.parametrize("reloaded", [False, True], ids=["", "after a reload"])
+def test_polls_that_were_due_in_a_power_cut_are_counted_when_the_time_comes(
+    tmp_path: Path, behind_s: float, reloaded: bool
+) -> None:
+    path, back_s = tmp_path / "journal.sqlite", NOW_S + 3 * HOUR_S
+    Story(Wall(NOW_S, "ntp"), journal_at(path)).run(20.0)
+    shutil.copytree(tmp_path, tmp_path / "twin")
+    twin = Story(Wall(back_s, "ntp"), journal_at(tmp_path / "twin" / "journal.sqlite"), boot="0002").run(20.0)
+    (event,) = twin.payloads("event/start")
+    assert event["start"]["polls"] == down_polls(twin)[0] == pytest.approx(3 * 3 * HOUR_S, rel=0.01)
+
+    story = Story(Wall(back_s - behind_s, "free"), journal_at(path), boot="0002")
+    story.run(60.0, *([(10.0, story.reload)] if reloaded else []), (30.2, story.set(back_s, "ntp")))
+    (event,) = story.payloads("event/start")
+    assert event["start"]["polls"] is None, "nobody can know yet"
+    counted = down_polls(story)
+    assert (counted[0], counted[-1]) == (0, down_polls(twin)[0])
+
+
+def test_polls_between_two_gateways_without_the_time_are_counted_by_the_clock_of_the_machine(tmp_path: Path) -> None:
+    path, wall = tmp_path / "journal.sqlite", Wall(WRONG_S, "free")
+    Story(wall, journal_at(path)).run(20.0)
+    wall.offset_s += 1e6
+    story = Story(wall, journal_at(path), boot="0002", begins_s=120.0).run(20.0)
+    (event,) = story.payloads("event/start")
+    assert event["start"]["polls"] == down_polls(story)[-1] == pytest.approx(300, abs=10)
+    assert event["start"]["ended"] is None, "the one before could not say"
