@@ -312,7 +312,7 @@ class Gateway:
         """Go on with the alarms that stood when the gateway before this one ended, and with what it was told."""
         ahead_ms = self._now_ms() - self._loop.time() * 1000
         try:
-            alarms = alarms_before(journal, self._topics, lambda t_ms: (t_ms - ahead_ms) / 1000)
+            alarms = alarms_before(journal, self._topics, lambda t_ms: (t_ms - ahead_ms) / 1000, free=self._free_starts)
             told = hatches_before(journal, self._topics)
         except JournalError as error:
             _LOG.warning("%s: alarms and hatches begin anew", error)

@@ -4,15 +4,17 @@ How it ended and what was lost thereby; which alarms stand; what it was told of 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import orjson
 
 from drivers.rig import HatchState, Rig
-from gateway.alarms import Alarm, AlarmState
+from gateway.alarms import LONGEST_ON_SHELF_S, Alarm, AlarmState
+from gateway.clock_watch import FreeStart
+from gateway.corrections import Corrections, correction_of
 from gateway.down_polls import PollsUntil
 from gateway.mqtt.finding_payloads import event, read_alarm
 from gateway.mqtt.journal import Journal
@@ -110,18 +112,68 @@ def due(rig: Rig, seconds: float) -> int:
     return sum(int(max(seconds, 0.0) * 1000 / period_ms) for _, period_ms in _periods_ms(rig))
 
 
-def alarms_before(journal: Journal, topics: Topics, to_s: Callable[[int], float]) -> list[Alarm]:
-    """Return the alarms that stood when the gateway before ended; `to_s` turns ms UTC into the event loop's clock.
+def alarms_before(
+    journal: Journal, topics: Topics, to_s: Callable[[int], float], *, free: Sequence[FreeStart] = ()
+) -> list[Alarm]:
+    """Return the alarms that stood when the gateway before ended.
+
+    Args:
+        journal: opened.
+        topics: of the gateway.
+        to_s: turns ms UTC into the event loop's clock, as far as the wall clock can be believed now.
+        free: starts before this one that wait for the time.
 
     Raises:
         JournalError: it cannot be read.
     """
     standing = {}
+    told = _ToldTimes(journal, topics, to_s, free)
     for row in journal.newest(topics.event("alarm"), since_ms=0, limit=_NEWEST, records=True):
         with suppress(KeyError, TypeError, ValueError):  # of another version
-            alarm = read_alarm(orjson.loads(row.payload)["alarm"], to_s)
+            alarm = told.alarm(orjson.loads(row.payload))
             standing[alarm.condition.id] = alarm
     return [alarm for alarm in standing.values() if alarm.state is not AlarmState.CLEARED]
+
+
+class _ToldTimes:
+    """Reads alarms in the right time though the start that told them had a wrong clock.
+
+    By that clock it told what happened since it began, and how long an alarm is to rest; what had happened before it
+    said as it had been told itself.
+    """
+
+    def __init__(
+        self, journal: Journal, topics: Topics, to_s: Callable[[int], float], free: Sequence[FreeStart]
+    ) -> None:
+        self._to_s = to_s
+        self._offsets_s = {start.boot: start.offset_s for start in free if start.offset_s is not None}
+        self._corrections = Corrections()
+        self._began_ms: dict[str, int] = {}
+        for row in journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True):
+            with suppress(KeyError, TypeError, ValueError):
+                document = orjson.loads(row.payload)
+                if (correction := correction_of(document)) is not None:
+                    self._corrections.add(correction)
+                if "machine" in document["clock"]:
+                    self._began_ms[document["boot"]] = document["t"]
+
+    def alarm(self, document: Mapping[str, Any]) -> Alarm:
+        """Return the alarm that an event tells of."""
+        exact_s = set()
+        boot, upto_ms = document["boot"], document["t"] + LONGEST_ON_SHELF_S * 1000
+
+        def to_s(t_ms: int) -> float:
+            if not self._began_ms.get(boot, math.inf) <= t_ms <= upto_ms:
+                return self._to_s(t_ms)
+            t_ms += self._corrections.add_ms(document)
+            if boot not in self._offsets_s:
+                return self._to_s(t_ms)
+            time_s = t_ms / 1000 - self._offsets_s[boot]
+            exact_s.add(time_s)
+            return time_s
+
+        alarm = read_alarm(document["alarm"], to_s)
+        return replace(alarm, stamped_s=alarm.stamped_s - exact_s)
 
 
 def hatches_before(journal: Journal, topics: Topics) -> dict[str, HatchState]:

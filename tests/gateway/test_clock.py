@@ -431,3 +431,25 @@ def test_polls_between_two_gateways_without_the_time_are_counted_by_the_clock_of
     (event,) = story.payloads("event/start")
     assert event["start"]["polls"] == down_polls(story)[-1] == pytest.approx(300, abs=10)
     assert event["start"]["ended"] is None, "the one before could not say"
+
+
+@pytest.mark.parametrize("came_s", [30.2, 1000.0], ids=["the time came to the first one", "to the third one"])
+@pytest.mark.parametrize("behind_s", LATE_CLOCKS.values(), ids=LATE_CLOCKS.keys())
+def test_an_alarm_that_was_raised_without_the_time_keeps_its_times_from_process_to_process(
+    tmp_path: Path, behind_s: float, came_s: float
+) -> None:
+    path, wall = tmp_path / "journal.sqlite", Wall(NOW_S - behind_s, "free")
+    condition = Condition(id="leak-lab", priority=Priority.CRITICAL, cause="leak")
+    first = Story(wall, journal_at(path), CALM)
+
+    def come() -> None:
+        first.gateway.findings.observe(Observation(condition=condition, there=True), 10.0)
+        first.gateway.findings.shelve("leak-lab", HOUR_S)
+
+    first.run(40.0, (10.0, come), (came_s, first.set(NOW_S, "ntp")))
+    Story(wall, journal_at(path), CALM, boot="0002", begins_s=100.0).run(20.0)
+    third = Story(wall, journal_at(path), CALM, boot="0003", begins_s=200.0)
+    third.run(40.0, (20.2, third.set(NOW_S, "ntp")))
+    last = third.payloads("alarm/leak-lab")[-1]
+    assert (last["t_on"], last["state"]) == (pytest.approx((NOW_S + 10.0) * 1000, abs=2), "shelved")
+    assert last["shelved_until"] == pytest.approx((NOW_S + 10.0 + HOUR_S) * 1000, abs=2)
