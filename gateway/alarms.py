@@ -16,6 +16,9 @@ An alarm stands for one cause in one place, whatever number of readings, transdu
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
+
+LONGEST_ON_SHELF_S: Final = 28_800.0
 
 
 class AlarmState(StrEnum):
@@ -81,6 +84,7 @@ class Alarm:
         changed_s: since when it is in this state.
         value: as of the last update, None when there is none.
         shelved_until_s: when it is back; None unless it is shelved.
+        stamped_s: which of these times are known by the wall clock only, as those of an alarm from before a restart.
     """
 
     condition: Condition
@@ -89,6 +93,7 @@ class Alarm:
     changed_s: float
     value: float | None
     shelved_until_s: float | None = None
+    stamped_s: frozenset[float] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,7 +102,8 @@ class _Watched:
 
     Attributes:
         pending_s: since when it is there or gone against its state.
-        shelved_until_s: how long its alarm rests.
+        shelved_until_s: how long its alarm rests, but not beyond `back_s`.
+        stamped_s: as that of an alarm.
         kept_until_s: how long an alarm from before stands though nobody sees it now; None for one of our own.
     """
 
@@ -105,7 +111,13 @@ class _Watched:
     pending_s: float | None = None
     alarm: Alarm | None = None
     shelved_until_s: float = -math.inf
+    back_s: float = math.inf
+    stamped_s: frozenset[float] = frozenset()
     kept_until_s: float | None = None
+
+    def rests(self, now_s: float) -> bool:
+        """Say whether its alarm is not to be heard of."""
+        return now_s < min(self.shelved_until_s, self.back_s)
 
 
 class UnknownAlarmError(LookupError):
@@ -204,7 +216,7 @@ class Alarms:
         watched, alarm = self._standing(alarm_id)
         if alarm.state is AlarmState.RETURNED:
             raise UnknownAlarmError(f"what alarm '{alarm_id}' told of is over: acknowledge it instead")
-        watched.shelved_until_s = until_s
+        watched.shelved_until_s, watched.back_s = until_s, math.inf
         alarm = watched.alarm = replace(alarm, state=AlarmState.SHELVED, changed_s=now_s, shelved_until_s=until_s)
         return alarm
 
@@ -213,19 +225,40 @@ class Alarms:
         over = []
         for watched in self._watched.values():
             alarm = watched.alarm
-            if alarm is not None and alarm.state is AlarmState.SHELVED and now_s >= watched.shelved_until_s:
+            if alarm is not None and alarm.state is AlarmState.SHELVED and not watched.rests(now_s):
                 watched.alarm = replace(alarm, state=AlarmState.UNACKNOWLEDGED, changed_s=now_s, shelved_until_s=None)
                 over.append(watched.alarm)
         return tuple(over)
 
-    def restore(self, alarm: Alarm, until_s: float) -> None:
-        """Let an alarm from before a restart stand, until it is seen again, or until then: see `lapse`."""
+    def restore(self, alarm: Alarm, until_s: float, *, now_s: float) -> None:
+        """Let an alarm from before a restart stand, until it is seen again, or until then: see `lapse`.
+
+        A shelved one rests no longer than somebody who shelves it now could ask for: a clock may have been wrong.
+        """
         self._watched[alarm.condition.id] = _Watched(
             condition=alarm.condition,
             alarm=alarm,
-            shelved_until_s=alarm.shelved_until_s or -math.inf,
+            shelved_until_s=-math.inf if alarm.shelved_until_s is None else alarm.shelved_until_s,
+            back_s=now_s + LONGEST_ON_SHELF_S,
+            stamped_s=alarm.stamped_s,
             kept_until_s=until_s,
         )
+
+    def move(self, by_s: float) -> None:
+        """Move the times that are known by the wall clock only: it has been found wrong."""
+        for watched in self._watched.values():
+            moved = {time_s: time_s + by_s for time_s in watched.stamped_s}
+            watched.stamped_s = frozenset(moved.values())
+            watched.shelved_until_s = moved.get(watched.shelved_until_s, watched.shelved_until_s)
+            alarm = watched.alarm
+            if alarm is not None:
+                watched.alarm = replace(
+                    alarm,
+                    on_s=moved.get(alarm.on_s, alarm.on_s),
+                    changed_s=moved.get(alarm.changed_s, alarm.changed_s),
+                    shelved_until_s=None if alarm.shelved_until_s is None else watched.shelved_until_s,
+                    stamped_s=watched.stamped_s,
+                )
 
     def lapse(self, now_s: float) -> tuple[Alarm, ...]:
         """Let go of alarms from before a restart that nobody has seen again in their time."""
@@ -256,9 +289,7 @@ class Alarms:
         if here is not None and here.alarm is not None:
             return (over,)
         alarm = replace(old.alarm, condition=condition)
-        self._watched[condition.id] = _Watched(
-            condition=condition, alarm=alarm, shelved_until_s=alarm.shelved_until_s or -math.inf
-        )
+        self._watched[condition.id] = replace(old, condition=condition, alarm=alarm, pending_s=None, kept_until_s=None)
         return over, alarm
 
     @staticmethod
@@ -275,7 +306,7 @@ class Alarms:
 
     @staticmethod
     def _come(watched: _Watched, now_s: float, value: float | None, since_s: float | None) -> Alarm:
-        shelved = now_s < watched.shelved_until_s
+        shelved = watched.rests(now_s)
         alarm = watched.alarm = Alarm(
             condition=watched.condition,
             state=AlarmState.SHELVED if shelved else AlarmState.UNACKNOWLEDGED,
@@ -283,6 +314,7 @@ class Alarms:
             changed_s=now_s,
             value=value,
             shelved_until_s=watched.shelved_until_s if shelved else None,
+            stamped_s=watched.stamped_s,
         )
         return alarm
 

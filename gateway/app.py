@@ -28,10 +28,11 @@ from drivers.transport.transport import MakeTransport
 from gateway.alarms import Alarm
 from gateway.before import alarms_before, before, due, hatches_before, skipped, started
 from gateway.calibrations import Calibrations
-from gateway.clock_watch import ClockWatch
+from gateway.clock_watch import ClockWatch, free_starts
 from gateway.corrections import Correction
 from gateway.delivery_watch import DeliveryWatch
 from gateway.desk import Desk, Seen, seen_before
+from gateway.down_polls import DownPolls
 from gateway.findings import Findings
 from gateway.handover import Handover, left_over
 from gateway.health import HealthCheck
@@ -140,7 +141,9 @@ class Gateway:
             counts=None if handover is None else handover.counts,
         )
         self._skipped = None if handover is None or journal is None else journal.skipped
-        self._before = None if handover is not None else before(journal, rig, now_ms=self._now_ms())
+        self._before = None if handover is not None else before(journal, rig)
+        self._free_starts = free_starts(journal, self._topics, boot=self.boot, begins=self._outbox.newest_n + 1)
+        self._down_polls = self._polls_to_count(handover)
         self._lost_before = self._lost(handover)
         self._health = self.health_check()
         self.carrier = make_carrier(
@@ -164,7 +167,10 @@ class Gateway:
             self._topics,
             boot=self.boot,
             free_since=None if handover is None else handover.free_since,
+            begins=handover is None,
+            earlier=None if journal is None else self._free_starts,
             stepped=self._clock_stepped,
+            restamp=lambda *words: self._keeper.restamp(*words) if self._keeper is not None else None,
         )
 
     def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
@@ -269,6 +275,7 @@ class Gateway:
         return HealthCheck(self.pollers, self._supervision, commands=self.desk.counts, lost_before=self._lost_before)
 
     def _handover(self, successor: NewRig) -> Handover:
+        self._down_polls.count(self._lost_before)
         statistics = self._outbox.statistics()
         losses = Counter(self._health.losses(statistics))
         if self._keeper is None:
@@ -291,13 +298,19 @@ class Gateway:
             seen={name: seen for name, seen in self.desk.seen.items() if seen.answer is not None},
             counts=dict(self.desk.counts),
             retained=self._outbox.retained,
+            uncounted=self._down_polls.uncounted,
             ended_s=self._loop.time(),
         )
 
-    def _lost(self, handover: Handover | None) -> Mapping[str, int]:
+    def _polls_to_count(self, handover: Handover | None) -> DownPolls:
+        polls_until = None if self._before is None else self._before.polls_until
+        words = (polls_until, self._began_s) if handover is None else handover.uncounted or (None, 0.0)
+        return DownPolls(*words, self._stamps, self._free_starts)
+
+    def _lost(self, handover: Handover | None) -> Counter[str]:
         """Return what was lost before this gateway began, by cause."""
         if handover is None:
-            return {"down_polls": (self._before and self._before.polls) or 0}
+            return Counter()
         lost = Counter(handover.losses)
         lost["missed_polls"] += due(self._rig, self._loop.time() - handover.ended_s)
         return lost
@@ -306,7 +319,7 @@ class Gateway:
         """Go on with the alarms that stood when the gateway before this one ended, and with what it was told."""
         ahead_ms = self._now_ms() - self._loop.time() * 1000
         try:
-            alarms = alarms_before(journal, self._topics, lambda t_ms: (t_ms - ahead_ms) / 1000)
+            alarms = alarms_before(journal, self._topics, lambda t_ms: (t_ms - ahead_ms) / 1000, free=self._free_starts)
             told = hatches_before(journal, self._topics)
         except JournalError as error:
             _LOG.warning("%s: alarms and hatches begin anew", error)
@@ -356,7 +369,15 @@ class Gateway:
             self._tell_skipped(*self._skipped)
         if self._before is not None:
             n = self._outbox.number()
-            payload = started(self._before, gateway=self._rig.station.gateway, boot=self.boot, n=n, t_ms=self._now_ms())
+            payload = started(
+                self._before,
+                polls=self._down_polls.count(self._lost_before),
+                had_time=not self._free_starts,
+                gateway=self._rig.station.gateway,
+                boot=self.boot,
+                n=n,
+                t_ms=self._now_ms(),
+            )
             self._outbox.put(Message(topic=self._topics.event("start"), payload=payload, n=n, record=True))
 
     def _tell_skipped(self, first: int, last: int) -> None:
@@ -391,14 +412,13 @@ class Gateway:
         return max(again_s - self._loop.time(), _EXPIRE_EACH_S)
 
     def _clock_stepped(self, correction: Correction) -> None:
-        """Say again with new stamps what stands retained; records keep theirs, and age by the new ones."""
+        """Say again with new stamps what stands retained."""
         self._announce()
         self._publisher.renew()
-        self.findings.renew()
-        if self._keeper is not None and correction.add_ms:
-            self._keeper.restamp(correction.since, correction.before - 1, correction.add_ms)
+        self.findings.renew(corrected_s=correction.add_ms / 1000)
 
     def _report_health(self) -> float:
+        self._down_polls.count(self._lost_before)
         link = self.carrier.statistics()
         for seen in self._delivery_watch.look(link):
             self.findings.observe(seen, self._loop.time())

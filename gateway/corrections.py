@@ -1,6 +1,7 @@
 """What to add to the stamps of a gateway that began with a wrong clock: from its events `clock`; for consumers, pure.
 
-Each event covers the numbers from `since` to before its own, of one start of the gateway. Later ones may cover them
+Each event covers the numbers from `since` to before its own, of one start of the gateway: its own, or one before it
+that ended before the time came. Later ones may cover them
 again: what they say adds up, in whatever order it comes.
 """
 
@@ -38,7 +39,7 @@ def correction_of(document: Mapping[str, Any]) -> Correction | None:
     words = document["clock"]
     return Correction(
         gateway=document["gw"],
-        boot=document["boot"],
+        boot=words.get("boot", document["boot"]),
         since=words["since"],
         before=document["n"],
         add_ms=words["correction_ms"],

@@ -102,14 +102,18 @@ class Findings:
         standing = list(alarms)
         for alarm in standing:
             kept_s = _KEPT_SHORT_S if alarm.condition.id in seen_at_once else _KEPT_S
-            self._alarms.restore(alarm, now_s + kept_s)
-            self._recorded[alarm.condition.id] = _transition(alarm)
+            self._alarms.restore(alarm, now_s + kept_s, now_s=now_s)
             self._tell_standing(alarm, now_s)
         for alarm_id in sorted({*seen_at_once} - {alarm.condition.id for alarm in standing}):
             self._outbox.put(Message(topic=self._topics.alarm(alarm_id), payload=b"", retain=True))
 
-    def renew(self) -> None:
-        """Say again, with the stamps of now, what stands retained: hatches, leaks and alarms."""
+    def renew(self, *, corrected_s: float = 0.0) -> None:
+        """Say again, with the stamps of now, what stands retained: hatches, leaks and alarms.
+
+        Args:
+            corrected_s: by how much the wall clock was wrong until now, as far as that is known.
+        """
+        self._alarms.move(-corrected_s)
         now_s = self._loop.time()
         for hatch in self.watch.hatches:
             self._tell_hatch(hatch)
@@ -197,6 +201,7 @@ class Findings:
 
     def _tell_standing(self, alarm: Alarm, now_s: float) -> None:
         """Say again how an alarm stands; nothing has happened."""
+        self._recorded[alarm.condition.id] = _transition(alarm)
         payload = finding_payloads.alarm(alarm, t_ms=self._stamps.utc_ms(now_s), utc_ms=self._stamps.utc_ms)
         self._outbox.put(Message(topic=self._topics.alarm(alarm.condition.id), payload=payload, retain=True))
 

@@ -7,6 +7,7 @@ from drivers.reading import Channel
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Alarm
 from gateway.desk import Seen
+from gateway.down_polls import PollsUntil
 from gateway.mqtt.topics import Topics
 from gateway.stamps import ClockState
 
@@ -25,6 +26,7 @@ class Handover:
         seen: commands that are not to be obeyed again.
         counts: commands so far, by the code of their answer.
         retained: topics on which the broker has something of the gateway.
+        uncounted: polls that nobody made before this process began, and are not among `losses` yet; see `DownPolls`.
         ended_s: since when nothing is polled, on the event loop's clock.
     """
 
@@ -40,6 +42,7 @@ class Handover:
     seen: Mapping[str, Seen]
     counts: Mapping[str, int]
     retained: frozenset[str]
+    uncounted: tuple[PollsUntil, float] | None
     ended_s: float
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final
 
 _STEP_S: Final = 0.25  # a larger jump between the two clocks is a step, a smaller one is slewing
 _SETTLED_S: Final = 3600.0
+_PAUSE_S: Final = 60.0
 _TIME_ERROR: Final = 5  # adjtimex(2): the kernel clock is not synchronised
 _TIMEX_BYTES: Final = 256
 
@@ -56,21 +58,26 @@ class Stamps:
         self._loop = asyncio.get_running_loop()
         self._wall = wall
         self._ask_sync = sync
+        self.sync = sync() if before is None else before.sync  # before the time: see `check`
         self._offset_s = wall() - self._loop.time() if before is None else before.offset_s
         self._stepped_s = self._loop.time()
-        self.sync = sync() if before is None else before.sync
+        self._follows_from_s = -math.inf
 
     def check(self) -> ClockChange | None:
         """Compare both clocks (call it every second or so); return what has changed since the last time.
 
-        Until then all moments have stamps by the old offset, and from then on by the new one.
+        Until then all moments have stamps by the old offset, and from then on by the new one. Steps of a clock that
+        runs free are followed once a minute: to each belongs an event, which is for ever, and a clock can be mad.
         """
+        before, self.sync = self.sync, self._ask_sync()  # first: a clock that is set between the two was still free
         now_s = self._loop.time()
         offset_s = self._wall() - now_s
-        moved_s, self._offset_s = offset_s - self._offset_s, offset_s
-        before, self.sync = self.sync, self._ask_sync()
-        if abs(moved_s) > _STEP_S:
-            self._stepped_s = now_s
+        moved_s = offset_s - self._offset_s
+        if abs(moved_s) <= _STEP_S:
+            moved_s, self._offset_s = 0.0, offset_s
+        elif self.sync != "free" or now_s >= self._follows_from_s:
+            self._offset_s = offset_s
+            self._stepped_s, self._follows_from_s = now_s, now_s + _PAUSE_S
         else:
             moved_s = 0.0
         if moved_s == 0.0 and self.sync == before:

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from drivers.rig import HatchState
 from drivers.rig_gateway import ISSUER_PATTERN
+from gateway.alarms import LONGEST_ON_SHELF_S
 from gateway.leak.event import Event
 
 VERSION: Final = 1
@@ -182,7 +183,7 @@ class Shelve(Command):
     topic = "shelve"
 
     alarm: Name
-    lasts_s: Annotated[float, Field(gt=0, le=28_800, description="then it is back, at most 8 h")]
+    lasts_s: Annotated[float, Field(gt=0, le=LONGEST_ON_SHELF_S, description="then it is back, at most 8 h")]
 
 
 class Replay(Command):

@@ -117,7 +117,7 @@ def alarm(now: Alarm, *, t_ms: int, utc_ms: UtcMs) -> bytes:
 
 
 def read_alarm(said: Mapping[str, Any], to_s: Callable[[int], float]) -> Alarm:
-    """Return the alarm that a payload tells of.
+    """Return the alarm that a payload tells of; all its times are known by the wall clock only.
 
     Args:
         said: the JSON object.
@@ -134,27 +134,31 @@ def read_alarm(said: Mapping[str, Any], to_s: Callable[[int], float]) -> Alarm:
         limit=said["limit"],
     )
     until = said.get("shelved_until")
+    on_s, changed_s, until_s = to_s(said["t_on"]), to_s(said["t"]), None if until is None else to_s(until)
     return Alarm(
         condition=condition,
         state=AlarmState(said["state"]),
-        on_s=to_s(said["t_on"]),
-        changed_s=to_s(said["t"]),
+        on_s=on_s,
+        changed_s=changed_s,
         value=said["value"],
-        shelved_until_s=None if until is None else to_s(until),
+        shelved_until_s=until_s,
+        stamped_s=frozenset({on_s, changed_s} if until_s is None else {on_s, changed_s, until_s}),
     )
 
 
-def clock(correction: Correction, *, before: str, after: str, step_ms: int) -> bytes:
-    """Build what an event says of the wall clock: its state before and after, its step, and what that corrects."""
-    return orjson.dumps(
-        {
-            "before": before,
-            "after": after,
-            "step_ms": step_ms,
-            "since": correction.since,
-            "correction_ms": correction.add_ms,
-        }
-    )
+def clock(correction: Correction, *, before: str, after: str, step_ms: int, **more: str | int) -> bytes:
+    """Build what an event says of the wall clock: its state before and after, its step, and what that corrects.
+
+    Where it corrects an earlier start, `more` is its `boot`; where a start begins, `machine` and `up_ms`.
+    """
+    words = {
+        "before": before,
+        "after": after,
+        "step_ms": step_ms,
+        "since": correction.since,
+        "correction_ms": correction.add_ms,
+    }
+    return orjson.dumps({**words, **more})
 
 
 def event(kind: str, what: bytes, *, gateway: str, boot: str, n: int, t_ms: int) -> bytes:

@@ -144,7 +144,7 @@ def _measured(keeps: str) -> Table:
     ]
     if keeps == "disk":
         most_s, worst_s = _COMMIT_S + _BATCH_S, max(witness.lost_s)
-        lacking, counted = _polls_lacking(lines), sum(start["polls"] for start in starts.values())
+        lacking, counted = _polls_lacking(lines), sum(start["polls"] or 0 for start in starts.values())
         cells["newest readings lost, at most, s"] = f"{worst_s:.2f}"
         cells["polls lacking at the consumer"] = lacking
         cells["counted by starts"] = counted

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.alarms import Alarm, Alarms, AlarmState, Condition, Priority, UnknownAlarmError
+from gateway.alarms import (
+    LONGEST_ON_SHELF_S,
+    Alarm,
+    Alarms,
+    AlarmState,
+    Condition,
+    Priority,
+    UnknownAlarmError,
+)
 
 LEAK = Condition(id="leak-prk", priority=Priority.CRITICAL, cause="leak", segment="prk")
 
@@ -153,7 +161,7 @@ def test_what_is_over_is_acknowledged_not_shelved():
 def kept(state: AlarmState) -> Alarms:
     """Return alarms with one from before a restart, which stands until 100 s if nobody sees it."""
     alarms = Alarms()
-    alarms.restore(Alarm(condition=LEAK, state=state, on_s=-50.0, changed_s=-40.0, value=1.0), 100.0)
+    alarms.restore(Alarm(condition=LEAK, state=state, on_s=-50.0, changed_s=-40.0, value=1.0), 100.0, now_s=0.0)
     return alarms
 
 
@@ -180,3 +188,64 @@ def test_one_from_before_that_had_gone_waits_to_be_acknowledged():
     alarms = kept(AlarmState.RETURNED)
     assert alarms.lapse(100.0) == ()
     assert alarms.acknowledge("leak-prk", 110.0).state is AlarmState.CLEARED
+
+
+def restored(until_s: float, *, on_s: float = -50.0) -> Alarms:
+    """Return alarms with a shelved one from before a restart, its times by the wall clock; it is 0 s."""
+    alarm = Alarm(
+        condition=LEAK,
+        state=AlarmState.SHELVED,
+        on_s=on_s,
+        changed_s=-40.0,
+        value=1.0,
+        shelved_until_s=until_s,
+        stamped_s=frozenset({on_s, -40.0, until_s}),
+    )
+    alarms = Alarms()
+    alarms.restore(alarm, 86_400.0, now_s=0.0)
+    return alarms
+
+
+def test_one_from_before_moves_with_the_clock_by_which_its_times_were_known():
+    alarms = restored(100.0)
+    alarms.move(-30.0)
+    (alarm,) = alarms.standing
+    assert (alarm.on_s, alarm.changed_s, alarm.shelved_until_s) == (-80.0, -70.0, 70.0)
+    assert alarms.unshelve(69.0) == ()
+    assert states(alarms.unshelve(71.0)) == ["unacknowledged"]
+    after_reload = Alarms()
+    after_reload.restore(alarms.standing[0], 86_400.0, now_s=80.0)
+    after_reload.move(-5.0)
+    (alarm,) = after_reload.standing
+    assert (alarm.on_s, alarm.changed_s) == (-85.0, 71.0), "when it was back is no time of before"
+
+
+def test_what_happened_since_does_not_move():
+    alarms = restored(100.0)
+    alarms.update(LEAK, there=True, now_s=5.0, since_s=4.0)
+    alarms.shelve(LEAK.id, 200.0, 6.0)
+    alarms.move(-30.0)
+    (alarm,) = alarms.standing
+    assert (alarm.on_s, alarm.changed_s, alarm.shelved_until_s) == (4.0, 6.0, 200.0)
+    assert alarms.unshelve(199.0) == ()
+
+
+def test_the_rest_of_its_time_on_the_shelf_moves_though_it_went_or_has_another_name():
+    alarms = restored(100.0)
+    alarms.update(LEAK, there=True, now_s=1.0)
+    alarms.update(LEAK, there=False, now_s=2.0)
+    alarms.update(LEAK, there=True, now_s=3.0)
+    alarms.update(replace(LEAK, id="leak-station"), there=True, now_s=4.0, instead_of=LEAK.id)
+    alarms.move(-30.0)
+    (alarm,) = alarms.standing
+    assert (alarm.on_s, alarm.shelved_until_s) == (3.0, 70.0)
+    assert states(alarms.unshelve(70.0)) == ["unacknowledged"]
+
+
+def test_a_wrong_clock_shelves_nothing_for_longer_than_anybody_may():
+    alarms = restored(1.7e9)
+    assert alarms.standing[0].shelved_until_s == 1.7e9, "what was said is not changed: the clock may yet come right"
+    assert alarms.unshelve(LONGEST_ON_SHELF_S - 1.0) == ()
+    assert states(alarms.unshelve(LONGEST_ON_SHELF_S)) == ["unacknowledged"]
+    alarms.update(LEAK, there=False, now_s=30_000.0)
+    assert states(alarms.update(LEAK, there=True, now_s=30_001.0)) == ["unacknowledged"]

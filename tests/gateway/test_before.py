@@ -17,6 +17,7 @@ from gateway.mqtt.schemas import schema
 from gateway.mqtt.topics import Topics
 
 jsonschema = pytest.importorskip("jsonschema")
+STAMPED_S = frozenset({10.0, 20.0})
 T_MS = 1_700_000_000_000
 TOPICS = Topics(station="iss", gateway="pi1")
 RIG = Rig.model_validate(
@@ -46,17 +47,18 @@ def left(folder: Path, reserved: Reserved | None, *, last_n: int = 3) -> Journal
 
 
 def said(journal: Journal, *, now_ms: int = T_MS + 10_003) -> dict[str, Any]:
-    past = before(journal, RIG, now_ms=now_ms)
+    past = before(journal, RIG)
     journal.close()
     assert past is not None
-    event = orjson.loads(started(past, gateway="pi1", boot="abcd", n=journal.last_n + 1, t_ms=now_ms))
+    polls = None if past.polls_until is None else past.polls_until(now_ms)
+    event = orjson.loads(started(past, polls=polls, gateway="pi1", boot="abcd", n=journal.last_n + 1, t_ms=now_ms))
     jsonschema.validate(event, schema("event"))
     return dict(event["start"])
 
 
 def test_the_first_gateway_of_all_has_nothing_to_say(tmp_path: Path) -> None:
-    assert before(None, RIG, now_ms=T_MS) is None
-    assert before(left(tmp_path, None, last_n=0), RIG, now_ms=T_MS) is None
+    assert before(None, RIG) is None
+    assert before(left(tmp_path, None, last_n=0), RIG) is None
 
 
 def test_after_a_kill_the_polls_since_the_newest_row_were_not_made(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def events(folder: Path, *told: tuple[str, bytes]) -> Journal:
 
 def alarm(name: str, state: AlarmState) -> Alarm:
     condition = Condition(id=name, priority=Priority.CRITICAL, cause="leak", segment="a", limit=0.2)
-    return Alarm(condition=condition, state=state, on_s=10.0, changed_s=20.0, value=1.5)
+    return Alarm(condition=condition, state=state, on_s=10.0, changed_s=20.0, value=1.5, stamped_s=STAMPED_S)
 
 
 def test_alarms_that_stood_are_known_as_they_were_said_last(tmp_path: Path) -> None:
