@@ -214,15 +214,15 @@ def _conclude(bus: "Bus", unit: int) -> None:
 
 
 def _advice(bus: "Bus", unit: int, outcomes: Mapping[str, int]) -> str:
-    line = f"{bus.words.baud} {bus.words.format} of bus {bus.name}"
+    from drivers.reading import Reason  # noqa: PLC0415
+    from gateway.silence_watch import advice_on_silence  # noqa: PLC0415
+
     if outcomes.get("bus_down"):
         return f"bus {bus.name} was lost on the way{': ' + bus.problem if bus.problem else ''}"
     if outcomes.get("timeout") and not outcomes.get("reply"):
-        if bus.pipelined:
-            return f"no answer: is it unit {unit} of {bus.words.port}? `manovac scan` asks them all"
-        return f"no byte came: check wiring (A/B swapped?), power, unit number {unit}, and the line setting {line}"
+        return advice_on_silence(bus.name, bus.words, [unit], {Reason.TIMEOUT})
     if outcomes.get("crc") or outcomes.get("short"):
-        return f"bytes came that are no whole answer: check baud and format ({line}), termination, noise"
+        return advice_on_silence(bus.name, bus.words, [unit], {Reason.CRC})
     return ""
 
 

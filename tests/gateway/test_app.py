@@ -123,6 +123,19 @@ def test_a_bus_that_is_lost_harms_no_other() -> None:
     assert set(station.reasons("p3")) == {Reason.NONE}
 
 
+def test_a_unit_that_falls_silent_is_an_alarm_that_returns() -> None:
+    def mute(fleet: Fleet, gateway: Gateway) -> None:
+        fleet.faults.inject("silence:p2@+20s")
+
+    station = Station().run(300.0, mute)
+    told = [event["alarm"] for event in station.payloads("event/alarm") if event["alarm"]["cause"] == "no-reading"]
+    assert [(each["id"], each["state"], each["segment"]) for each in told] == [
+        ("silent-p2", "unacknowledged", "lab"),
+        ("silent-p2", "returned", "lab"),
+    ]
+    assert told[0]["t"] - told[0]["t_on"] < 20_000
+
+
 def test_a_port_that_never_opens_harms_no_other() -> None:
     class Nowhere:
         async def connect(self, receiver: object) -> None:
