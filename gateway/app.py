@@ -65,6 +65,7 @@ class Gateway:
         calibrations: those given by command, of this rig; None keeps them in memory.
         load: reads the rig file anew, for the command `reload`; raises RigError, or ValueError for what else hinders.
         handover: what the gateway before this one has left, after `reload`.
+        emulated: whether an emulator plays the transducers; `meta` says so.
 
     Attributes:
         boot: id of this start.
@@ -85,6 +86,7 @@ class Gateway:
         calibrations: Calibrations | None = None,
         load: Callable[[], NewRig] | None = None,
         handover: Handover | None = None,
+        emulated: bool = False,
         boot: str | None = None,
         wall: Callable[[], float] = time.time,
         sync: Callable[[], str] = kernel_sync,
@@ -98,6 +100,7 @@ class Gateway:
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
         self._rig_hash = rig_hash
+        self._emulated = emulated
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync, before=None if handover is None else handover.clock)
         self.station = rig.station
@@ -368,6 +371,7 @@ class Gateway:
             t_ms=self._stamps.utc_ms(self._began_s),
             rig_hash=self._rig_hash,
             software=version("manovac"),
+            emulated=self._emulated,
             paused=self._operations.paused,
             calibrated={name: asdict(told) for name, told in self._calibrations.told.items()},
         )

@@ -118,7 +118,10 @@ async def _demo(
         here = Mqtt(url=f"mqtt://127.0.0.1:{port}").model_copy(update={"batch": rig.mqtt.batch})
         rig = rig.with_ports(ports).with_mqtt(here)
         gateway = Gateway(
-            rig, rig_hash=rig_hash(path), make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words)
+            rig,
+            rig_hash=rig_hash(path),
+            make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
+            emulated=True,
         )
         teller = _Teller(rig, story, started_s, gateway.findings)
         gateway.listeners.append(teller.take)

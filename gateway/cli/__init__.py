@@ -1,6 +1,7 @@
 """The command `manovac`: finds its sub-commands, loads only the one that is called, and turns errors into exit codes.
 
-Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed, 4 it could not be made. Data goes to stdout, talk to stderr.
+Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed, 4 it could not be made. Data goes to
+stdout, talk to stderr.
 A sub-command is a plain function with typer's annotations, or a `typer.Typer` with several. A built-in one takes a line
 in `_BUILT_IN` and a module of `gateway.cli`; any other package offers one by an entry point of `manovac.commands`.
 """

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import typer
 
@@ -92,7 +92,7 @@ class _Ears:
         self._visits = visits
         self._listening: dict[Visit, asyncio.Task[Heard]] = {}
 
-    async def __aenter__(self) -> "_Ears":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -174,7 +174,8 @@ class _Watching:
             if not self._at_broker.connected:
                 raise CommandError(f"no connection to the broker: {self._at_broker.why}")
             raise CommandError(
-                f"no gateway has said anything at {url}, topic {self._topic}; does `manovac run` run with this rig file?"
+                f"no gateway has said anything at {url}, topic {self._topic};"
+                " does `manovac run` run with this rig file?"
             )
         if self._told_waiting or now_s - self._began_s < _PATIENCE_S:
             return

@@ -95,9 +95,18 @@ async def _at_ports(
 
     async with AsyncExitStack() as stack:
         if emulated:
-            rig = rig.with_ports(await stack.enter_async_context(emulator(path)))
+            rig = _apart(rig.with_ports(await stack.enter_async_context(emulator(path))))
         make = stack.enter_context(recorded_transports(record, rig.buses, rig_hash=rig_hash(path)))
         yield rig, make
+
+
+def _apart(rig: "Rig") -> "Rig":
+    """Return the same rig with a journal of its own: what is emulated must never be taken for what was measured."""
+    from gateway.mqtt.journal import journal_path  # noqa: PLC0415
+
+    path = journal_path(rig)
+    own = rig.journal.model_copy(update={"path": str(path.with_stem(f"{path.stem}-emulated"))})
+    return rig.model_copy(update={"journal": own})
 
 
 async def _once_with_ports(path: Path, rig: "Rig", record: Path | None, *, emulated: bool, as_json: bool) -> bool:
@@ -131,7 +140,7 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
             try:
                 async with _at_ports(path, now[0], record, emulated=emulated) as (wired, make_transport):
                     reload = None if record else lambda: _reloaded(path)
-                    gateway = _gateway(wired, now[1], make_transport, reload, handover)
+                    gateway = _gateway(wired, now[1], make_transport, reload, handover, emulated=emulated)
                     running[:] = [gateway]
                     async with _display(gateway, wired):
                         handover = await gateway.run()
@@ -170,6 +179,8 @@ def _gateway(
     make_transport: "MakeTransport",
     reload: "Callable[[], NewRig] | None",
     handover: "Handover | None",
+    *,
+    emulated: bool,
 ) -> "Gateway":
     from drivers.rig_problems import counted  # noqa: PLC0415
     from gateway.app import Gateway  # noqa: PLC0415
@@ -182,21 +193,24 @@ def _gateway(
     calibrations = Calibrations(rig, calibrations_path(rig))
     calibrations.load()
     try:
+        journal = _journal(rig)
         gateway = Gateway(
             rig,
             rig_hash=rig_hash,
             make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
             make_transport=make_transport,
-            journal=_journal(rig),
+            journal=journal,
             calibrations=calibrations,
             load=reload,
             handover=handover,
+            emulated=emulated,
         )
     except (MqttSettingsError, JournalBusyError) as error:
         raise CommandError(str(error), USAGE) from error
     typer.echo(
-        f"{rig.station.id}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
-        f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
+        f"{rig.station.id}{', emulated' if emulated else ''}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
+        f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#, journal {journal.path if journal else 'in memory'};"
+        " Ctrl-C ends it",
         err=True,
     )
     return gateway

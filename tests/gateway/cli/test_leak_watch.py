@@ -11,6 +11,7 @@ from drivers.rig import Rig
 from firmware_sim.clock import run_virtual
 from gateway.cli import CommandError, leak_watch
 from gateway.mqtt import payloads
+from gateway.mqtt.visit import Heard
 
 RIG = Rig.model_validate(
     {
@@ -24,7 +25,7 @@ START_S = 1_800_000_000.0
 
 def leak(t_s, where=(), **kinds):
     """Make a payload of topic leak: the class of each body."""
-    body = {key: None for key in ("rate_kg_per_day", "ci95", "dpdt_pa_per_h", "reserve_s", "since")}
+    body = dict.fromkeys(("rate_kg_per_day", "ci95", "dpdt_pa_per_h", "reserve_s", "since"))
     bodies = [{**body, "segments": name.split("_"), "class": kind, "notes": []} for name, kind in kinds.items()]
     document = {"v": 1, "t": round((START_S + t_s) * 1000), "bodies": bodies, "where": dict(where), "next_hatch": None}
     return "manovac/v1/s/leak", orjson.dumps(document)
@@ -79,8 +80,6 @@ def watched(monkeypatch, capsys):
                     return await leak_watch._watch(RIG, once=once, as_json=False), loop.time()
             except TimeoutError:
                 return None, loop.time()
-
-        from gateway.mqtt.visit import Heard
 
         code, took_s = run_virtual(main(), limit_s=1000)
         said = capsys.readouterr()
