@@ -6,6 +6,7 @@ A sub-command is a plain function with typer's annotations, or a `typer.Typer` w
 in `_BUILT_IN` and a module of `gateway.cli`; any other package offers one by an entry point of `manovac.commands`.
 """
 
+import errno
 import os
 import platform
 import sys
@@ -25,6 +26,7 @@ RUN_TIME_FAILURE: Final = 1
 USAGE: Final = 2
 CHECK_FAILED: Final = 3
 UNDECIDED: Final = 4  # a check that could not be made
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED: Final = 130  # what shells expect after SIGINT
 
 _BUILT_IN: Final = {
@@ -99,12 +101,22 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes stdout
+        _give_up_output()
+        sys.exit(RUN_TIME_FAILURE)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        _give_up_output()
+        print(f"manovac: cannot write the output: {error.strerror}", file=sys.stderr)  # noqa: T201
         sys.exit(RUN_TIME_FAILURE)
     except CommandError as error:
         print(f"manovac: {error}", file=sys.stderr)  # noqa: T201 - the command line speaks by print
         sys.exit(error.code)
     sys.exit(0)
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes stdout
 
 
 def _app() -> typer.Typer:

@@ -72,6 +72,8 @@ def read(
         )
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
+    except BrokenPipeError:  # of our output: no bus lets one out
+        raise
     except (ConnectionError, RecordError) as error:
         raise CommandError(str(error)) from error
     if not complete:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import typer
 from pydantic import ValidationError
@@ -15,6 +16,10 @@ from drivers.rig_source import load_rig
 from gateway.cli import USAGE, CommandError
 from gateway.mqtt.journal import journal_of
 from gateway.recorded_readings import RecordError, Row, between, moment_s, rows
+
+_LOW_PA: Final = 3000.0
+_VACUUM_PA: Final = 50_000.0  # a transducer whose range ends below this does not measure air to breathe
+_AIR: Final = {"hPa": 1013.25, "mmHg": 760.0, "kPa": 101.325, "psi": 14.696, "bar": 1.01325}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,26 @@ def open_record(file: Path, rig: Path | None, *, volume: str = "") -> Recording:
         raise CommandError(f"{file} has no reading of a transducer of {rig}: it has {', '.join(sorted(named))}", USAGE)
     if strange := sorted(named - set(words.transducers)):
         typer.echo(f"passed over, since {rig} does not name them: {', '.join(strange)}", err=True)
+    _ask_about_unit(found, words)
     return Recording(file=file, rig=words, found=found)
+
+
+def _ask_about_unit(found: Sequence[Row], rig: Rig) -> None:
+    """Say on stderr which pressures seem to be in another unit than Pa: too low for air, and no range says vacuum."""
+    asked: dict[str, dict[str, float]] = {}
+    for name, words in rig.transducers.items():
+        values = [row[channel][0] for _, row in found if (channel := f"{name}.pressure") in row]
+        known = [value for value in values if not math.isnan(value)]
+        if not known or (words.range is not None and words.range[1] < _VACUUM_PA):
+            continue
+        level = median(known)
+        if 0 < level < _LOW_PA:
+            unit = next((unit for unit, air in _AIR.items() if abs(level - air) < 0.1 * air), "a vacuum")
+            asked.setdefault(unit, {})[name] = level
+    for unit, levels in asked.items():
+        typer.echo(
+            f"{', '.join(levels)}: about {median(levels.values()):.4g} Pa: is that {unit}? Columns are in Pa", err=True
+        )
 
 
 def _journal(rig: Path) -> Path:

@@ -207,10 +207,11 @@ def _gateway(
         )
     except (MqttSettingsError, JournalBusyError) as error:
         raise CommandError(str(error), USAGE) from error
+    what = f"{counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
+    where = journal.path if journal is not None else "in memory"
     typer.echo(
-        f"{rig.station.id}{', emulated' if emulated else ''}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
-        f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#, journal {journal.path if journal else 'in memory'};"
-        " Ctrl-C ends it",
+        f"{rig.station.id}{', emulated' if emulated else ''}: {what} -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#,"
+        f" journal {where}; Ctrl-C ends it",
         err=True,
     )
     return gateway

@@ -55,6 +55,8 @@ def scan(
     log_to_terminal(logging.WARNING)
     try:
         found = run_process(_scan(line, bauds, formats, addresses, as_json=as_json))
+    except BrokenPipeError:  # of our output: no bus lets one out
+        raise
     except ConnectionError as error:
         raise CommandError(str(error)) from error
     if not found:
