@@ -112,7 +112,9 @@ def check_rig(
     """
     text = text.replace("\r\n", "\n")
     if not text.strip():
-        return _unusable(name, "the file is empty", "start from a rig that ships with Manovac: hil/rigs/bench.toml")
+        return _unusable(
+            name, "the file is empty", "start from the bench that ships with Manovac: `manovac init` prints it"
+        )
     lines = without_secrets(text).split("\n")
     try:
         raw = parsed(text)

@@ -31,6 +31,7 @@ INTERRUPTED: Final = 130  # what shells expect after SIGINT
 
 _BUILT_IN: Final = {
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
+    "init": ("gateway.cli.init:init", "Write a rig file to begin with."),
     "check": ("gateway.cli.check:check", "Check a rig file: every mistake at once, with its place."),
     "schema": ("gateway.cli.check:schema", "Print the JSON Schema of the rig file, for editors."),
     "models": ("gateway.cli.models:models", "List the transducer families that a rig file can name."),
@@ -58,7 +59,7 @@ _OTHERS: Final = {
     "replay": "Serve a recorded line as devices, with its timing.",
 }
 _ORDER: Final = (
-    *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
+    *("demo", "run", "emulate", "sim", "init", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
     *("event", "command", "analyse", "sub", "record", "replay", "trace", "service", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")

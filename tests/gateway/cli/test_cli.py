@@ -40,7 +40,7 @@ def test_help_lists_every_command_with_its_line(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
     listed = [line.split()[0] for line in out.partition("Commands:")[2].strip().splitlines()]
-    first = ["demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak"]
+    first = ["demo", "run", "emulate", "sim", "init", "check", "schema", "models", "ports", "scan", "read", "leak"]
     assert listed[: len(first)] == first
     assert "..." not in out.partition("Commands:")[2]
 
