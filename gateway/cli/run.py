@@ -143,7 +143,11 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
                     gateway = _gateway(wired, now[1], make_transport, reload, handover, emulated=emulated)
                     running[:] = [gateway]
                     async with _display(gateway, wired):
-                        handover = await gateway.run()
+                        try:
+                            handover = await gateway.run()
+                        except asyncio.CancelledError:
+                            _tell_left(gateway, wired)
+                            raise
                 good, now = now, (_with_http(handover.rig, http_port), handover.rig_hash)
             except (CommandError, EmulatorError) as error:
                 if now is good:
@@ -153,6 +157,27 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
     finally:
         telling.cancel()
         await asyncio.wait([telling])
+
+
+def _tell_left(gateway: "Gateway", rig: "Rig") -> None:
+    """Say what becomes of messages that the broker has not got."""
+    import logging  # noqa: PLC0415
+
+    from gateway.mqtt.journal import journal_path  # noqa: PLC0415
+
+    log, left = logging.getLogger(__name__), gateway.carrier.statistics().outbox
+    if not left.messages:
+        return
+    if rig.journal.keep == "memory":
+        log.warning(
+            'MQTT: %d messages are lost, since no broker has taken them and [journal] keep is "memory"', left.messages
+        )
+    elif left.journal_problem:
+        log.warning(
+            "MQTT: %d messages are lost, since no broker has taken them: %s", left.messages, left.journal_problem
+        )
+    else:
+        log.info("MQTT: %d messages wait in %s for the next start", left.messages, journal_path(rig))
 
 
 def _reloaded(path: Path) -> "NewRig":

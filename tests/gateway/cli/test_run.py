@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sqlite3
 from contextlib import closing
@@ -162,6 +163,24 @@ def test_what_is_emulated_has_a_journal_of_its_own_and_says_so(tmp_path):
     with closing(sqlite3.connect(tmp_path / "bench-emulated.sqlite")) as journal:
         (batches,) = journal.execute("SELECT COUNT(*) FROM row").fetchone()
     assert batches > 0
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        ("disk", r"INFO +MQTT: \d+ messages wait in {}/j-emulated.sqlite for the next start"),
+        ("memory", r"WARNING MQTT: \d+ messages are lost, since no broker has taken them"),
+    ],
+)
+def test_at_its_end_it_says_what_becomes_of_messages_that_no_broker_has_taken(tmp_path, keep, said):
+    rig = tmp_path / "rig.toml"
+    text = BENCH.read_text().replace(":1883", ":1")
+    rig.write_text(f'{text}\n[journal]\nkeep = "{keep}"\npath = "{tmp_path}/j.sqlite"\n')
+    with started(tmp_path, "run", rig, "--emulated") as process:
+        read_until(process.stderr, "6 of 6 transducers answer")
+        err = ended_by(process, signal.SIGINT).err
+    assert re.search(said.format(tmp_path), err)
+    assert "undelivered" not in err
 
 
 def test_a_port_that_is_not_there_is_said_and_waited_for(tmp_path):
