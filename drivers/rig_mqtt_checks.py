@@ -1,6 +1,7 @@
 """How the words of `[mqtt]` must fit each other, and whether a password in them is safe where it stands."""
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -31,6 +32,8 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
     wrong = [] if draft.mqtt.unclear else list(contradictions(mqtt))
     for key, message, advice in wrong:
         findings.error(("mqtt", key), f"{key}: {message}", advice)
+    if not wrong:
+        _check_files(mqtt, findings)
     password = mqtt.password
     if password is None or not draft.mqtt.clear("password"):
         return
@@ -51,6 +54,18 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
             "the password crosses the network in clear",
             "use mqtts:// and ca_file; `manovac broker-config` writes what a mosquitto needs for it",
         )
+
+
+def _check_files(mqtt: Mqtt, findings: Findings) -> None:
+    """Warn of files that are not there; systemd puts those below /run/credentials there when the service begins."""
+    for key in _TLS_WORDS:
+        path = getattr(mqtt, key)
+        if path is not None and not path.startswith("/run/credentials/") and not os.path.exists(path):  # noqa: PTH110
+            findings.warning(
+                ("mqtt", key),
+                f"{key}: no such file on this machine, or not for this user to see",
+                "fine where this rig file is for another one",
+            )
 
 
 def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:

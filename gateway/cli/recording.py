@@ -36,17 +36,33 @@ class Recording:
     rig: Rig
     found: Sequence[Row]
 
-    def rows(self, begin: str, end: str) -> list[Row]:
+    def rows(self, begin: str, end: str, *, option: str = "") -> list[Row]:
         """Return those between two moments as a person writes them, "" for as far as they go.
 
+        Args:
+            begin: the first moment.
+            end: the last one.
+            option: where both were written; --from and --to if not given.
+
         Raises:
-            CommandError: no moment, or no reading between them.
+            CommandError: no moment, the later one first, or no reading between them.
         """
+        from_s = _moment(option or "--from", begin) if begin else -math.inf
+        to_s = _moment(option or "--to", end) if end else math.inf
+        if from_s > to_s:
+            swapped = f"{option} {begin} {end}" if option else f"--from {begin} --to {end}"
+            raise CommandError(f"{swapped}: the later time stands first; swap them", USAGE)
         try:
-            from_s, to_s = moment_s(begin) if begin else -math.inf, moment_s(end) if end else math.inf
             return between(self.found, self.file, from_s, to_s)
         except RecordError as error:
-            raise CommandError(str(error), USAGE) from error
+            raise CommandError(f"{option}: {error}" if option else str(error), USAGE) from error
+
+
+def _moment(option: str, text: str) -> float:
+    try:
+        return moment_s(text)
+    except RecordError as error:
+        raise CommandError(f"{option}: {str(error).removeprefix('a moment: ')}", USAGE) from error
 
 
 def open_record(file: Path, rig: Path | None, *, volume: str = "") -> Recording:

@@ -235,7 +235,7 @@ def test_only_the_time_that_was_asked_for_is_analysed(tmp_path, capsys):
     assert "its own go from 2023-11-14T22:13:20 to 2023-11-14T22:19:59 UTC" in err
     code, _, err = call(capsys, "analyse", file, "--from", "yesterday")
     assert code == 2
-    assert "'yesterday' is neither s nor a date" in err
+    assert "--from: time 'yesterday' is neither s nor a date" in err
 
 
 @pytest.mark.parametrize(
