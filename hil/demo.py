@@ -156,7 +156,8 @@ async def _broker(asked: int | None) -> AsyncIterator[int]:
         try:
             await asyncio.to_thread(_start, broker.start)
         except (OSError, RuntimeError) as error:
-            raise CommandError(f"the broker could not take port {port} ({error}); try another --mqtt-port") from error
+            advice = "; try another --mqtt-port" if _is_taken(port) else ""
+            raise CommandError(f"the broker could not take port {port} ({error}){advice}") from error
         yield port
     finally:
         await asyncio.to_thread(broker.stop, _BROKER_END_S)
@@ -170,6 +171,16 @@ def _start(start: Callable[[], object]) -> None:
         start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
 
 
 def _next_free(port: int, claim: socket.socket) -> int:

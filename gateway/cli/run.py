@@ -54,6 +54,8 @@ def run(
     from gateway.process import run as run_process  # noqa: PLC0415
     from gateway.recorded import RecordError  # noqa: PLC0415
 
+    if not once:
+        _refuse_http_without_its_packages(words)
     log_to_terminal(logging.DEBUG if verbose else logging.INFO)
     try:
         work = (
@@ -253,19 +255,28 @@ def _with_http(rig: "Rig", port: int | None) -> "Rig":
     return rig.model_copy(update={"http": rig.http.model_copy(update={"port": port})})
 
 
+def _refuse_http_without_its_packages(rig: "Rig") -> None:
+    from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+
+    if rig.http.port is None:
+        return
+    try:
+        import gateway.display.server  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise CommandError(f"http.port needs {error.name}: pip install 'manovac[http]'", USAGE) from error
+
+
 @asynccontextmanager
 async def _display(gateway: "Gateway", rig: "Rig") -> "AsyncIterator[None]":
     """Answer by HTTP, when the rig file or the command says where."""
     if rig.http.port is None:
         yield
         return
+    _refuse_http_without_its_packages(rig)
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
+    from gateway.display.server import serving  # noqa: PLC0415
     from gateway.mqtt.credentials import MqttSettingsError  # noqa: PLC0415
 
-    try:
-        from gateway.display.server import serving  # noqa: PLC0415
-    except ImportError as error:
-        raise CommandError(f"http.port needs {error.name}: pip install 'manovac[http]'", USAGE) from error
     async with AsyncExitStack() as stack:
         try:
             address = await stack.enter_async_context(serving(gateway, rig.http))

@@ -244,7 +244,9 @@ def test_files_of_tls_that_are_not_there_are_a_warning_each(tmp_path):
         f'[mqtt]\nurl = "mqtts://b"\nca_file = "{tmp_path}/ca.crt"\nclient_cert = "{tmp_path}/no.crt"\n'
         'client_key = "/run/credentials/manovac.service/key"\n'
     )
-    checked = check(BUS, transducer(), words)
+    path = tmp_path / "rig.toml"
+    path.write_text(STATION + BUS + transducer() + words)
+    checked = check_file(path, models=find, today=TODAY)
     assert checked.rig is not None
     assert only(checked).startswith(f'"{tmp_path}/no.crt": client_cert: no such file on this machine')
 
