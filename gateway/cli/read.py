@@ -212,8 +212,8 @@ def _conclude(bus: "Bus", unit: int) -> None:
         repeats = ""
         if statistics.unused.get("repeat"):
             repeats = (
-                " (a repeat is equal to the answer before it and so proves nothing: it is asked for again, and counted as"
-                " late; where values stand still that is no fault of the line)"
+                " (a repeat is equal to the answer before it and so proves nothing: it is asked for again, and counted"
+                " as late; where values stand still that is no fault of the line)"
             )
         typer.echo(f"heard and not used: {heard}{repeats}", err=True)
     advice = _advice(bus, unit, outcomes)
