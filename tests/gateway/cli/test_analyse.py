@@ -131,6 +131,13 @@ def test_a_rig_that_has_a_vacuum_is_not_asked(tmp_path, capsys):
     assert call(capsys, "analyse", file, rig).err == f"report: {tmp_path}/lab.html\n"
 
 
+def test_a_file_of_other_bytes_is_said_to_be_none_of_what_can_be_read(tmp_path, capsys):
+    (tmp_path / "lab.csv").write_bytes(bytes(range(128, 256)))
+    code, out, err = call(capsys, "analyse", tmp_path / "lab.csv")
+    assert (code, out) == (2, "")
+    assert "lab.csv: is no text, so neither CSV nor batches; nor is it SQLite or Parquet" in err
+
+
 def test_no_curve_leaves_its_frame(tmp_path, capsys):
     call(capsys, "analyse", as_csv(tmp_path / "lab.csv", seconds=60))
     page = (tmp_path / "lab.html").read_text()
