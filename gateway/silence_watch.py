@@ -47,6 +47,7 @@ class _Unit:
         misses, hits: polls in a row without, or with, something to believe.
         reason: of the last poll without.
         silent: None while nothing is known, and while it is paused.
+        told: whether the log has named it; a bus that is down has a line of its own there.
     """
 
     number: int
@@ -58,20 +59,30 @@ class _Unit:
     hits: int = 0
     reason: Reason = Reason.NONE
     silent: bool | None = None
+    told: bool = False
 
     def __str__(self) -> str:
         more = f" and {len(self.names) - 1} more" if len(self.names) > 1 else ""
         return f"{self.names[0]}{more} (unit {self.number} of {self.bus})"
 
-    def look(self, now_s: float) -> bool:
-        """Judge anew; say whether it has fallen silent or is back."""
-        before = bool(self.silent)
+    def missed(self, reason: Reason) -> None:
+        """Note a poll without anything to believe; whether it answers is found anew when its bus is back."""
+        if Reason.BUS_DOWN in (reason, self.reason) and reason is not self.reason:
+            self.misses = 0
+        self.reason = reason
+        self.misses, self.hits = self.misses + 1, 0
+
+    def rest(self, now_s: float) -> None:
+        """Know nothing, while it is not asked on purpose."""
+        self.silent, self.told, self.misses, self.hits, self.since_s = None, False, 0, 0, now_s
+
+    def look(self, now_s: float) -> None:
+        """Judge anew."""
         if self.misses >= _POLLS and now_s - self.since_s >= _SILENT_S:
             self.silent = True
         elif self.hits >= (_POLLS if self.silent else 1):
+            self.since_s = now_s if self.silent else self.since_s
             self.silent = False
-            self.since_s = now_s if before else self.since_s
-        return bool(self.silent) is not before
 
 
 class SilenceWatch:
@@ -100,8 +111,7 @@ class SilenceWatch:
         """Take the readings of one poll of one unit."""
         unit = self._units[readings.channels[0].transducer]
         if not readings.all_good and _NOTHING.issuperset(readings.reasons.tolist()):
-            unit.reason = Reason(int(readings.reasons[0]))
-            unit.misses, unit.hits = unit.misses + 1, 0
+            unit.missed(Reason(int(readings.reasons[0])))
         else:
             unit.misses, unit.hits = 0, unit.hits + 1
             if not unit.silent:
@@ -116,14 +126,16 @@ class SilenceWatch:
         """
         there: dict[str, Observation] = {}
         for bus, units in self._buses.items():
-            asked = [unit for unit in units if not set(unit.names).issubset(paused)]
-            for unit in units:
-                if unit not in asked:
-                    unit.silent, unit.misses, unit.hits, unit.since_s = None, 0, 0, now_s
-            changed = [unit for unit in asked if unit.look(now_s)]
+            asked = units
+            if paused:
+                asked = [unit for unit in units if not set(unit.names).issubset(paused)]
+                for unit in units:
+                    if set(unit.names).issubset(paused):
+                        unit.rest(now_s)
+            for unit in asked:
+                unit.look(now_s)
             silent = [unit for unit in asked if unit.silent]
-            if changed:
-                self._tell(bus, changed, silent, len(asked), now_s)
+            self._tell(bus, asked, silent, now_s)
             there |= {each.condition.id: each for each in self._there(bus, silent, len(asked))}
         self._tell_all_known(paused)
         for alarm_id, condition in self._raised.items():
@@ -154,13 +166,18 @@ class SilenceWatch:
             )
             yield Observation(condition=condition, there=True, since_s=unit.since_s)
 
-    def _tell(self, bus: str, changed: Sequence[_Unit], silent: Sequence[_Unit], asked: int, now_s: float) -> None:
-        fallen = [unit for unit in changed if unit.silent and unit.reason is not Reason.BUS_DOWN]
-        back = [unit for unit in changed if not unit.silent]
-        if fallen and len(silent) == asked:
+    def _tell(self, bus: str, asked: Sequence[_Unit], silent: Sequence[_Unit], now_s: float) -> None:
+        """Name those that have fallen silent since the last look, and those that are back."""
+        fallen = [
+            unit for unit in silent if not unit.told and unit.reason is not Reason.BUS_DOWN and unit.misses >= _POLLS
+        ]
+        back = [unit for unit in asked if unit.told and not unit.silent]
+        for unit in (*fallen, *back):
+            unit.told = bool(unit.silent)
+        if fallen and len(silent) == len(asked):
             reasons = {unit.reason for unit in silent}
             advice = advice_on_silence(bus, self._rig.buses[bus], [unit.number for unit in silent], reasons)
-            _LOG.warning("bus %s: nothing from any of its %s: %s", bus, counted(asked, "unit"), advice)
+            _LOG.warning("bus %s: nothing from any of its %s: %s", bus, counted(len(asked), "unit"), advice)
         elif fallen:
             for unit in fallen[:_MANY]:
                 what = "no answer" if unit.reason is Reason.TIMEOUT else f"nothing believable ({unit.reason.word})"

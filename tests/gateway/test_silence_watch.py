@@ -147,3 +147,15 @@ def test_a_bus_that_is_down_has_its_own_line_in_the_log_but_is_an_alarm(caplog: 
     watched.go(60, dict.fromkeys((1, 2, 3), Reason.BUS_DOWN))
     assert watched.there == {"bus-silent-rs485": 3.0}
     assert caplog.messages == ["0 of 3 transducers answer"]
+
+
+def test_who_does_not_answer_on_a_bus_that_is_back_is_named_then(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(3)
+    watched.go(5)
+    watched.go(30, dict.fromkeys((1, 2, 3), Reason.BUS_DOWN))
+    watched.go(30, {2: Reason.TIMEOUT})
+    assert watched.there == {"silent-p2": None}
+    assert caplog.messages[0] == "3 of 3 transducers answer"
+    assert caplog.messages[1].startswith("p2 (unit 2 of rs485): no answer for ")
+    watched.go(5)
+    assert caplog.messages[2:] == ["p2 (unit 2 of rs485) answers"]
