@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,7 +24,7 @@ class Contradiction(NamedTuple):
     advice: str
 
 
-def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) -> None:
+def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str, exists: Callable[[str], bool]) -> None:
     """Report what does not fit, and a password that others can read, or that stands nowhere or in two places."""
     if draft.mqtt is None:
         return
@@ -32,6 +32,8 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
     wrong = [] if draft.mqtt.unclear else list(contradictions(mqtt))
     for key, message, advice in wrong:
         findings.error(("mqtt", key), f"{key}: {message}", advice)
+    if not wrong:
+        _check_files(mqtt, findings, exists)
     password = mqtt.password
     if password is None or not draft.mqtt.clear("password"):
         return
@@ -52,6 +54,18 @@ def check_mqtt(draft: Draft, findings: Findings, *, private: bool, file: str) ->
             "the password crosses the network in clear",
             "use mqtts:// and ca_file; `manovac broker-config` writes what a mosquitto needs for it",
         )
+
+
+def _check_files(mqtt: Mqtt, findings: Findings, exists: Callable[[str], bool]) -> None:
+    """Warn of files that are not there; systemd puts those below /run/credentials there when the service begins."""
+    for key in _TLS_WORDS:
+        path = getattr(mqtt, key)
+        if path is not None and not path.startswith("/run/credentials/") and not exists(path):
+            findings.warning(
+                ("mqtt", key),
+                f"{key}: no such file on this machine, or not for this user to see",
+                "fine where this rig file is for another one",
+            )
 
 
 def contradictions(mqtt: Mqtt) -> Iterator[Contradiction]:

@@ -5,6 +5,7 @@ models have a say, in drivers.rig_model_checks.
 """
 
 import datetime as dt
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -91,7 +92,7 @@ def check_file(path: Path, *, models: Callable[[str], Model] = registry.model, t
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         return _unusable(name, f"not UTF-8: byte 0x{data[error.start]:02x} in line {line}", "save it as UTF-8")
-    return check_rig(text, name, models=models, today=today, private=private)
+    return check_rig(text, name, models=models, today=today, private=private, exists=os.path.exists)
 
 
 def check_rig(
@@ -101,6 +102,7 @@ def check_rig(
     models: Callable[[str], Model] = registry.model,
     today: dt.date | None = None,
     private: bool = False,
+    exists: Callable[[str], bool] = lambda _: True,
 ) -> Checked:
     """Check a rig file's text.
 
@@ -110,10 +112,13 @@ def check_rig(
         models: finds a transducer model by name; raises LookupError with a message for people.
         today: for calibrations that are due; the day in UTC when not given.
         private: only its owner can read the file, so that it may hold a password.
+        exists: whether another file is there.
     """
     text = text.replace("\r\n", "\n")
     if not text.strip():
-        return _unusable(name, "the file is empty", "start from a rig that ships with Manovac: hil/rigs/bench.toml")
+        return _unusable(
+            name, "the file is empty", "start from the bench that ships with Manovac: `manovac init` prints it"
+        )
     lines = text.split("\n")
     try:
         raw = parsed(text)
@@ -126,7 +131,7 @@ def check_rig(
     fields = check_fields(raw, findings)
     sketch = draft(raw, fields)
     check_words(sketch, findings, today or dt.datetime.now(tz=dt.UTC).date())
-    check_mqtt(sketch, findings, private=private, file=name)
+    check_mqtt(sketch, findings, private=private, file=name, exists=exists)
     uses = check_lines(sketch, findings, check_models(sketch, findings, models))
     failed = any(problem.severity is Severity.ERROR for problem in findings.problems)
     return Checked(rig=None if failed else fields.rig, problems=findings.problems, lines=uses)

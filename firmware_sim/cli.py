@@ -113,6 +113,8 @@ def emulate(
         _fail(f"--duration {duration}: {error}", 2)
     except (RigError, EmulatorError) as error:
         _fail(str(error), 2)
+    except BrokenPipeError:  # whoever read our output has gone
+        raise
     except OSError as error:
         _fail(f"cannot emulate {rig}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
 
@@ -157,6 +159,8 @@ def replay(
         _fail(f"--duration {duration}: {error}", 2)
     except EmulatorError as error:
         _fail(str(error), 2)
+    except BrokenPipeError:  # whoever read our output has gone
+        raise
     except OSError as error:
         _fail(f"cannot replay {trace}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
 
@@ -197,7 +201,7 @@ def _replay(played: "Replay", trace: Path, until: _Until, *, as_json: bool) -> N
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(message, err=True)
+    typer.echo(f"manovac: {message}", err=True)
     raise typer.Exit(code)
 
 

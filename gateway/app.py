@@ -46,6 +46,7 @@ from gateway.mqtt.topics import Topics
 from gateway.normalise import Normaliser
 from gateway.operations import NewRig, Operations
 from gateway.poller import Poller, periods
+from gateway.silence_watch import SilenceWatch
 from gateway.stamps import Stamps, kernel_sync
 from gateway.supervision import Again, Supervision
 
@@ -53,6 +54,7 @@ _LOG: Final = logging.getLogger(__name__)
 _HEALTH_S: Final = 10.0
 _FIRST_HEALTH_S: Final = 2.0
 _EXPIRE_EACH_S: Final = 0.05
+_SILENCE_S: Final = 1.0
 
 
 class Gateway:
@@ -64,6 +66,7 @@ class Gateway:
         calibrations: those given by command, of this rig; None keeps them in memory.
         load: reads the rig file anew, for the command `reload`; raises RigError, or ValueError for what else hinders.
         handover: what the gateway before this one has left, after `reload`.
+        emulated: whether an emulator plays the transducers; `meta` says so.
 
     Attributes:
         boot: id of this start.
@@ -84,6 +87,7 @@ class Gateway:
         calibrations: Calibrations | None = None,
         load: Callable[[], NewRig] | None = None,
         handover: Handover | None = None,
+        emulated: bool = False,
         boot: str | None = None,
         wall: Callable[[], float] = time.time,
         sync: Callable[[], str] = kernel_sync,
@@ -97,6 +101,7 @@ class Gateway:
         self.listeners: list[Callable[[Readings], None]] = []
         self._rig = rig
         self._rig_hash = rig_hash
+        self._emulated = emulated
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync, before=None if handover is None else handover.clock)
         self.station = rig.station
@@ -118,6 +123,7 @@ class Gateway:
         self.pollers = [self._poller(name, make_transport) for name in rig.buses if rig.units(name)]
         self._supervision = Supervision()
         self._delivery_watch = DeliveryWatch(rig.station.gateway)
+        self._silence_watch = SilenceWatch(rig, self._began_s)
         self._operations = Operations(
             self._rig,
             pollers=self.pollers,
@@ -192,7 +198,7 @@ class Gateway:
         """Carry one poll from the wire to everybody who wants it."""
         readings = self._normalisers[bus, unit](raw, now_ms=self._stamps.utc_ms(raw.time_s))
         self._publisher.publish(readings)
-        for listener in (self.findings.take, *self.listeners):
+        for listener in (self.findings.take, self._silence_watch.take, *self.listeners):
             try:
                 listener(readings)
             except Exception as error:  # noqa: BLE001 - what is published is published, whoever cannot bear it
@@ -248,6 +254,7 @@ class Gateway:
             Again("clock", self._clock.act),
             Again("stale readings", self._expire),
             Again("findings", self.findings.act),
+            Again("silent units", self._watch_silence),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
             Again("loop lag", self._health.watch_loop),
             self.desk,
@@ -392,6 +399,7 @@ class Gateway:
             t_ms=self._stamps.utc_ms(self._began_s),
             rig_hash=self._rig_hash,
             software=version("manovac"),
+            emulated=self._emulated,
             paused=self._operations.paused,
             calibrated={name: asdict(told) for name, told in self._calibrations.told.items()},
         )
@@ -410,6 +418,12 @@ class Gateway:
     def _expire(self) -> float:
         again_s = self._publisher.expire(self._loop.time())
         return max(again_s - self._loop.time(), _EXPIRE_EACH_S)
+
+    def _watch_silence(self) -> float:
+        now_s = self._loop.time()
+        for seen in self._silence_watch.look(now_s, self._operations.paused):
+            self.findings.observe(seen, now_s)
+        return _SILENCE_S
 
     def _clock_stepped(self, correction: Correction) -> None:
         """Say again with new stamps what stands retained."""

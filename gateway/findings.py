@@ -11,6 +11,7 @@ from typing import Final
 
 from drivers.reading import Quality, Readings
 from drivers.rig import HatchState, Rig
+from gateway import silence_watch
 from gateway.alarms import Alarm, Alarms, AlarmState, Observation, Priority
 from gateway.leak.event import Event
 from gateway.leak.finding import StationFinding
@@ -101,7 +102,8 @@ class Findings:
         now_s = self._loop.time()
         standing = list(alarms)
         for alarm in standing:
-            kept_s = _KEPT_SHORT_S if alarm.condition.id in seen_at_once else _KEPT_S
+            soon = alarm.condition.id in seen_at_once or alarm.condition.cause == silence_watch.CAUSE
+            kept_s = _KEPT_SHORT_S if soon else _KEPT_S
             self._alarms.restore(alarm, now_s + kept_s, now_s=now_s)
             self._tell_standing(alarm, now_s)
         for alarm_id in sorted({*seen_at_once} - {alarm.condition.id for alarm in standing}):

@@ -113,7 +113,7 @@ async def _ports(process: asyncio.subprocess.Process) -> dict[str, str]:
             if line:
                 ports: dict[str, str] = orjson.loads(line)["ports"]
                 return ports
-            said = (await process.stderr.read()).decode(errors="replace").strip()
+            said = (await process.stderr.read()).decode(errors="replace").strip().removeprefix("manovac: ")
             raise EmulatorError(said or "the emulator did not start", max(await process.wait(), 1))
     except TimeoutError:
         raise EmulatorError(f"the emulator was not ready within {_READY_S:g} s") from None

@@ -65,8 +65,10 @@ def rows(path: Path) -> list[Row]:
                 raise RecordError(f"{path}: there is no reading in it")
             first = text.lstrip()[:1]
             found = _batches(text, path) if first == "{" or text.startswith("manovac/") else _csv(text, path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except UnicodeDecodeError:
+        raise RecordError(f"{path}: is no text, so neither CSV nor batches; nor is it SQLite or Parquet") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not found:
         raise RecordError(f"{path}: there is no reading in it")
     found.sort(key=lambda row: row[0])

@@ -27,11 +27,17 @@ td, th { text-align: left; padding: .1rem 1rem .1rem 0; vertical-align: top; }
 """
 
 
+def judged(analysis: Analysis) -> bool:
+    """Return whether anything can be said of any air body at the end."""
+    last = analysis.findings[-1] if analysis.findings else None
+    return last is not None and any(each.kind not in (Kind.COLLECTING, Kind.NO_DATA) for each in last.bodies)
+
+
 def verdict(analysis: Analysis) -> str:
     """Return what is to be said first."""
     last = analysis.findings[-1] if analysis.findings else None
     span = duration(analysis.end_s - analysis.begin_s)
-    if last is None or all(each.kind in (Kind.COLLECTING, Kind.NO_DATA) for each in last.bodies):
+    if last is None or not judged(analysis):
         return f"Nothing can be said: {span} of readings are too few."
     if any(each.loses for each in last.bodies):
         return f"Air is being lost: {loss_in_words(last)}."

@@ -68,6 +68,11 @@ class Service:
         """Whether program or rig file stand where services have no business."""
         return any(path.startswith(("/home/", "/root/")) for path in (self.program, self.rig_file))
 
+    @property
+    def in_tmp(self) -> bool:
+        """Whether program or rig file stand where the service sees a folder of its own instead."""
+        return any(path.startswith(("/tmp/", "/var/tmp/")) for path in (self.program, self.rig_file))  # noqa: S108
+
 
 def unit_file(rig: Rig, service: Service) -> str:
     """Return the unit's text.

@@ -118,7 +118,10 @@ async def _demo(
         here = Mqtt(url=f"mqtt://127.0.0.1:{port}").model_copy(update={"batch": rig.mqtt.batch})
         rig = rig.with_ports(ports).with_mqtt(here)
         gateway = Gateway(
-            rig, rig_hash=rig_hash(path), make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words)
+            rig,
+            rig_hash=rig_hash(path),
+            make_carrier=lambda outbox, **words: Link(rig.mqtt, outbox, **words),
+            emulated=True,
         )
         teller = _Teller(rig, story, started_s, gateway.findings)
         gateway.listeners.append(teller.take)
@@ -153,7 +156,8 @@ async def _broker(asked: int | None) -> AsyncIterator[int]:
         try:
             await asyncio.to_thread(_start, broker.start)
         except (OSError, RuntimeError) as error:
-            raise CommandError(f"the broker could not take port {port} ({error}); try another --mqtt-port") from error
+            advice = "; try another --mqtt-port" if _is_taken(port) else ""
+            raise CommandError(f"the broker could not take port {port} ({error}){advice}") from error
         yield port
     finally:
         await asyncio.to_thread(broker.stop, _BROKER_END_S)
@@ -167,6 +171,16 @@ def _start(start: Callable[[], object]) -> None:
         start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
 
 
 def _next_free(port: int, claim: socket.socket) -> int:

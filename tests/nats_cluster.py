@@ -61,7 +61,7 @@ class Cluster:
     @property
     def journal(self) -> Path:
         """Of the gateway."""
-        return self._folder / "journal.sqlite"
+        return self._folder / "journal-emulated.sqlite"
 
     def start(self, host: str) -> None:
         """Start one server, or start it again with what it has stored."""

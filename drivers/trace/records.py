@@ -168,7 +168,7 @@ def read_trace(path: Path) -> Trace:
         try:
             trace.add(_record(orjson.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
-            if not line.endswith(b"\n"):
+            if line.startswith(b"{") and not line.endswith(b"\n"):
                 raise TraceError(
                     f"{path}:{number}: cut off in the middle, as when the recorder was killed; delete this line to use"
                     " the rest"

@@ -55,7 +55,9 @@ class SerialTransport:
         loop = asyncio.get_running_loop()
         try:
             port = await self._open()
-            stream, _ = await serial_asyncio_fast.connection_for_serial(loop, lambda: Stream(receiver), port)
+            stream, _ = await serial_asyncio_fast.connection_for_serial(
+                loop, lambda: Stream(receiver, self._gone), port
+            )
         except serial.SerialException as error:
             raise OSError(_explain(self._path, error)) from error
         except (termios.error, ValueError) as error:
@@ -85,6 +87,10 @@ class SerialTransport:
             if self._opening.done():
                 self._opening = None
 
+    def _gone(self, error: Exception) -> str:
+        gone = isinstance(error, OSError)  # as pyserial's are
+        return f"{self._path}: {'unplugged, or another program reads it too' if gone else error}"
+
     def _frame(self) -> tuple[int, str, int]:
         """Return data bits, parity and stop bits; a pseudo-terminal carries bytes and refuses everything but 8N1."""
         data_format = "8N1" if Path(self._path).resolve().is_relative_to("/dev/pts") else self._format
@@ -108,6 +114,8 @@ def _explain(path: str, error: serial.SerialException) -> str:
         return f"{path}: permission denied; add this user to the port's group (Debian: dialout) and log in again"
     if "exclusively lock" in text:
         return f"{path}: another program holds this port; `manovac ports` shows which"
-    if "No such file" in text:
+    if "Could not configure port" in text:
+        return f"{path}: this is no serial port"
+    if "No such file" in text or "Not a directory" in text:
         return f"{path}: no such port; `manovac ports` lists those that exist"
     return f"{path}: {text}"

@@ -1,15 +1,22 @@
 """The asyncio side that serial ports and TCP connections share."""
 
 import asyncio
+from collections.abc import Callable
 
 from drivers.transport.transport import Receiver
 
 
 class Stream(asyncio.Protocol):
-    """Hands what comes in to a receiver until it is let go."""
+    """Hands what comes in to a receiver until it is let go.
 
-    def __init__(self, receiver: Receiver) -> None:
+    Args:
+        receiver: takes it.
+        explain: says for people what an error means that ends it.
+    """
+
+    def __init__(self, receiver: Receiver, explain: Callable[[Exception], str] = str) -> None:
         self.receiver: Receiver | None = receiver
+        self._explain = explain
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes over."""
@@ -25,7 +32,7 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the loss."""
         if self.receiver is not None:
-            self.receiver.lost(str(exc) if exc else "closed by the other side")
+            self.receiver.lost(self._explain(exc) if exc else "closed by the other side")
 
 
 def abandon(transport: asyncio.Transport) -> None:

@@ -172,6 +172,8 @@ def _explain(path: str, error: serial.SerialException) -> str:
         return f"{path}: permission denied; add this user to the port's group (Debian: dialout) and log in again"
     if "exclusively lock" in text:
         return f"{path}: another program holds this port"
-    if "No such file" in text:
+    if "Could not configure port" in text:
+        return f"{path}: this is no serial port"
+    if "No such file" in text or "Not a directory" in text:
         return f"{path}: no such port; `manovac ports` lists those that exist"
-    return text
+    return f"{path}: {text}"

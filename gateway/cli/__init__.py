@@ -1,10 +1,12 @@
 """The command `manovac`: finds its sub-commands, loads only the one that is called, and turns errors into exit codes.
 
-Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed. Data goes to stdout, talk to stderr.
+Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed, 4 it could not be made. Data goes to
+stdout, talk to stderr.
 A sub-command is a plain function with typer's annotations, or a `typer.Typer` with several. A built-in one takes a line
 in `_BUILT_IN` and a module of `gateway.cli`; any other package offers one by an entry point of `manovac.commands`.
 """
 
+import errno
 import os
 import platform
 import sys
@@ -23,10 +25,13 @@ PACKAGES: Final = ("drivers", "firmware_sim", "gateway", "hil")
 RUN_TIME_FAILURE: Final = 1
 USAGE: Final = 2
 CHECK_FAILED: Final = 3
+UNDECIDED: Final = 4  # a check that could not be made
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED: Final = 130  # what shells expect after SIGINT
 
 _BUILT_IN: Final = {
     "run": ("gateway.cli.run:run", "Run the gateway of a rig."),
+    "init": ("gateway.cli.init:init", "Write a rig file to begin with."),
     "check": ("gateway.cli.check:check", "Check a rig file: every mistake at once, with its place."),
     "schema": ("gateway.cli.check:schema", "Print the JSON Schema of the rig file, for editors."),
     "models": ("gateway.cli.models:models", "List the transducer families that a rig file can name."),
@@ -54,7 +59,7 @@ _OTHERS: Final = {
     "replay": "Serve a recorded line as devices, with its timing.",
 }
 _ORDER: Final = (
-    *("demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
+    *("demo", "run", "emulate", "sim", "init", "check", "schema", "models", "ports", "scan", "read", "leak", "hatch"),
     *("event", "command", "analyse", "sub", "record", "replay", "trace", "service", "broker-config"),
 )
 _LIBRARIES: Final = ("aiomqtt", "numpy", "orjson", "pydantic", "pymodbus", "pyserial", "pyserial-asyncio-fast", "typer")
@@ -97,12 +102,22 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes stdout
+        _give_up_output()
+        sys.exit(RUN_TIME_FAILURE)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        _give_up_output()
+        print(f"manovac: cannot write the output: {error.strerror}", file=sys.stderr)  # noqa: T201
         sys.exit(RUN_TIME_FAILURE)
     except CommandError as error:
         print(f"manovac: {error}", file=sys.stderr)  # noqa: T201 - the command line speaks by print
         sys.exit(error.code)
     sys.exit(0)
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes stdout
 
 
 def _app() -> typer.Typer:
@@ -188,7 +203,7 @@ def _root(
 ) -> None:
     """Poll, publish and emulate a station's pressure transducers.
 
-    Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed.
+    Exit codes: 0 ok, 1 run-time failure, 2 usage or rig file, 3 a check failed, 4 it could not be made.
     """
 
 

@@ -28,12 +28,13 @@ def analyse(
     """Look for leaks in recorded readings with the code of the gateway; say the verdict and write a report with plots.
 
     Columns: time (s or ISO 8601), <transducer>.pressure (Pa), <transducer>.temperature (K).
-    Exit codes: 0 no leak at the end; 1 run-time failure; 2 usage, rig or file; 3 air is being lost.
+    Exit codes: 0 no leak at the end; 1 run-time failure; 2 usage, rig or file; 3 air is being lost;
+    4 nothing can be said, the readings are too few.
     """
     from gateway.analysis import analyse as run  # noqa: PLC0415
-    from gateway.cli import CHECK_FAILED, CommandError  # noqa: PLC0415
+    from gateway.cli import CHECK_FAILED, UNDECIDED, CommandError  # noqa: PLC0415
     from gateway.cli.recording import open_record  # noqa: PLC0415
-    from gateway.report import report, verdict  # noqa: PLC0415
+    from gateway.report import judged, report, verdict  # noqa: PLC0415
 
     place = out or file.with_suffix(".html")
     record = open_record(file, rig, volume=volume)
@@ -53,3 +54,5 @@ def analyse(
     typer.echo(f"report: {place}", err=True)
     if analysis.findings and any(each.loses for each in analysis.findings[-1].bodies):
         raise typer.Exit(CHECK_FAILED)
+    if not judged(analysis):
+        raise typer.Exit(UNDECIDED)

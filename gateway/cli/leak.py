@@ -34,11 +34,11 @@ def _leak() -> None:
     """What to do about a leak."""
 
 
-app.command()(watch)
-app.command()(repair)
+app.command(short_help="Say what the running gateway knows.")(watch)
+app.command(short_help="Say whether a repair helped.")(repair)
 
 
-@app.command()
+@app.command(short_help="Say which hatch to close next.")
 def plan(
     rig: Annotated[Path, typer.Argument(help="The rig file (TOML).", metavar="RIG")],
     *,

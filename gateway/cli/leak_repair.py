@@ -59,7 +59,7 @@ def repair(
     allowed_pa_s = _allowed(allowed, record, segment)
     resolution_pa = above_zero("--resolution", resolution, "pressure") if resolution else None
     accuracy_pa = above_zero("--accuracy", accuracy, "pressure") if accuracy else None
-    rows = record.rows(*before), record.rows(*after)
+    rows = record.rows(*before, option="--before"), record.rows(*after, option="--after")
     if rows[0][-1][0] > rows[1][0][0]:
         raise CommandError("--before must end before --after begins", USAGE)
     first, second = tests = [
@@ -145,8 +145,9 @@ def _told(segment: str, tests: "list[DecayTest]", check: "RepairCheck", allowed:
         )
     low, high = check.change_ci95_pa_s
     surely = f"{check.significance:.2g}" if check.significance >= _SURELY else f"less than {_SURELY:g}"
+    sign = "less" if check.change_pa_s >= 0 else "more"
     lines.append(
-        f"change  {_rate(tests[1], check.change_pa_s, (high - low) / (2 * _SIGMAS_95))} less;"
+        f"change  {_rate(tests[1], abs(check.change_pa_s), (high - low) / (2 * _SIGMAS_95))} {sign};"
         f" by chance if nothing had changed: {surely}"
     )
     lines.append(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from drivers.model import Model
 
 
@@ -57,6 +59,16 @@ def _row(model: "Model") -> dict[str, object]:
     }
 
 
+def _options(options: "type[BaseModel]") -> str:
+    """Return what the options are, by the docstring of their class; their names where it has none."""
+    import inspect  # noqa: PLC0415
+    import re  # noqa: PLC0415
+
+    attributes = inspect.cleandoc(options.__doc__ or "").partition("Attributes:\n")[2]
+    told = [" ".join(each.split()).rstrip(".") for each in re.split(r"^    (?=\S)", attributes, flags=re.MULTILINE)[1:]]
+    return "; ".join(told or options.model_fields)
+
+
 def _told(model: "Model") -> str:
     words = ", ".join(f"{word} (needed)" if word in model.needs else word for word in sorted(model.takes | model.needs))
     line = f"{', '.join(map(str, sorted(model.bauds)))} baud, {', '.join(sorted(model.formats))}"
@@ -67,7 +79,7 @@ def _told(model: "Model") -> str:
         "line": line if any(kind.has_line for kind in model.kinds) else "",
         "unit": f"{model.units[0]} to {model.units[-1]}" if len(model.units) > 1 else str(model.units[0]),
         "words": words,
-        "options": "" if model.options is None else ", ".join(model.options.model_fields),
+        "options": "" if model.options is None else _options(model.options),
         "a fault": model.faults,
         "identity": model.identity,
         "unconfirmed": model.unconfirmed,

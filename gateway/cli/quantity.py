@@ -21,8 +21,13 @@ def above_zero(option: str, text: str, dimension: str, *, below: float = math.in
     try:
         value = parse_quantity(text, dimension)
     except UnitError as problem:
+        if dimension == "fraction" and math.isfinite(below):
+            raise CommandError(
+                f'{option} {text}: write a percentage below {below:.0%}, such as "1 %"', USAGE
+            ) from problem
         raise CommandError(f"{option} {text}: {problem}", USAGE) from problem
     if not 0 < value < below:
-        limit = "" if math.isinf(below) else f" and below {below:g}"
+        most = f"{below:.0%}" if dimension == "fraction" else f"{below:g}"
+        limit = "" if math.isinf(below) else f" and below {most}"
         raise CommandError(f"{option} {text}: must be greater than zero{limit}", USAGE)
     return value

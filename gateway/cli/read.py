@@ -72,6 +72,8 @@ def read(
         )
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
+    except BrokenPipeError:  # of our output: no bus lets one out
+        raise
     except (ConnectionError, RecordError) as error:
         raise CommandError(str(error)) from error
     if not complete:
@@ -207,22 +209,28 @@ def _conclude(bus: "Bus", unit: int) -> None:
     )
     if statistics.unused:
         heard = ", ".join(f"{number} {kind}" for kind, number in statistics.unused.items())
-        typer.echo(f"heard and not used: {heard}", err=True)
+        repeats = ""
+        if statistics.unused.get("repeat"):
+            repeats = (
+                " (a repeat is equal to the answer before it and so proves nothing: it is asked for again, and counted"
+                " as late; where values stand still that is no fault of the line)"
+            )
+        typer.echo(f"heard and not used: {heard}{repeats}", err=True)
     advice = _advice(bus, unit, outcomes)
     if advice:
         typer.echo(advice, err=True)
 
 
 def _advice(bus: "Bus", unit: int, outcomes: Mapping[str, int]) -> str:
-    line = f"{bus.words.baud} {bus.words.format} of bus {bus.name}"
+    from drivers.reading import Reason  # noqa: PLC0415
+    from gateway.silence_watch import advice_on_silence  # noqa: PLC0415
+
     if outcomes.get("bus_down"):
         return f"bus {bus.name} was lost on the way{': ' + bus.problem if bus.problem else ''}"
     if outcomes.get("timeout") and not outcomes.get("reply"):
-        if bus.pipelined:
-            return f"no answer: is it unit {unit} of {bus.words.port}? `manovac scan` asks them all"
-        return f"no byte came: check wiring (A/B swapped?), power, unit number {unit}, and the line setting {line}"
+        return advice_on_silence(bus.name, bus.words, [unit], {Reason.TIMEOUT})
     if outcomes.get("crc") or outcomes.get("short"):
-        return f"bytes came that are no whole answer: check baud and format ({line}), termination, noise"
+        return advice_on_silence(bus.name, bus.words, [unit], {Reason.CRC})
     return ""
 
 

@@ -60,6 +60,8 @@ def record(
             run_process(_poll(rig, _only(load_rig(rig), bus or [], rig), to, duration_s, emulated=emulated))
     except EmulatorError as error:
         raise CommandError(str(error), error.code) from error
+    except BrokenPipeError:  # of our output: no bus lets one out
+        raise
     except (ConnectionError, RecordError) as error:
         raise CommandError(str(error)) from error
 

@@ -56,6 +56,8 @@ def run(
     from gateway.process import run as run_process  # noqa: PLC0415
     from gateway.recorded import RecordError  # noqa: PLC0415
 
+    if not once and words.http.port is not None:
+        _serving()
     log_to_terminal(logging.DEBUG if verbose else logging.INFO)
     try:
         work = (
@@ -97,9 +99,18 @@ async def _at_ports(
 
     async with AsyncExitStack() as stack:
         if emulated:
-            rig = rig.with_ports(await stack.enter_async_context(emulator(path)))
+            rig = _apart(rig.with_ports(await stack.enter_async_context(emulator(path))))
         make = stack.enter_context(recorded_transports(record, rig.buses, rig_hash=rig_hash(path)))
         yield rig, make
+
+
+def _apart(rig: "Rig") -> "Rig":
+    """Return the same rig with a journal of its own: what is emulated must never be taken for what was measured."""
+    from gateway.mqtt.journal import journal_path  # noqa: PLC0415
+
+    path = journal_path(rig)
+    own = rig.journal.model_copy(update={"path": str(path.with_stem(f"{path.stem}-emulated"))})
+    return rig.model_copy(update={"journal": own})
 
 
 async def _once_with_ports(path: Path, rig: "Rig", record: Path | None, *, emulated: bool, as_json: bool) -> bool:
@@ -138,11 +149,19 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
                         journal = _journal(wired)
                         if journal is not None:
                             failing.callback(journal.close)
-                        gateway = _gateway(wired, now[1], make_transport, reload, handover=handover, journal=journal)
+                        gateway = _gateway(
+                            wired,
+                            now[1],
+                            make_transport,
+                            reload,
+                            handover=handover,
+                            journal=journal,
+                            emulated=emulated,
+                        )
                         running[:] = [gateway]
                         async with _display(gateway, wired):
                             failing.pop_all()  # a gateway that runs closes its journal itself
-                            handover = await gateway.run()
+                            handover = await _to_its_end(gateway, wired)
                 good, now = now, (_with_http(handover.rig, http_port), handover.rig_hash)
             except (CommandError, EmulatorError) as error:
                 if now is good:
@@ -152,6 +171,38 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
     finally:
         telling.cancel()
         await asyncio.wait([telling])
+
+
+async def _to_its_end(gateway: "Gateway", rig: "Rig") -> "Handover":
+    """Run a gateway; when it is stopped, say what becomes of messages that the broker has not got."""
+    import asyncio  # noqa: PLC0415
+
+    try:
+        return await gateway.run()
+    except asyncio.CancelledError:
+        _tell_left(gateway, rig)
+        raise
+
+
+def _tell_left(gateway: "Gateway", rig: "Rig") -> None:
+    """Say what becomes of messages that the broker has not got."""
+    import logging  # noqa: PLC0415
+
+    from gateway.mqtt.journal import journal_path  # noqa: PLC0415
+
+    log, left = logging.getLogger(__name__), gateway.carrier.statistics().outbox
+    if not left.messages:
+        return
+    if rig.journal.keep == "memory":
+        log.warning(
+            'MQTT: %d messages are lost, since no broker has taken them and [journal] keep is "memory"', left.messages
+        )
+    elif left.journal_problem:
+        log.warning(
+            "MQTT: %d messages are lost, since no broker has taken them: %s", left.messages, left.journal_problem
+        )
+    else:
+        log.info("MQTT: %d messages wait in %s for the next start", left.messages, journal_path(rig))
 
 
 def _reloaded(path: Path, http_port: int | None, ours: "Http") -> "NewRig":
@@ -213,6 +264,7 @@ def _gateway(
     *,
     handover: "Handover | None",
     journal: "Journal | None",
+    emulated: bool,
 ) -> "Gateway":
     from drivers.rig_problems import counted  # noqa: PLC0415
     from gateway.app import Gateway  # noqa: PLC0415
@@ -233,12 +285,15 @@ def _gateway(
             calibrations=calibrations,
             load=reload,
             handover=handover,
+            emulated=emulated,
         )
     except MqttSettingsError as error:
         raise CommandError(str(error), USAGE) from error
+    what = f"{counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
+    where = journal.path if journal is not None else "in memory"
     typer.echo(
-        f"{rig.station.id}: {counted(len(rig.transducers), 'transducer')} on {counted(len(gateway.pollers), 'bus')}"
-        f" -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#; Ctrl-C ends it",
+        f"{rig.station.id}{', emulated' if emulated else ''}: {what} -> {rig.mqtt.url} manovac/v1/{rig.station.id}/#,"
+        f" journal {where}; Ctrl-C ends it",
         err=True,
     )
     return gateway

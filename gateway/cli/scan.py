@@ -55,6 +55,8 @@ def scan(
     log_to_terminal(logging.WARNING)
     try:
         found = run_process(_scan(line, bauds, formats, addresses, as_json=as_json))
+    except BrokenPipeError:  # of our output: no bus lets one out
+        raise
     except ConnectionError as error:
         raise CommandError(str(error)) from error
     if not found:
@@ -104,7 +106,8 @@ def _numbers(option: str, text: str, lowest: int, highest: int) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part, re.ASCII)
         if match is None:
-            raise ValueError(f"{option} {text}: '{part}' is neither a number nor a span such as 1-32")
+            wanted = "a speed such as 9600 nor a span" if option == "--baud" else "a number nor a span such as 1-32"
+            raise ValueError(f"{option} {text}: '{part}' is neither {wanted}")
         first, last = int(match[1]), int(match[2] or match[1])
         if not lowest <= first <= last <= highest:
             raise ValueError(f"{option} {text}: must rise and lie between {lowest} and {highest}")
@@ -130,7 +133,7 @@ async def _scan(line: "Bus", bauds: list[int], formats: list[str], units: list[i
     models = [registry.model(name) for name in registry.names()]
     if not as_json:
         most_s = longest_s(line, bauds=bauds, formats=formats, units=units, models=models)
-        typer.echo(f"{line.port}: {_plan(line, bauds, formats, units)}; takes up to {most_s:.0f} s", err=True)
+        typer.echo(f"{line.port}: {_plan(line, bauds, formats, units)}; takes up to {max(most_s, 1):.0f} s", err=True)
     number = 0
     async for each in scan_line(line, bauds=bauds, formats=formats, units=units, models=models):
         if isinstance(each, Found):

@@ -37,6 +37,12 @@ def service(
         f"put this into /etc/systemd/system/{NAME}, then: systemctl daemon-reload && systemctl enable --now manovac",
         err=True,
     )
+    if made.in_tmp:
+        typer.echo(
+            "program or rig file are below /tmp, of which the service has one of its own (PrivateTmp), empty: install"
+            " into /opt/manovac and keep the rig file in /etc/manovac",
+            err=True,
+        )
     if made.at_home and user is None:
         typer.echo(
             "program or rig file are in somebody's home, which the service's own user cannot enter: install into "

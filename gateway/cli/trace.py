@@ -59,11 +59,14 @@ def _read(file: Path) -> "Trace":
     from gateway.cli import USAGE, CommandError  # noqa: PLC0415
 
     try:
-        return read_trace(file)
+        trace = read_trace(file)
     except TraceError as error:
         raise CommandError(str(error), USAGE) from error
     except OSError as error:
         raise CommandError(f"cannot read {file}: {error.strerror or error}") from error
+    if trace.header is None and not trace.count:
+        raise CommandError(f"{file} is no trace: there is nothing in it", USAGE)
+    return trace
 
 
 def _title(file: Path, trace: "Trace") -> str:

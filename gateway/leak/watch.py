@@ -198,7 +198,10 @@ class StationWatch:
 
     def news(self) -> StationFinding | None:
         """Return what is found by now, when it is time to say it: at once when it changes, else each minute."""
-        here = tuple((each.body.segments, each.found is None, each.collecting) for each in self._watches)
+        here = tuple(
+            (each.body.segments, each.found is None, each.collecting, each.silent(self._now_s))
+            for each in self._watches
+        )
         if not self.states or (here == self._said and self._now_s < self._next_news_s):
             return None
         self._said = here

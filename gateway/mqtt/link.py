@@ -132,7 +132,7 @@ class Link:
                     longest_s = _ABSENT_S if self._broker.is_absent(error) else longest_s
                     self._due_s = loop.time() + _CONNECT_S
                     if self._falls_back(error):
-                        _LOG.info("MQTT: %s: no MQTT 5 here, trying 3.1.1", self._broker.name)
+                        self._say(logging.INFO, self._broker.name, "no MQTT 5 here", "trying 3.1.1")
                         continue
                 failures = 1 if loop.time() - began_s > _BACKOFF_S[1] else failures + 1
                 rounds = min(max(failures // len(self._broker.addresses), 1), 10)
@@ -143,7 +143,7 @@ class Link:
                 self._broker.turn()
         finally:
             if left := self._outbox.statistics().messages:
-                _LOG.warning("MQTT: stopped with %d messages undelivered", left)
+                _LOG.debug("MQTT: stopped with %d messages undelivered", left)
 
     def overdue_s(self) -> float:
         """Return for how long the next connection is due, or nothing has gone out of what waits; a broker may be away.

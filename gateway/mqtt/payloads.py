@@ -153,6 +153,7 @@ def meta(
     t_ms: int,
     rig_hash: str,
     software: str,
+    emulated: bool = False,
     paused: Collection[str] = (),
     calibrated: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> bytes:
@@ -163,6 +164,7 @@ def meta(
         t_ms: since when it is so, ms UTC.
         rig_hash: of the rig file.
         software: version of Manovac.
+        emulated: whether an emulator that the gateway has started plays the transducers.
         paused: transducers that are not asked.
         calibrated: by transducer, who has given its offset and gain by command, and when; those of the others are the
             rig file's.
@@ -173,6 +175,7 @@ def meta(
             "gw": rig.station.gateway,
             "t": t_ms,
             "software": software,
+            "emulated": emulated,
             "rig": rig_hash,
             "units": SI_UNITS,
             "transducers": {

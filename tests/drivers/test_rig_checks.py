@@ -265,6 +265,19 @@ def test_the_name_of_a_host_can_stand_in_any_file_of_settings(host, key):
         assert not checked(good).problems
 
 
+def test_files_of_tls_that_are_not_there_are_a_warning_each(tmp_path):
+    (tmp_path / "ca.crt").touch()
+    words = (
+        f'[mqtt]\nurl = "mqtts://b"\nca_file = "{tmp_path}/ca.crt"\nclient_cert = "{tmp_path}/no.crt"\n'
+        'client_key = "/run/credentials/manovac.service/key"\n'
+    )
+    path = tmp_path / "rig.toml"
+    path.write_text(STATION + BUS + transducer() + words)
+    checked = check_file(path, models=find, today=TODAY)
+    assert checked.rig is not None
+    assert only(checked).startswith(f'"{tmp_path}/no.crt": client_cert: no such file on this machine')
+
+
 def test_a_password_to_this_machine_or_over_tls_is_no_warning():
     for url in ("mqtt://127.0.0.1", "mqtt://localhost", "mqtt://[::1]", "mqtts://b"):
         words = f'[mqtt]\nurl = "{url}"\npassword = {{ credential = "mqtt.password" }}\n'

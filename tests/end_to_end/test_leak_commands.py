@@ -34,7 +34,8 @@ def told(capsys, rig_file, **wanted):
 def test_a_hatch_is_told_and_the_air_bodies_follow(tmp_path, rig_file, capsys):
     with started(tmp_path, "run", "--emulated", rig_file) as gateway:
         code, leak = told(capsys, rig_file, bodies=[["cabin", "airlock"], ["tank"]])
-        assert code == 0
+        judged = any(body["class"] not in ("collecting", "no-data") for body in leak["bodies"])
+        assert code == (0 if judged else 4), "a gateway that has just begun cannot say anything yet"
         assert leak["where"] == {}
         code, out, err = call(capsys, "hatch", rig_file, "airlock--cabin", "closed")  # named from either side
         assert (code, out, err) == (0, "cabin--airlock: closed\n", "")
@@ -44,7 +45,7 @@ def test_a_hatch_is_told_and_the_air_bodies_follow(tmp_path, rig_file, capsys):
         code, out, _ = call(capsys, "event", rig_file, "eva", "--segment", "airlock", "--lasts", "2 h", "--json")
         assert (code, json.loads(out)["status"]) == (0, "done")
         code, out, _ = call(capsys, "leak", "watch", rig_file, "--once")
-        assert "no leak is seen" in out
+        assert "no leak is seen; not judged: cabin; airlock" in out or "nothing can be said" in out
         assert "cabin: " in out
         assert ended_by(gateway, signal.SIGINT).code == 0
 

@@ -147,7 +147,7 @@ def test_a_gateway_that_is_killed_goes_on_where_it_was_and_nobody_misses_a_numbe
     missed = sum(polls_missed(listening, n) for n in starts)
     assert missed > 0
     assert sum(start["polls"] for start in starts.values()) == pytest.approx(missed, rel=0.5), "it is counted"
-    journal = Journal(tmp_path / "journal.sqlite", max_bytes=10**9, max_age_ms=10**12)
+    journal = Journal(tmp_path / "journal-emulated.sqlite", max_bytes=10**9, max_age_ms=10**12)
     wait_for(lambda: _opened(journal))
     assert journal.set_aside is None
     assert [row.n for row in journal.read(1, 10**6, limit=10**6)] == list(range(1, journal.last_n + 1))

@@ -55,7 +55,7 @@ def test_a_run_leaves_no_secret_anywhere(
     wait_for(lambda: any('"offline"' in payload for _, _, payload in listening.got))
     (left / "messages").write_text(repr(listening.got))
     heard = {path.name: path.read_bytes() for path in left.rglob("*") if path.is_file()}
-    assert {"out", "trace", "journal.sqlite", "messages", "metrics"} <= set(heard)
+    assert {"out", "trace", "journal-emulated.sqlite", "messages", "metrics"} <= set(heard)
     assert b"/meta" in heard["messages"]
     for planted in PLANTED:
         assert [name for name, data in heard.items() if planted.encode() in data] == []

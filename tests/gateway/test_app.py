@@ -14,9 +14,11 @@ from drivers.transport.memory import MemoryTransport
 from firmware_sim.clock import run_virtual
 from firmware_sim.fleet import Fleet
 from firmware_sim.testing import emulated
+from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.app import Gateway
 from gateway.mqtt.memory import MemoryLink
 from gateway.mqtt.outbox import LinkStatistics, Message, Outbox
+from gateway.silence_watch import CAUSE
 
 RIG = Rig.model_validate(
     {
@@ -121,6 +123,29 @@ def test_a_bus_that_is_lost_harms_no_other() -> None:
     station = Station().run(40.0, unplug)
     assert set(station.reasons("p1")[-10:]) == {Reason.BUS_DOWN}
     assert set(station.reasons("p3")) == {Reason.NONE}
+
+
+def test_a_unit_that_falls_silent_is_an_alarm_that_returns() -> None:
+    def mute(fleet: Fleet, gateway: Gateway) -> None:
+        fleet.faults.inject("silence:p2@+20s")
+
+    station = Station().run(300.0, mute)
+    told = [event["alarm"] for event in station.payloads("event/alarm") if event["alarm"]["cause"] == "no-reading"]
+    assert [(each["id"], each["state"], each["segment"]) for each in told] == [
+        ("silent-p2", "unacknowledged", "lab"),
+        ("silent-p2", "returned", "lab"),
+    ]
+    assert told[0]["t"] - told[0]["t_on"] < 20_000
+
+
+def test_an_alarm_of_a_silent_unit_from_before_a_restart_goes_within_minutes_when_it_answers() -> None:
+    def restart(fleet: Fleet, gateway: Gateway) -> None:
+        condition = Condition(id="silent-p2", priority=Priority.ADVICE, cause=CAUSE)
+        before = Alarm(condition=condition, state=AlarmState.UNACKNOWLEDGED, on_s=0.0, changed_s=0.0, value=None)
+        gateway.findings.restore([before])
+
+    alarms = Station().run(240.0, restart).payloads("alarm/silent-p2")
+    assert [each["state"] for each in alarms] == ["unacknowledged", "returned"]
 
 
 def test_a_port_that_never_opens_harms_no_other() -> None:

@@ -125,3 +125,11 @@ def test_a_program_in_somebodys_home_stays_readable() -> None:
     service = Service(program="/home/pi/.venv/bin/manovac", rig_file="/etc/manovac/rig.toml")
     assert service.at_home
     assert "ProtectHome=read-only" in lines(rig({"b": TCP}), service)
+
+
+def test_a_rig_file_below_tmp_is_not_there_for_the_service(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert Service(program="/opt/manovac/bin/manovac", rig_file="/tmp/rig.toml").in_tmp
+    assert not SERVICE.in_tmp
+    path = tmp_path / "rig.toml"
+    path.write_text(BENCH.read_text())
+    assert str(tmp_path).startswith("/tmp/") is ("PrivateTmp" in call(capsys, "service", path).err)

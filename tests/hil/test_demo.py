@@ -80,6 +80,18 @@ def test_a_port_that_is_taken_is_an_error_when_asked_for_and_passed_over_when_no
 
 
 @pytest.mark.usefixtures("broker_installed")
+def test_another_port_is_advised_only_where_the_port_is_the_trouble(capsys, monkeypatch):
+    def start(self):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("iotcore.Broker.start", start)
+    code, _, err = call(capsys, "demo", "--duration", "1 s")
+    assert code == 1
+    assert "(no memory)" in err
+    assert "try another" not in err
+
+
+@pytest.mark.usefixtures("broker_installed")
 def test_a_reader_that_goes_away_ends_it_without_a_traceback(tmp_path):
     with started(tmp_path, "demo", "--rig", BENCH) as process:
         process.stdout.readline()

@@ -95,6 +95,13 @@ def test_a_bad_line_is_named(tmp_path, line, place):
         read_trace(path)
 
 
+def test_a_file_of_other_bytes_is_no_trace_that_was_cut_off(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(bytes(range(128, 256)))
+    with pytest.raises(TraceError, match=r"run\.jsonl:1: not a trace record"):
+        read_trace(path)
+
+
 def test_a_line_that_was_cut_off_is_told_from_a_bad_one(tmp_path):
     path = tmp_path / "run.jsonl"
     path.write_bytes(HEADER.line() + RECORDS[0].line() + RECORDS[1].line()[:30])

@@ -1,5 +1,6 @@
 """A port that cannot be opened is always an OSError that says what and why, never another exception."""
 
+import asyncio
 import os
 import socket
 
@@ -40,6 +41,38 @@ async def test_no_address(kind, port):
 
 async def test_no_such_port():
     assert "no such port; `manovac ports` lists" in await refused(kind="serial", port="/dev/no-such-port")
+
+
+@pytest.mark.parametrize("port", ["/dev/null", __file__])
+async def test_what_is_no_serial_port(port):
+    assert await refused(kind="serial", port=port) == f"{port}: this is no serial port"
+
+
+async def test_a_path_through_a_file():
+    assert "no such port" in await refused(kind="serial", port=f"{__file__}/x")
+
+
+async def test_an_adapter_that_goes_away_is_named():
+    class Lost:
+        def __init__(self):
+            self.why = asyncio.get_running_loop().create_future()
+
+        def received(self, data):
+            raise AssertionError
+
+        def lost(self, why):
+            self.why.set_result(why)
+
+    host, device = os.openpty()
+    path, receiver = os.ttyname(device), Lost()
+    transport = transport_for(Bus.model_validate({"kind": "serial", "port": path}))
+    await transport.connect(receiver)
+    os.close(host)
+    try:
+        assert await receiver.why == f"{path}: unplugged, or another program reads it too"
+    finally:
+        transport.close()
+        os.close(device)
 
 
 async def test_a_format_that_the_port_cannot_do(monkeypatch):

@@ -102,7 +102,40 @@ def test_a_quiet_record_has_no_leak(tmp_path, capsys):
 
 def test_a_record_that_is_too_short_is_no_word_that_nothing_leaks(tmp_path, capsys):
     code, out, _ = call(capsys, "analyse", as_csv(tmp_path / "lab.csv", seconds=9))
-    assert (code, out) == (0, "Nothing can be said: 8 s of readings are too few.\n")
+    assert (code, out) == (4, "Nothing can be said: 8 s of readings are too few.\n")
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1e-2, "a, b: about 1013 Pa: is that hPa? Columns are in Pa"),
+        (1e-3, "a, b: about 101.3 Pa: is that kPa? Columns are in Pa"),
+        (1e-5, "a, b: about 1.013 Pa: is that bar? Columns are in Pa"),
+        (3e-5, "a, b: about 3.04 Pa: is that a vacuum? Columns are in Pa"),
+        (1.0, ""),
+    ],
+)
+def test_pressures_in_another_unit_are_asked_about(tmp_path, capsys, factor, said):
+    file = tmp_path / "lab.csv"
+    lines = ["time,a.pressure,b.pressure"]
+    lines += [f"{time_s:.1f},{a * factor:.9g},{b * factor:.9g}" for time_s, (a, b) in record(60)]
+    file.write_text("\n".join(lines))
+    _, _, err = call(capsys, "analyse", file)
+    assert err.splitlines()[:-1] == ([said] if said else [])
+
+
+def test_a_rig_that_has_a_vacuum_is_not_asked(tmp_path, capsys):
+    rig, file = tmp_path / "rig.toml", tmp_path / "lab.csv"
+    rig.write_text(RIG.replace("0..160 kPa", "0..20 kPa"))
+    file.write_text("time,a.pressure,b.pressure\n" + "".join(f"{n},{1000 + n % 3},1001\n" for n in range(60)))
+    assert call(capsys, "analyse", file, rig).err == f"report: {tmp_path}/lab.html\n"
+
+
+def test_a_file_of_other_bytes_is_said_to_be_none_of_what_can_be_read(tmp_path, capsys):
+    (tmp_path / "lab.csv").write_bytes(bytes(range(128, 256)))
+    code, out, err = call(capsys, "analyse", tmp_path / "lab.csv")
+    assert (code, out) == (2, "")
+    assert "lab.csv: is no text, so neither CSV nor batches; nor is it SQLite or Parquet" in err
 
 
 def test_no_curve_leaves_its_frame(tmp_path, capsys):
@@ -209,7 +242,7 @@ def test_only_the_time_that_was_asked_for_is_analysed(tmp_path, capsys):
     assert "its own go from 2023-11-14T22:13:20 to 2023-11-14T22:19:59 UTC" in err
     code, _, err = call(capsys, "analyse", file, "--from", "yesterday")
     assert code == 2
-    assert "'yesterday' is neither s nor a date" in err
+    assert "--from: time 'yesterday' is neither s nor a date" in err
 
 
 @pytest.mark.parametrize(

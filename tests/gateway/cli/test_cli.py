@@ -11,6 +11,7 @@ import typer
 
 from drivers.rig_problems import Problem, RigError, Severity
 from gateway import cli
+from tests.commands import BENCH
 
 
 def run(capsys, *args: str) -> tuple[int, str, str]:
@@ -39,7 +40,7 @@ def test_help_lists_every_command_with_its_line(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
     listed = [line.split()[0] for line in out.partition("Commands:")[2].strip().splitlines()]
-    first = ["demo", "run", "emulate", "sim", "check", "schema", "models", "ports", "scan", "read", "leak"]
+    first = ["demo", "run", "emulate", "sim", "init", "check", "schema", "models", "ports", "scan", "read", "leak"]
     assert listed[: len(first)] == first
     assert "..." not in out.partition("Commands:")[2]
 
@@ -128,6 +129,41 @@ def test_a_broken_pipe_ends_quietly():
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("words", [["models"], ["run", str(BENCH), "--once"]])
+def test_a_full_disk_behind_the_output_is_said_in_one_line(words):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - no path of ours
+        done = subprocess.run(
+            [sys.executable, "-c", f"from gateway.cli import main; main({words!r})"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "manovac: cannot write the output: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["read", "cabin_p1", str(BENCH), "--emulated"], ["emulate", str(BENCH)]],
+)
+def test_nor_does_a_broken_pipe_leave_a_word_behind_a_command_that_opens_lines(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", f"from gateway.cli import main; main({words!r})"],
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    assert "pipe" not in done.stderr.lower()
 
 
 def test_packages_from_two_installations_are_refused(tmp_path, capsys, monkeypatch):

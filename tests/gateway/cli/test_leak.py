@@ -119,7 +119,8 @@ def test_a_segment_without_a_volume_is_named(capsys, tmp_path):
         (["--in", "prkk"], "--in prkk: no such segment, did you mean 'prk'?"),
         (["--noise", "D"], "--noise D: must be one of A, B, C"),
         (["--air-error", "1 C"], "--air-error 1 C: a difference is meant, in K or mK"),
-        (["--error", "60 %"], "--error 60 %: must be greater than zero and below 0.5"),
+        (["--error", "60 %"], "--error 60 %: must be greater than zero and below 50%"),
+        (["--error", "200"], '--error 200: write a percentage below 50%, such as "1 %"'),
         (["--teams", "0"], "--teams"),
     ],
 )
@@ -130,6 +131,8 @@ def test_wrong_words_end_with_2_and_say_what_would_do(capsys, words, message):
 
 
 def test_leak_alone_lists_what_it_can_do(capsys):
-    assert "plan" in call(capsys, "leak", "--help").out
+    out = call(capsys, "leak", "--help").out
+    assert "plan" in out
+    assert "..." not in out.partition("Commands:")[2]
     assert "leak" in call(capsys, "--help").out
     assert call(capsys, "leak", "pan").code == 2

@@ -129,6 +129,21 @@ def test_without_a_rig_file_all_transducers_are_one_segment_and_without_a_volume
     assert (code, out.splitlines()[-1]) == (0, "all: tight, surely less than 0.6 kg/day is lost (95 %)")
 
 
+def test_a_loss_that_grew_is_told_as_more(capsys, tmp_path):
+    rng = np.random.default_rng(7)
+    lines = ["time,p1.pressure"]
+    for start_h, pa_h in ((0, 20.0), (12, 92.0)):
+        for number in range(360):
+            level = 97_000.0 - pa_h * number / 360 + rng.normal(0, 0.3)
+            lines.append(f"{DAY + dt.timedelta(hours=start_h, seconds=number * 10):%Y-%m-%dT%H:%M:%S},{level:.2f}")
+    path = tmp_path / "tests.csv"
+    path.write_text("\n".join(lines))
+    out = call(capsys, "leak", "repair", path, "--before", *BEFORE, "--after", *AFTER, "--allowed", "10 Pa/h").out
+    (change,) = (line for line in out.splitlines() if line.startswith("change"))
+    assert change.startswith("change  7")
+    assert ") more; by chance" in change
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -137,6 +152,9 @@ def test_without_a_rig_file_all_transducers_are_one_segment_and_without_a_volume
         ({"--before": ["2025-01-01", "2025-01-02"]}, "its own go from 2026-05-01T00:00:00 to 2026-05-01T12:59:50 UTC"),
         ({"--before": ["2026-05-01T00:00", "2026-05-01T00:05"]}, "16 moments with a usable pressure"),
         ({"--before": ["yesterday", "2026-05-01"]}, "time 'yesterday' is neither s nor a date"),
+        ({"--before": list(BEFORE)[::-1]}, "--before 2026-05-01T01:00 2026-05-01T00:00: the later time stands first"),
+        ({"--after": ["2025-01-01", "2025-01-02"]}, "--after: "),
+        ({"--after": ["foo", "bar"]}, "--after: time 'foo' is neither s nor a date"),
         ({"--before": list(AFTER), "--after": list(BEFORE)}, "--before must end before --after begins"),
         ({"--allowed": ["0.1"]}, '--allowed 0.1: needs a unit: write "0.1 kg/day"'),
         ({"--allowed": ["0 Pa/h"]}, "must be greater than zero"),

@@ -46,3 +46,12 @@ def test_usage_errors(capsys, words, complaint):
     code, out, err = call(capsys, "models", *words)
     assert (code, out) == (2, "")
     assert complaint in err
+
+
+def test_what_the_options_of_a_model_are_is_told(capsys):
+    out = call(capsys, "models", "alicat").out
+    assert "columns: what stands in a frame, for a device that cannot say so itself" in out
+    assert (
+        "asked; unit: the unit of pressure; only with `columns`, as a device that says what it sends must send psia\n"
+        in out
+    )

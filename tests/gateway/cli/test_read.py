@@ -25,6 +25,13 @@ map = { pressure = { address = 0, unit = "Pa" } }
 """
 
 
+def test_a_value_that_stands_still_is_no_fault_of_the_line_and_read_says_so(capsys):
+    err = call(capsys, "read", "airlock_p2", BENCH, "-n", 3, "--interval", "50 ms", "--emulated").err
+    assert " late" in err
+    assert "repeat (a repeat is equal to the answer before it and so proves nothing" in err
+    assert "no fault of the line" in err
+
+
 def test_it_shows_values_frames_identity_and_statistics(capsys):
     code, out, err = call(capsys, "read", "cabin_p1", BENCH, "-n", 2, "--interval", "50 ms", "--emulated")
     assert code == 0, err

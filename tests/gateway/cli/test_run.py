@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import re
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -146,6 +149,40 @@ def test_without_a_broker_it_says_so_goes_on_and_ends_with_nothing_left(tmp_path
     assert of_folder(tmp_path) == []
 
 
+def test_what_is_emulated_has_a_journal_of_its_own_and_says_so(tmp_path):
+    rig = tmp_path / "rig.toml"
+    text = BENCH.read_text().replace(":1883", ":1")
+    rig.write_text(f'{text}\n[journal]\npath = "{tmp_path}/bench.sqlite"\n')
+    with started(tmp_path, "run", rig, "--emulated") as process:
+        line = process.stderr.readline()
+        assert line.startswith("bench, emulated: 6 transducers on 1 bus -> mqtt://127.0.0.1:1 ")
+        assert f", journal {tmp_path}/bench-emulated.sqlite; Ctrl-C ends it" in line
+        read_until(process.stderr, "6 of 6 transducers answer")
+        assert ended_by(process, signal.SIGINT).code == 0
+    assert not list(tmp_path.glob("bench.*")), "the journal of what is measured"
+    with closing(sqlite3.connect(tmp_path / "bench-emulated.sqlite")) as journal:
+        (batches,) = journal.execute("SELECT COUNT(*) FROM row").fetchone()
+    assert batches > 0
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        ("disk", r"INFO +MQTT: \d+ messages wait in {}/j-emulated.sqlite for the next start"),
+        ("memory", r"WARNING MQTT: \d+ messages are lost, since no broker has taken them"),
+    ],
+)
+def test_at_its_end_it_says_what_becomes_of_messages_that_no_broker_has_taken(tmp_path, keep, said):
+    rig = tmp_path / "rig.toml"
+    text = BENCH.read_text().replace(":1883", ":1")
+    rig.write_text(f'{text}\n[journal]\nkeep = "{keep}"\npath = "{tmp_path}/j.sqlite"\n')
+    with started(tmp_path, "run", rig, "--emulated") as process:
+        read_until(process.stderr, "6 of 6 transducers answer")
+        err = ended_by(process, signal.SIGINT).err
+    assert re.search(said.format(tmp_path), err)
+    assert "undelivered" not in err
+
+
 def test_a_port_that_is_not_there_is_said_and_waited_for(tmp_path):
     with started(tmp_path, "run", BENCH) as process:
         line = read_until(process.stderr, "bus rs485 is down")
@@ -162,4 +199,6 @@ def test_it_says_that_the_broker_is_reached_and_then_nothing(tmp_path, mosquitto
         process.stderr.readline()
         assert f"INFO    MQTT: connected to 127.0.0.1:{mosquitto.port}, MQTT 5" in process.stderr.readline()
         code, out, err = ended_by(process, signal.SIGINT)
-    assert (code, out, err) == (0, "", "")
+    assert (code, out) == (0, "")
+    assert "6 of 6 transducers answer" in err or err == ""
+    assert err.count("\n") <= 1

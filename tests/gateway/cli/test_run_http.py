@@ -29,6 +29,14 @@ def test_a_port_that_is_taken_ends_it_with_a_message(capsys):
     assert f"http: cannot listen on 127.0.0.1, port {port}: " in called.err
 
 
+def test_that_its_packages_are_missing_is_the_only_thing_it_says(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gateway.display.server", None)
+    code, out, err = call(capsys, *RUN, 0)
+    assert (code, out) == (2, "")
+    assert err.startswith("manovac: http.port needs ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("port", ["-1", "65536"])
 def test_what_is_no_port_is_refused(capsys, port):
     called = call(capsys, "run", BENCH, f"--http-port={port}")

@@ -95,6 +95,7 @@ def test_a_bus_of_the_rig_file_is_asked_with_its_own_setting(capsys, emulator, t
         (["host:1", "--kind", "line-over-udp", "--format", "7E1"], "mean nothing on line-over-udp"),
         (["host:99999"], "'host:99999': write HOST:PORT with a port between 1 and 65535"),
         (["host:x"], "'host:x': write HOST:PORT"),
+        (["/dev/x", "--baud", "9600,abc"], "--baud 9600,abc: 'abc' is neither a speed such as 9600 nor a span"),
         (["/dev/x", "--units", "x"], "--units x: 'x' is neither a number nor a span such as 1-32"),
         (["/dev/x", "--units", "5-1"], "--units 5-1: must rise and lie between 0 and 255"),
         (["/dev/x", "--units", "1-300"], "--units 1-300: must rise and lie between 0 and 255"),

@@ -75,6 +75,13 @@ def test_show_reads_a_file_without_header_and_diff_refuses_it(capsys, tmp_path):
     assert f"{path}:1: no header" in err
 
 
+def test_an_empty_file_is_no_trace(capsys, tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    code, out, err = call(capsys, "trace", "show", tmp_path / "empty.jsonl")
+    assert (code, out) == (2, "")
+    assert "is no trace: there is nothing in it" in err
+
+
 def test_diff_of_equal_lines_is_zero(capsys, file):
     a = file("a", *SAID)
     code, out, err = call(capsys, "trace", "diff", a, a)

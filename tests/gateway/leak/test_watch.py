@@ -368,6 +368,15 @@ def test_a_body_that_falls_silent_has_no_data():
     assert math.isclose(station.watch.states["prk"].pressure_pa, 101325.0, abs_tol=60)
 
 
+def test_that_a_body_has_no_data_any_more_is_said_at_once():
+    station = Station().run(119)
+    station.silent = set(station.rig.transducers)
+    before = len(station.findings)
+    station.run(70)
+    told = [each.time_s for each in station.findings[before:] if each.bodies[0].kind is Kind.NO_DATA]
+    assert told[0] <= 119 + 65, "60 s after the last level, and not with the next minute's word"
+
+
 def test_a_suspect_that_holds_while_the_rest_loses_is_a_hidden_path_and_never_mended():
     station = Station().run(300).run(120, 40.0)
     station.move("prk--zvezda", "closed")

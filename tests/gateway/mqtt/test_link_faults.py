@@ -82,12 +82,26 @@ async def test_falls_back_to_mqtt_311_when_5_is_refused_and_remembers_it(fake_br
     assert link.statistics().protocol == "3.1.1"
     name = fake_broker.url.removeprefix("mqtt://")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", f"MQTT: {name}: no MQTT 5 here, trying 3.1.1"),
+        ("INFO", f"MQTT: {name}: no MQTT 5 here (trying 3.1.1)"),
         ("INFO", f"MQTT: connected to {name}, MQTT 3.1.1"),
     ]
     outbox.put(Message(topic=BATCH, payload=b"cut", qos=0))
     await until(lambda: link.statistics().reconnects == 1)
     assert [session.version for session in fake_broker.sessions] == [5, 4, 4]
+
+
+async def test_that_a_broker_takes_neither_version_is_said_once_not_at_each_try(start_link, until, caplog):
+    caplog.set_level(logging.INFO, "gateway")
+    tries = []
+
+    def hang_up(reader, writer):
+        tries.append(writer)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        start_link(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", Outbox())
+        await until(lambda: len(tries) >= 10)
+    assert caplog.text.count("no MQTT 5 here") == 1
 
 
 async def test_a_broker_that_never_acknowledges_gets_one_window_and_is_left(
@@ -303,6 +317,7 @@ async def test_farewell_replaces_the_will_at_a_clean_stop(fake_broker, start_lin
 async def test_a_stop_with_a_broker_that_does_not_answer_leaves_offline_to_the_will(
     fake_broker, start_link, until, caplog
 ):
+    caplog.set_level(logging.DEBUG, "gateway")
     fake_broker.ack = lambda topic: None
     outbox = Outbox()
     fill(outbox, batches(60))
