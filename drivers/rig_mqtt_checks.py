@@ -109,7 +109,7 @@ def _misspelt(key: str, text: str) -> Iterator[Contradiction]:
     elif not url.hostname or url.path.strip("/") or url.query or url.fragment:
         yield Contradiction(key, "needs a host and nothing else", form)
     elif not _nameable(url.hostname):
-        yield Contradiction(key, "its host cannot be the name of one", form)
+        yield Contradiction(key, "cannot be the name of a host", form)
 
 
 def is_loopback(url: str) -> bool:

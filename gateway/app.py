@@ -257,7 +257,6 @@ class Gateway:
             Again("silent units", self._watch_silence),
             Again("health", self._report_health, first_s=_FIRST_HEALTH_S),
             Again("loop lag", self._health.watch_loop),
-            self.desk,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

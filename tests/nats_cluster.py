@@ -55,7 +55,7 @@ class Cluster:
         words += [f'{word} = "{path}"' for word, path in authority.words(name).items()]
         text = load_text(**load).replace("[mqtt]", "\n".join(["[mqtt]", *words]))  # type: ignore[arg-type]
         path = self._folder / f"{name}.toml"
-        path.write_text(f'{text}[journal]\npath = "{self.journal}"\n')
+        path.write_text(f'{text}[journal]\npath = "{self._folder}/journal.sqlite"\n')
         return path
 
     @property

@@ -275,7 +275,7 @@ def test_files_of_tls_that_are_not_there_are_a_warning_each(tmp_path):
     path.write_text(STATION + BUS + transducer() + words)
     checked = check_file(path, models=find, today=TODAY)
     assert checked.rig is not None
-    assert only(checked).startswith(f'"{tmp_path}/no.crt": client_cert: no such file on this machine')
+    assert only(checked).startswith("...: client_cert: no such file on this machine")
 
 
 def test_a_password_to_this_machine_or_over_tls_is_no_warning():

@@ -87,7 +87,7 @@ def test_a_new_rig_file_that_cannot_answer_by_http_lets_the_old_one_run_on(rig_f
         clock = ClockState(offset_s=0.0, sync="ntp")
         return Handover(
             rig=new, rig_hash="new", boot="0001", newest_n=0, losses={}, clock=clock, free_since=None, alarms=(),
-            hatches={}, seen={}, counts={}, retained=frozenset(), ended_s=0.0,
+            hatches={}, seen={}, counts={}, retained=frozenset(), uncounted=None, ended_s=0.0,
         )  # fmt: skip
 
     monkeypatch.setattr(Gateway, "run", run)

@@ -263,10 +263,13 @@ def test_no_property_can_be_missing_renamed_added_or_of_another_kind(kind):
         changed = copy.deepcopy(original)
         place = parent(changed, path)
         place[path[-1]] = {"an object": "fits nowhere"}
-        assert not VALIDATORS[kind].is_valid(changed), f"{path} took an object"
+        if path[-1] != "keys":  # what a command has is its own
+            assert not VALIDATORS[kind].is_valid(changed), f"{path} took an object"
         if isinstance(place, list) or (len(path) > 1 and path[-2] in keyed_by_ids):
             continue
         changed = copy.deepcopy(original)
+        if path[-1] in {"keys", "digest"}:  # older records lack them
+            continue
         del parent(changed, path)[path[-1]]
         assert not VALIDATORS[kind].is_valid(changed), f"{path} could be left out"
         changed = copy.deepcopy(original)
