@@ -10,8 +10,8 @@ from drivers.rig import BusKind, Rig
 from drivers.rig_gateway import Secret
 
 NAME: Final = "manovac.service"
-ENVIRONMENT: Final = {"PYTHONOPTIMIZE": "2"}
-"""What the service starts with: no docstrings and no assertions in memory, 3.5 MB less."""
+ENVIRONMENT: Final = {"PYTHONOPTIMIZE": "2", "PYTHONNODEBUGRANGES": "1", "MALLOC_ARENA_MAX": "1"}
+"""What the service starts with: no docstrings, assertions, columns of tracebacks, nor a heap for each thread; 4 MB."""
 _SECRETS: Final = "/etc/manovac"
 _CREDENTIALS: Final = re.compile(rf"/run/credentials/{re.escape(NAME)}/([A-Za-z0-9_.-]+)")
 _CLASSES: Final = {"ttyUSB": "usbserial", "ttyACM": "cdc_acm", "ttyAMA": None, "ttyS": None}
