@@ -5,6 +5,7 @@ models have a say, in drivers.rig_model_checks.
 """
 
 import datetime as dt
+import hashlib
 import os
 import re
 import tomllib
@@ -223,3 +224,11 @@ def _syntax_span(lines: list[str], line: int, column: int) -> Span:
         column = len(source) - len(source.lstrip()) + 1
         return Span(line=line, column=column, width=max(1, len(source.strip())))
     return Span(line=line, column=column, width=1)
+
+
+def rig_hash(path: Path) -> str:
+    """Return the SHA-256 of a rig file, which `gw/<gateway>/meta` names.
+
+    A password in it does not count, nor do comments: whoever knows the rest could try out passwords by the hash.
+    """
+    return hashlib.sha256(without_secrets(path.read_text(encoding="utf-8-sig")).encode()).hexdigest()

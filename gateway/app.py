@@ -5,40 +5,37 @@ process. Everything waits on the running loop's clock, so the same gateway runs 
 """
 
 import asyncio
-import hashlib
 import logging
 import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from drivers.bus import Bus
 from drivers.reader import UnitReader, reader
 from drivers.reading import RawPoll, Readings
-from drivers.rig import HatchState, Rig
-from drivers.rig_source import without_secrets
+from drivers.rig import Rig
 from drivers.transport.choose import transport_for
 from drivers.transport.transport import MakeTransport
-from gateway.alarms import Alarm
-from gateway.before import alarms_before, before, due, hatches_before, skipped, started
+from gateway.before import skipped, started
+from gateway.beginning import begin
 from gateway.calibrations import Calibrations
-from gateway.clock_watch import ClockWatch, free_starts
+from gateway.clock_watch import ClockWatch
 from gateway.corrections import Correction
 from gateway.delivery_watch import DeliveryWatch
-from gateway.desk import Desk, Seen, seen_before
+from gateway.desk import Desk
 from gateway.down_polls import DownPolls
 from gateway.findings import Findings
 from gateway.handover import Handover, left_over
 from gateway.health import HealthCheck
 from gateway.mqtt import payloads
 from gateway.mqtt.carrier import MakeCarrier
-from gateway.mqtt.journal import Journal, JournalError
+from gateway.mqtt.journal import Journal
 from gateway.mqtt.keeper import Keeper
 from gateway.mqtt.outbox import Inbox, Message, Outbox
 from gateway.mqtt.publisher import Publisher
@@ -94,17 +91,16 @@ class Gateway:
     ) -> None:
         self._calibrations = calibrations or Calibrations(rig)
         rig = self._calibrations.applied()
-        self.boot = handover.boot if handover is not None else boot or secrets.token_hex(4)
         self._farewell: str | None = None  # why it ends; None while it goes on
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self.listeners: list[Callable[[Readings], None]] = []
-        self._rig = rig
-        self._rig_hash = rig_hash
-        self._emulated = emulated
+        self._rig, self._rig_hash, self._emulated = rig, rig_hash, emulated
         self._topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
         self._stamps = Stamps(wall=wall, sync=sync, before=None if handover is None else handover.clock)
-        self.station = rig.station
+        boot = boot or secrets.token_hex(4)
+        beginning = begin(rig, self._stamps, journal=journal, handover=handover, boot=boot, now_s=self._began_s)
+        self._beginning, self.boot, self.station = beginning, beginning.boot, rig.station
         self._outbox = Outbox(clock=self._loop.time)
         self._keeper: Keeper | None = None
         if journal is not None:
@@ -143,14 +139,10 @@ class Gateway:
             topics=self._topics,
             boot=self.boot,
             utc_ms=self._now_ms,
-            seen=self._seen(journal, handover),
-            counts=None if handover is None else handover.counts,
+            seen=beginning.seen,
+            counts=beginning.counts,
         )
-        self._skipped = None if handover is None or journal is None else journal.skipped
-        self._before = None if handover is not None else before(journal, rig)
-        self._free_starts = free_starts(journal, self._topics, boot=self.boot, begins=self._outbox.newest_n + 1)
-        self._down_polls = self._polls_to_count(handover)
-        self._lost_before = self._lost(handover)
+        self._down_polls = DownPolls(beginning.uncounted, self._stamps, beginning.free_starts)
         self._health = self.health_check()
         self.carrier = make_carrier(
             self._outbox,
@@ -159,31 +151,31 @@ class Gateway:
             farewell=lambda: None if self._farewell is None else self._status("offline", self._farewell),
             inbox=Inbox(topic=self._topics.commands, take=self.desk.take),
         )
-        if handover is not None:
-            self._outbox.newest_n = max(self._outbox.newest_n, handover.newest_n)
-            self._resume(handover.alarms, handover.hatches)
-            channels = [each for normaliser in self._normalisers.values() for each in normaliser.channels]
-            for topic in left_over(handover.retained, rig, channels):
-                self._outbox.put(Message(topic=topic, payload=b"", retain=True))
-        elif journal is not None and self._before is not None:
-            self._remember(journal)
+        self._resume()
         self._clock = ClockWatch(
             self._stamps,
             self._outbox,
             self._topics,
             boot=self.boot,
-            free_since=None if handover is None else handover.free_since,
-            begins=handover is None,
-            earlier=None if journal is None else self._free_starts,
+            free_since=beginning.free_since,
+            begins=beginning.anew,
+            earlier=None if journal is None else beginning.free_starts,
             stepped=self._clock_stepped,
             restamp=lambda *words: self._keeper.restamp(*words) if self._keeper is not None else None,
         )
 
-    def _seen(self, journal: Journal | None, handover: Handover | None) -> Mapping[str, Seen]:
-        """Return what has been commanded before, and is not to be obeyed again."""
-        if handover is not None:
-            return handover.seen
-        return {} if journal is None else seen_before(journal, self._topics)
+    def _resume(self) -> None:
+        """Go on with numbers, alarms and hatches; what this rig no longer has is taken from the broker."""
+        beginning = self._beginning
+        self._outbox.newest_n = max(self._outbox.newest_n, beginning.newest_n)
+        if not beginning.anew or beginning.before is not None:
+            self.findings.restore(beginning.alarms, seen_at_once=self._delivery_watch.ids)
+        for hatch, state in beginning.hatches.items():
+            with suppress(LookupError):  # its contact knows better
+                self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
+        channels = [each for normaliser in self._normalisers.values() for each in normaliser.channels]
+        for topic in left_over(beginning.retained, self._rig, channels):
+            self._outbox.put(Message(topic=topic, payload=b"", retain=True))
 
     def _poller(self, name: str, make_transport: MakeTransport) -> Poller:
         bus = Bus(name, self._rig.buses[name], make_transport=make_transport)
@@ -235,9 +227,8 @@ class Gateway:
         """
         working = self._loop.create_task(self._work(), name="gateway")
         successor = self._operations.successor
-        either: tuple[asyncio.Future[Any], ...] = (working, successor)
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((working, successor), return_when=asyncio.FIRST_COMPLETED)
             self._farewell = "reload"
         finally:
             self._farewell = self._farewell or "stopped"
@@ -278,10 +269,10 @@ class Gateway:
 
     def health_check(self) -> HealthCheck:
         """Return what takes snapshots of how all of this does."""
-        return HealthCheck(self.pollers, self._supervision, commands=self.desk.counts, lost_before=self._lost_before)
+        return HealthCheck(self.pollers, self._supervision, commands=self.desk.counts, lost_before=self._beginning.lost)
 
     def _handover(self, successor: NewRig) -> Handover:
-        self._down_polls.count(self._lost_before)
+        self._down_polls.count(self._beginning.lost)
         statistics = self._outbox.statistics()
         losses = Counter(self._health.losses(statistics))
         if self._keeper is None:
@@ -307,40 +298,6 @@ class Gateway:
             uncounted=self._down_polls.uncounted,
             ended_s=self._loop.time(),
         )
-
-    def _polls_to_count(self, handover: Handover | None) -> DownPolls:
-        polls_until = None if self._before is None else self._before.polls_until
-        words = (polls_until, self._began_s) if handover is None else handover.uncounted or (None, 0.0)
-        return DownPolls(*words, self._stamps, self._free_starts)
-
-    def _lost(self, handover: Handover | None) -> Counter[str]:
-        """Return what was lost before this gateway began, by cause."""
-        if handover is None:
-            return Counter()
-        lost = Counter(handover.losses)
-        lost["missed_polls"] += due(self._rig, self._loop.time() - handover.ended_s)
-        return lost
-
-    def _remember(self, journal: Journal) -> None:
-        """Go on with the alarms that stood when the gateway before this one ended, and with what it was told."""
-        ahead_ms = self._now_ms() - self._loop.time() * 1000
-        try:
-            alarms = alarms_before(journal, self._topics, lambda t_ms: (t_ms - ahead_ms) / 1000, free=self._free_starts)
-            told = hatches_before(journal, self._topics)
-        except JournalError as error:
-            _LOG.warning("%s: alarms and hatches begin anew", error)
-            return
-        hatches = {hatch.id: hatch.state for hatch in self._rig.hatches}
-        for hatch, state in told.items():
-            if hatch in hatches and state != hatches[hatch]:
-                _LOG.info("hatch %s is %s, as told before; the rig file says %s", hatch, state, hatches[hatch])
-        self._resume(alarms, {hatch: state for hatch, state in told.items() if hatch in hatches})
-
-    def _resume(self, alarms: Iterable[Alarm], hatches: Mapping[str, HatchState]) -> None:
-        self.findings.restore(alarms, seen_at_once=self._delivery_watch.ids)
-        for hatch, state in hatches.items():
-            with suppress(LookupError):  # its contact knows better
-                self.findings.watch.move_hatch(hatch, state, "command", self._loop.time())
 
     async def _until_all_is_kept(self) -> None:
         """Keep what is said until the link has ended; what it could not deliver is then in the journal."""
@@ -371,14 +328,14 @@ class Gateway:
 
     def _tell_start(self) -> None:
         """Put on record how the gateway before this one ended, and what was lost thereby."""
-        if self._skipped is not None:
-            self._tell_skipped(*self._skipped)
-        if self._before is not None:
+        if self._beginning.skipped is not None:
+            self._tell_skipped(*self._beginning.skipped)
+        if self._beginning.before is not None:
             n = self._outbox.number()
             payload = started(
-                self._before,
-                polls=self._down_polls.count(self._lost_before),
-                had_time=not self._free_starts,
+                self._beginning.before,
+                polls=self._down_polls.count(self._beginning.lost),
+                had_time=not self._beginning.free_starts,
                 gateway=self._rig.station.gateway,
                 boot=self.boot,
                 n=n,
@@ -431,7 +388,7 @@ class Gateway:
         self.findings.renew(corrected_s=correction.add_ms / 1000)
 
     def _report_health(self) -> float:
-        self._down_polls.count(self._lost_before)
+        self._down_polls.count(self._beginning.lost)
         link = self.carrier.statistics()
         for seen in self._delivery_watch.look(link):
             self.findings.observe(seen, self._loop.time())
@@ -440,11 +397,3 @@ class Gateway:
         payload = payloads.health(now, gateway=self._rig.station.gateway, boot=self.boot, t_ms=self._now_ms())
         self._outbox.put(Message(topic=self._topics.health, payload=payload, qos=0))
         return _HEALTH_S
-
-
-def rig_hash(path: Path) -> str:
-    """Return the SHA-256 of a rig file, which `gw/<gateway>/meta` names.
-
-    A password in it does not count, nor do comments: whoever knows the rest could try out passwords by the hash.
-    """
-    return hashlib.sha256(without_secrets(path.read_text(encoding="utf-8-sig")).encode()).hexdigest()

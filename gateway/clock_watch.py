@@ -50,7 +50,7 @@ class FreeStart:
     offset_s: float | None
 
 
-def free_starts(journal: Journal | None, topics: Topics, *, boot: str, begins: int) -> list[FreeStart]:
+def free_starts(journal: Journal, topics: Topics, *, boot: str, begins: int) -> list[FreeStart]:
     """Return the starts before this one that wait for a correction, the first one first, as far as a journal tells.
 
     Args:
@@ -61,8 +61,7 @@ def free_starts(journal: Journal | None, topics: Topics, *, boot: str, begins: i
     """
     free: dict[str, FreeStart] = {}
     with suppress(JournalError):
-        told = [] if journal is None else journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True)
-        for row in told:
+        for row in journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True):
             with suppress(KeyError, TypeError, ValueError):  # of another version
                 _follow(free, orjson.loads(row.payload))
     starts = list(free.values())

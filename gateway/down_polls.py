@@ -9,6 +9,9 @@ from gateway.stamps import Stamps
 PollsUntil = Callable[[int], int]
 """Says how many polls were due, and not made, until then, ms UTC by the clock that the gateway before had."""
 
+Uncounted = tuple[PollsUntil, float]
+"""What counts them, and until when: when this process began, on the event loop's clock."""
+
 
 class DownPolls:
     """Counts them once.
@@ -16,18 +19,15 @@ class DownPolls:
     Without the time nobody can know; but a gateway before that had none either is followed by the machine's own clock.
 
     Args:
-        polls_until: None when nobody will ever know.
-        began_s: when this process began, on the event loop's clock.
+        uncounted: None when there is nothing to count, or nobody will ever know.
         free: the starts before this one that wait for the time.
 
     Attributes:
-        uncounted: `polls_until` and `began_s` for the gateway that takes over; None when there is nothing to count.
+        uncounted: what still is.
     """
 
-    def __init__(
-        self, polls_until: PollsUntil | None, began_s: float, stamps: Stamps, free: Sequence[FreeStart]
-    ) -> None:
-        self.uncounted = None if polls_until is None else (polls_until, began_s)
+    def __init__(self, uncounted: Uncounted | None, stamps: Stamps, free: Sequence[FreeStart]) -> None:
+        self.uncounted = uncounted
         self._stamps = stamps
         self._machine_s = free[-1].offset_s if free else None
         if free and self._machine_s is None:

@@ -108,7 +108,8 @@ async def _demo(
     path: Path, rig: "Rig", story: _Story, *, duration_s: float | None, mqtt_port: int | None, seed: int | None
 ) -> None:
     from drivers.rig_gateway import Mqtt  # noqa: PLC0415
-    from gateway.app import Gateway, rig_hash  # noqa: PLC0415
+    from drivers.rig_source import rig_hash  # noqa: PLC0415
+    from gateway.app import Gateway  # noqa: PLC0415
     from gateway.mqtt.link import Link  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
 

@@ -91,7 +91,7 @@ async def _read(
     emulated: bool,
     as_json: bool,
 ) -> bool:
-    from gateway.app import rig_hash  # noqa: PLC0415
+    from drivers.rig_source import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
     from gateway.recorded import recorded_transports  # noqa: PLC0415
 

@@ -98,7 +98,7 @@ def _listened(port: str, baud: int, data_format: str) -> "Bus":
 
 
 async def _poll(path: Path, rig: "Rig", to: Path, duration_s: float | None, *, emulated: bool) -> None:
-    from gateway.app import rig_hash  # noqa: PLC0415
+    from drivers.rig_source import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
     from gateway.recorded import recording  # noqa: PLC0415
 

@@ -93,7 +93,7 @@ async def _at_ports(
     path: Path, rig: "Rig", record: Path | None, *, emulated: bool
 ) -> "AsyncIterator[tuple[Rig, MakeTransport]]":
     """Yield the rig with the ports that it is to use, and what opens them."""
-    from gateway.app import rig_hash  # noqa: PLC0415
+    from drivers.rig_source import rig_hash  # noqa: PLC0415
     from gateway.process import emulator  # noqa: PLC0415
     from gateway.recorded import recorded_transports  # noqa: PLC0415
 
@@ -124,7 +124,7 @@ async def _run_on(path: Path, rig: "Rig", record: Path | None, http_port: int | 
     import logging  # noqa: PLC0415
     from functools import partial  # noqa: PLC0415
 
-    from gateway.app import rig_hash  # noqa: PLC0415
+    from drivers.rig_source import rig_hash  # noqa: PLC0415
     from gateway.cli import CommandError  # noqa: PLC0415
     from gateway.process import EmulatorError  # noqa: PLC0415
     from gateway.service import Notifier, report  # noqa: PLC0415
@@ -216,8 +216,7 @@ def _reloaded(path: Path, http_port: int | None, ours: "Http") -> "NewRig":
     Raises:
         RigError, ValueError: it could not.
     """
-    from drivers.rig_source import load_rig  # noqa: PLC0415
-    from gateway.app import rig_hash  # noqa: PLC0415
+    from drivers.rig_source import load_rig, rig_hash  # noqa: PLC0415
     from gateway.cli import CommandError  # noqa: PLC0415
     from gateway.mqtt.broker import broker  # noqa: PLC0415
     from gateway.operations import NewRig  # noqa: PLC0415

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 import gateway.app
 from drivers.rig_gateway import Mqtt
-from drivers.rig_source import check_file, load_rig
-from gateway.app import Gateway, rig_hash
+from drivers.rig_source import check_file, load_rig, rig_hash
+from gateway.app import Gateway
 from gateway.mqtt.broker import broker
 from gateway.mqtt.link import Link
 from gateway.mqtt.outbox import Message, Outbox
