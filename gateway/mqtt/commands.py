@@ -130,10 +130,13 @@ class Command(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_null(cls, words: Any) -> Any:
-        """Refuse null: what is not meant is left out."""
-        if isinstance(words, dict) and (nulls := [key for key, value in words.items() if value is None]):
-            raise ValueError(f"{nulls[0]} must not be null: leave it out")
+    def _as_json_has_it(cls, words: Any) -> Any:
+        """Refuse null (what is not meant is left out), and true as the version, which is 1 to Python."""
+        if isinstance(words, dict):
+            if nulls := [key for key, value in words.items() if value is None]:
+                raise ValueError(f"{nulls[0]} must not be null: leave it out")
+            if words.get("v") is True:
+                raise ValueError("v must be 1")
         return words
 
     def own_keys(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 import jsonschema
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.rig import HatchState
@@ -140,6 +140,7 @@ def documents(draw):
 
 
 @given(documents())
+@example(("acknowledge", ENVELOPE | {"alarm": "leak-prk", "v": True}))
 def test_the_schema_takes_what_the_class_takes(document):
     """What JSON Schema cannot say is a rule of two keys: those the class alone knows."""
     name, words = document
