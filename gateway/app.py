@@ -213,9 +213,9 @@ class Gateway:
         self.findings.watch.adopt(transducer, words, recalibrated_s=self._loop.time() if recalibrated else None)
         self._tell_meta()
 
-    def _replay(self, first: int, last: int) -> int:
-        """Deliver messages of record again, on `late`; return how many numbers that can be."""
-        return 0 if self._keeper is None else self._keeper.again(first, last)
+    async def _replay(self, first: int, last: int) -> int:
+        """Deliver messages of record again, on `late`; return how many there are."""
+        return 0 if self._keeper is None else await self._keeper.again(first, last)
 
     async def run(self) -> Handover:
         """Run until cancelled, or until the command `reload` has found a good rig file.

@@ -176,19 +176,21 @@ class _ToldTimes:
         return replace(alarm, stamped_s=alarm.stamped_s - exact_s)
 
 
-def hatches_before(journal: Journal, topics: Topics) -> dict[str, HatchState]:
-    """Return what the gateway before was told last of each hatch, by command.
+def hatches_before(journal: Journal, topics: Topics, rig: Rig) -> dict[str, HatchState]:
+    """Return what the gateway before was told last of each hatch, by command; not where the rig file has changed since.
 
     Raises:
         JournalError: it cannot be read.
     """
     told = {}
+    written = {hatch.id: hatch.state for hatch in rig.hatches}
     for row in journal.newest(topics.event("command"), since_ms=0, limit=_NEWEST, records=True):
         with suppress(KeyError, TypeError, ValueError):
             command = orjson.loads(row.payload)["command"]
             if command["name"] == "hatch" and command["code"] == "ok":
-                told[str(command["result"]["hatch"])] = HatchState(command["result"]["state"])
-    return told
+                result, hatch = command["result"], command["result"]["hatch"]
+                told[hatch] = HatchState(result["state"]), result.get("rig_file", written.get(hatch))
+    return {hatch: state for hatch, (state, then) in told.items() if hatch in written and then == written[hatch]}
 
 
 def started(

@@ -120,12 +120,11 @@ def _standing(
     """Return the alarms that stood when the gateway before ended, and what it was told of hatches."""
     try:
         alarms = alarms_before(journal, topics, lambda t_ms: (t_ms - ahead_ms) / 1000, free=free)
-        told = hatches_before(journal, topics)
+        hatches = hatches_before(journal, topics, rig)
     except JournalError as error:
         _LOG.warning("%s: alarms and hatches begin anew", error)
         return [], {}
-    hatches = {hatch.id: hatch.state for hatch in rig.hatches if hatch.id in told}
-    for hatch, state in hatches.items():
-        if told[hatch] != state:
-            _LOG.info("hatch %s is %s, as told before; the rig file says %s", hatch, told[hatch], state)
-    return alarms, {hatch: told[hatch] for hatch in hatches}
+    for hatch in rig.hatches:
+        if hatches.get(hatch.id, hatch.state) != hatch.state:
+            _LOG.info("hatch %s is %s, as told; the rig file says %s", hatch.id, hatches[hatch.id], hatch.state)
+    return alarms, hatches

@@ -58,7 +58,7 @@ class Operations:
         pollers: of its buses.
         findings: for hatches, events, alarms.
         listeners: where readings can be heard.
-        replay: delivers messages of record again; says whether there are any.
+        replay: delivers messages of record again; says how many there are.
         adopt: takes a changed rig.
         calibrations: where those given by command are kept.
         load: reads the rig file anew; None where there is none to read. Raises RigError.
@@ -76,7 +76,7 @@ class Operations:
         pollers: Sequence[Poller],
         findings: Findings,
         listeners: MutableSequence[Callable[[Readings], None]],
-        replay: Callable[[int, int], int],
+        replay: Callable[[int, int], Awaitable[int]],
         adopt: Adopts,
         calibrations: Calibrations,
         load: Callable[[], NewRig] | None,
@@ -128,7 +128,8 @@ class Operations:
             self._findings.move_hatch(command.hatch, command.state)
         except LookupError as error:
             raise CommandError(Code.NOT_FOUND, str(error.args[0])) from None
-        return {"hatch": command.hatch, "state": command.state.value}
+        (written,) = (hatch.state for hatch in self.rig.hatches if hatch.id == command.hatch)
+        return {"hatch": command.hatch, "state": command.state.value, "rig_file": written.value}
 
     async def _event(self, command: commands.Happening) -> Result:
         try:
@@ -154,7 +155,7 @@ class Operations:
         return {"alarm": command.alarm, "state": alarm.state.value}
 
     async def _replay(self, command: commands.Replay) -> Result:
-        numbers = self._again(command.first, command.last)
+        numbers = await self._again(command.first, command.last)
         if not numbers:
             raise CommandError(Code.NOT_FOUND, "the journal has none of these numbers")
         return {"numbers": numbers}

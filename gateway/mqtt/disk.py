@@ -86,6 +86,13 @@ class Disk:
             known = self.refusal and not isinstance(error, JournalDamagedError)
             return [], not known and await self._refused(error)
 
+    async def count(self, first: int, last: int) -> int:
+        """Count as `Journal.count` does; none when it refuses, which a read will find out."""
+        try:
+            return await self._ask(partial(self._journal.count, first, last))
+        except JournalError:
+            return 0
+
     async def restamp(self, first: int, last: int, add_ms: int) -> bool:
         """Change stamps as `Journal.restamp` does; False when it refuses, which the next write will find out."""
         try:

@@ -361,6 +361,18 @@ class Journal:
         """
         return self._rows("row.n BETWEEN ? AND ? ORDER BY row.n LIMIT ?", (first, last, limit), records=records)
 
+    def count(self, first: int, last: int) -> int:
+        """Return how many rows there are from number first to number last.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with self._spoken():
+            (rows,) = (
+                self._opened().execute("SELECT count(*) FROM row WHERE n BETWEEN ? AND ?", (first, last)).fetchone()
+            )
+            return int(rows)
+
     def newest(self, topic: str, *, since_ms: int, limit: int, records: bool = False) -> list[Row]:
         """Return the newest rows, or only the records, of topics that begin so, in order, at most `limit` of them.
 

@@ -161,8 +161,8 @@ class Keeper:
         """Learn that there is room for late ones."""
         self._late_work.set()
 
-    def again(self, first: int, last: int) -> int:
-        """Deliver what the journal still has of these numbers once more; return how many numbers that can be."""
+    async def again(self, first: int, last: int) -> int:
+        """Deliver what the journal still has of these numbers once more; return how many these are."""
         last = min(last, self._outbox.newest_n)
         if first > last:
             return 0
@@ -172,7 +172,8 @@ class Keeper:
             self._replayed.add(low, high)
         self._late_from = min(self._late_from, asked.first_from(0) or self._late_from)
         self._late_work.set()
-        return last - first + 1
+        in_memory = self._ring.between(first, last, limit=_HELD, records=False)  # and not on disk
+        return await self._disk.count(first, last) + len(in_memory)
 
     def restamp(self, first: int, last: int, add_ms: int) -> None:
         """Let rows age as what they are: their clock was wrong by so much. What they say stays."""
@@ -411,5 +412,6 @@ class Keeper:
         if len(missing):
             for low, high in missing:
                 self._undelivered.discard_span(low, high)
-            self._outbox.lose(Loss.JOURNAL_DAMAGED, len(missing.without(self._replayed)))
+            if lost := len(missing.without(self._replayed)):
+                self._outbox.lose(Loss.JOURNAL_DAMAGED, lost)
         self._replayed.discard_span(first, last)

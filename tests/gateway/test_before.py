@@ -20,17 +20,16 @@ jsonschema = pytest.importorskip("jsonschema")
 STAMPED_S = frozenset({10.0, 20.0})
 T_MS = 1_700_000_000_000
 TOPICS = Topics(station="iss", gateway="pi1")
-RIG = Rig.model_validate(
-    {
-        "station": {"id": "iss", "gateway": "pi1"},
-        "segment": {"a": {}},
-        "bus": {"b": {"kind": "serial", "port": "-"}, "idle": {"kind": "serial", "port": "="}},
-        "transducer": {
-            name: {"model": "keller-33x", "bus": "b", "unit": unit, "segment": "a", "poll": poll}
-            for name, unit, poll in (("p1", 1, "1 s"), ("p2", 2, "4 s"))
-        },
-    }
-)
+RIG_WORDS: dict[str, Any] = {
+    "station": {"id": "iss", "gateway": "pi1"},
+    "segment": {"a": {}},
+    "bus": {"b": {"kind": "serial", "port": "-"}, "idle": {"kind": "serial", "port": "="}},
+    "transducer": {
+        name: {"model": "keller-33x", "bus": "b", "unit": unit, "segment": "a", "poll": poll}
+        for name, unit, poll in (("p1", 1, "1 s"), ("p2", 2, "4 s"))
+    },
+}
+RIG = Rig.model_validate(RIG_WORDS)
 
 
 def left(folder: Path, reserved: Reserved | None, *, last_n: int = 3) -> Journal:
@@ -171,19 +170,23 @@ def test_alarms_that_stood_are_known_as_they_were_said_last(tmp_path: Path) -> N
     assert found == [alarm("leak-a", AlarmState.ACKNOWLEDGED), alarm("waits", AlarmState.RETURNED)]
 
 
-def test_what_was_told_last_of_each_hatch_is_known(tmp_path: Path) -> None:
-    def told(hatch: str, state: str, code: str = "ok", name: str = "hatch") -> tuple[str, bytes]:
-        result = {"hatch": hatch, "state": state}
+def test_what_was_told_last_of_each_hatch_is_known_unless_the_rig_file_says_something_new(tmp_path: Path) -> None:
+    def told(hatch: str, state: str, code: str = "ok", name: str = "hatch", **more: str) -> tuple[str, bytes]:
+        result = {"hatch": hatch, "state": state, **more}
         return "command", orjson.dumps({"name": name, "code": code, "result": result if code == "ok" else None})
 
     journal = events(
         tmp_path,
-        told("a--b", "closed"),
+        told("a--b", "closed", rig_file="unknown"),
         told("b--c", "closed"),
-        told("a--b", "open"),
+        told("a--b", "open", rig_file="unknown"),
         told("b--c", "open", code="not_allowed"),
         told("b--c", "open", name="event"),
+        told("c--d", "open", rig_file="closed"),
+        told("d--e", "open", rig_file="unknown"),
     )
-    found = hatches_before(journal, TOPICS)
+    hatches = [{"between": pair.split("--"), "state": "unknown"} for pair in ("a--b", "b--c", "c--d")]
+    segments = {name: {} for name in "abcde"}
+    found = hatches_before(journal, TOPICS, Rig.model_validate(RIG_WORDS | {"segment": segments, "hatch": hatches}))
     journal.close()
-    assert found == {"a--b": HatchState.OPEN, "b--c": HatchState.CLOSED}
+    assert found == {"a--b": HatchState.OPEN, "b--c": HatchState.CLOSED}, "c--d was written anew, d--e is gone"

@@ -74,7 +74,7 @@ def test_what_the_broker_has_can_be_asked_for_again_while_it_is_in_memory(tmp_pa
         for _ in range(50):
             rig.say()
         await asyncio.sleep(3)
-        assert rig.keeper.again(10, 12) == 3
+        assert await rig.keeper.again(10, 12) == 3
         await asyncio.sleep(3)
         assert rig.broker.numbers(LATE) == [10, 11, 12]
 
