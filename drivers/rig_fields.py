@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from drivers.rig import Rig
-from drivers.rig_problems import Findings, did_you_mean, nearest
+from drivers.rig_problems import Findings, did_you_mean, nearest, suggestion
 from drivers.toml_places import Path
 
 _NAMED: Final = ("segment", "coolant", "bus", "transducer")
@@ -163,9 +163,8 @@ def _unknown_key(path: Path, raw: Any, schema: dict[str, Any], findings: Finding
         raw = raw[part]
     allowed = [each for each in _described(schema, tuple(table)).get("properties", {}) if each not in raw]
     meant = None if findings.many else nearest(str(key), allowed)
-    hint = f", did you mean '{meant}'?" if meant else ""
     advice = "" if meant or not allowed else f"keys that can stand here: {', '.join(allowed)}"
-    findings.error(path, f"unknown key '{key}'{hint}", advice, at="key")
+    findings.error(path, f"unknown key '{key}'{suggestion(meant)}", advice, at="key")
     return (*table, meant) if meant else None
 
 

@@ -199,5 +199,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ", did you mean 'x'?" for the known word that was most probably meant, else nothing."""
-    meant = nearest(word, known)
+    return suggestion(nearest(word, known))
+
+
+def suggestion(meant: str | None) -> str:
+    """Return ", did you mean 'x'?", nothing for None."""
     return f", did you mean '{meant}'?" if meant else ""

@@ -17,11 +17,10 @@ from gateway.clock_watch import FreeStart
 from gateway.corrections import Corrections, correction_of
 from gateway.down_polls import PollsUntil
 from gateway.mqtt.finding_payloads import event, read_alarm
-from gateway.mqtt.journal import Journal
+from gateway.mqtt.journal import Journal, JournalError
 from gateway.mqtt.topics import Topics
 from gateway.poller import periods
 
-_NEWEST: Final = 10_000  # events that are looked at
 _BATCHES: Final = 4  # of each segment that are looked at, about
 _JITTER: Final = 0.05  # of a period by which a poll may come late
 _NEVER: Final = (0, -math.inf)  # number and time, ms UTC, of a reading that there is not
@@ -38,7 +37,8 @@ class Before:
         end: "stopped" in an orderly way, or "killed" (a crash or a power cut is no less).
         ended_ms: when, ms UTC; for one that was killed when its last message of record was made. None when it
             spared its disk and was killed: nobody can know.
-        polls_until: that the rig asks for from then on, and of which nobody has anything; None as `ended_ms`.
+        polls_until: that the rig asks for from then on, and of which nobody has anything; None as `ended_ms`, or when
+            the journal cannot be read.
         skipped: numbers of which those that a consumer does not have were lost in memory or with a damaged journal, or
             were never given out, first to last; None when there are none.
     """
@@ -54,10 +54,14 @@ def before(journal: Journal | None, rig: Rig) -> Before | None:
     if journal is None or journal.last_n == 0 or (journal.refusal and not journal.reserved.upto):
         return None
     ended_ms, orderly = journal.ended_ms, journal.reserved.closed_ms is not None
+    polls_until = None
+    if ended_ms is not None:
+        with suppress(JournalError):  # what cannot be read nobody can count
+            polls_until = _not_polled(journal, rig, ended_ms, orderly=orderly)
     return Before(
         end="stopped" if orderly else "killed",
         ended_ms=ended_ms,
-        polls_until=None if ended_ms is None else _not_polled(journal, rig, ended_ms, orderly=orderly),
+        polls_until=polls_until,
         skipped=journal.skipped,
     )
 
@@ -71,7 +75,7 @@ def _not_polled(journal: Journal, rig: Rig, ended_ms: int, *, orderly: bool) -> 
     """
     topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
     last = {} if journal.refusal else _last_readings(journal, rig, topics)
-    starts = [] if journal.refusal else journal.newest(topics.event("start"), since_ms=0, limit=1, records=True)
+    starts = [] if journal.refusal else journal.newest(topics.event("start"), limit=1, records=True)
 
     def polls_until(now_ms: int) -> int:
         polls = 0
@@ -91,7 +95,7 @@ def _last_readings(journal: Journal, rig: Rig, topics: Topics) -> dict[Unit, tup
     """Return the number and time, ms UTC, of the last reading of each unit of which the newest batches tell."""
     segments = topics.batch("")
     last: dict[Unit, tuple[int, float]] = {}
-    for row in journal.newest(segments.removesuffix("/batch"), since_ms=0, limit=_BATCHES * (len(rig.segments) + 1)):
+    for row in journal.newest(segments.removesuffix("/batch"), limit=_BATCHES * (len(rig.segments) + 1)):
         with suppress(AttributeError, KeyError, TypeError, ValueError):  # of another version
             document = orjson.loads(row.payload)
             for channel, column in document["channels"].items():
@@ -128,9 +132,9 @@ def alarms_before(
     """
     standing = {}
     told = _ToldTimes(journal, topics, to_s, free)
-    for row in journal.newest(topics.event("alarm"), since_ms=0, limit=_NEWEST, records=True):
+    for document in journal.events(topics.event("alarm")):
         with suppress(KeyError, TypeError, ValueError):  # of another version
-            alarm = told.alarm(orjson.loads(row.payload))
+            alarm = told.alarm(document)
             standing[alarm.condition.id] = alarm
     return [alarm for alarm in standing.values() if alarm.state is not AlarmState.CLEARED]
 
@@ -149,9 +153,8 @@ class _ToldTimes:
         self._offsets_s = {start.boot: start.offset_s for start in free if start.offset_s is not None}
         self._corrections = Corrections()
         self._began_ms: dict[str, int] = {}
-        for row in journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True):
+        for document in journal.events(topics.event("clock")):
             with suppress(KeyError, TypeError, ValueError):
-                document = orjson.loads(row.payload)
                 if (correction := correction_of(document)) is not None:
                     self._corrections.add(correction)
                 if "machine" in document["clock"]:
@@ -184,9 +187,9 @@ def hatches_before(journal: Journal, topics: Topics, rig: Rig) -> dict[str, Hatc
     """
     told = {}
     written = {hatch.id: hatch.state for hatch in rig.hatches}
-    for row in journal.newest(topics.event("command"), since_ms=0, limit=_NEWEST, records=True):
+    for document in journal.events(topics.event("command")):
         with suppress(KeyError, TypeError, ValueError):
-            command = orjson.loads(row.payload)["command"]
+            command = document["command"]
             if command["name"] == "hatch" and command["code"] == "ok":
                 result, hatch = command["result"], command["result"]["hatch"]
                 told[hatch] = HatchState(result["state"]), result.get("rig_file", written.get(hatch))

@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
 from gateway.corrections import Correction
 from gateway.mqtt import finding_payloads
 from gateway.mqtt.claim import machine
@@ -25,7 +23,6 @@ from gateway.stamps import ClockChange, Stamps
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 _PAUSE_S: Final = 60.0
-_NEWEST: Final = 10_000  # events that are looked at
 
 Restamp = Callable[[int, int, int], None]
 """Lets rows of the journal age as what they are: first number, last one, ms that their clock was wrong by."""
@@ -61,9 +58,9 @@ def free_starts(journal: Journal, topics: Topics, *, boot: str, begins: int) -> 
     """
     free: dict[str, FreeStart] = {}
     with suppress(JournalError):
-        for row in journal.newest(topics.event("clock"), since_ms=0, limit=_NEWEST, records=True):
+        for document in journal.events(topics.event("clock")):
             with suppress(KeyError, TypeError, ValueError):  # of another version
-                _follow(free, orjson.loads(row.payload))
+                _follow(free, document)
     starts = list(free.values())
     ends = [*(start.since for start in starts), begins][1:]
     return [replace(start, before=end) for start, end in zip(starts, ends, strict=True) if start.boot != boot]

@@ -105,14 +105,13 @@ def seen_before(journal: Journal, topics: Topics) -> dict[str, Seen]:
     What was put on record of a command is what was answered. How old it is does not count: a clock may have been wrong.
     """
     try:
-        rows = journal.newest(topics.event("command"), since_ms=0, limit=REMEMBERED, records=True)
+        events = list(journal.events(topics.event("command"), limit=REMEMBERED))
     except JournalError as error:
         _log.warning("%s: a command that comes again may be obeyed again", error)
         return {}
     found = {}
-    for row in rows:
+    for event in events:
         with suppress(KeyError, TypeError, ValueError):  # a row that is no record of a command
-            event = orjson.loads(row.payload)
             said = event["command"]
             if said["id"] is not None and said["status"] in _LASTING:
                 payload = answer(said, gateway=event["gw"], boot=event["boot"], n=event["n"], t_ms=event["t"])

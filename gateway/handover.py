@@ -7,7 +7,7 @@ from drivers.reading import Channel
 from drivers.rig import HatchState, Rig
 from gateway.alarms import Alarm
 from gateway.desk import Seen
-from gateway.down_polls import PollsUntil
+from gateway.down_polls import Uncounted
 from gateway.mqtt.topics import Topics
 from gateway.stamps import ClockState
 
@@ -42,7 +42,7 @@ class Handover:
     seen: Mapping[str, Seen]
     counts: Mapping[str, int]
     retained: frozenset[str]
-    uncounted: tuple[PollsUntil, float] | None
+    uncounted: Uncounted | None
     ended_s: float
 
 

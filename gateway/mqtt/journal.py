@@ -29,6 +29,7 @@ CREATE INDEX IF NOT EXISTS record ON row (n) WHERE record = 1;
 CREATE TABLE IF NOT EXISTS topic (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), words BLOB NOT NULL);
 """
+_EVENTS: Final = 10_000  # records that are looked at
 _TRIM_ROWS: Final = 500
 _OLDEST: Final = "SELECT n, t, length(payload) FROM row WHERE record = 0 AND n >= ? ORDER BY n LIMIT ?"
 _TRIM_TO: Final = 0.95  # of the size cap: not again at the next commit
@@ -124,7 +125,8 @@ class Journal:
         with self._lock:
             last_n = self.last_n
             with self._spoken():
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self.refusal:  # later, a folder that is gone is that of a disk that is gone
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._claim.renew()
             if damaged:
                 self._set_aside()
@@ -373,14 +375,24 @@ class Journal:
             )
             return int(rows)
 
-    def newest(self, topic: str, *, since_ms: int, limit: int, records: bool = False) -> list[Row]:
+    def newest(self, topic: str, *, limit: int, records: bool = False) -> list[Row]:
         """Return the newest rows, or only the records, of topics that begin so, in order, at most `limit` of them.
 
         Raises:
             JournalError: it cannot be read.
         """
-        which = "topic.name >= ? AND topic.name < ? AND row.t >= ? ORDER BY row.n DESC LIMIT ?"
-        return self._rows(which, (topic, topic + "\x7f", since_ms, limit), records=records)[::-1]
+        which = "topic.name >= ? AND topic.name < ? ORDER BY row.n DESC LIMIT ?"
+        return self._rows(which, (topic, topic + "\x7f", limit), records=records)[::-1]
+
+    def events(self, topic: str, *, limit: int = _EVENTS) -> Iterator[Any]:
+        """Yield what the newest records of a topic say, in order; what is no JSON is passed over.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        for row in self.newest(topic, limit=limit, records=True):
+            with suppress(orjson.JSONDecodeError):
+                yield orjson.loads(row.payload)
 
     def _rows(self, which: str, words: tuple[str | int, ...], *, records: bool) -> list[Row]:
         only = "row.record = 1 AND " if records else ""  # there is an index of these: few among much telemetry

@@ -11,7 +11,7 @@ from gateway.alarms import Alarm, AlarmState, Condition, Priority
 from gateway.before import alarms_before, before, hatches_before, started
 from gateway.mqtt import finding_payloads
 from gateway.mqtt.claim import Reserved, machine
-from gateway.mqtt.journal import Journal
+from gateway.mqtt.journal import Journal, JournalDamagedError
 from gateway.mqtt.row import Row
 from gateway.mqtt.schemas import schema
 from gateway.mqtt.topics import Topics
@@ -63,6 +63,21 @@ def test_the_first_gateway_of_all_has_nothing_to_say(tmp_path: Path) -> None:
 def test_after_a_kill_the_polls_since_the_newest_row_were_not_made(tmp_path: Path) -> None:
     running = Reserved(upto=1000, machine=machine())
     assert said(left(tmp_path, running)) == {"end": "killed", "ended": T_MS + 3, "polls": 10 + 2, "skipped": None}
+
+
+def test_a_journal_that_can_be_opened_and_not_read_tells_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = left(tmp_path, Reserved(upto=1000, machine=machine()))
+
+    def refuse(*_: object, **_words: object) -> list[Row]:
+        raise JournalDamagedError("database disk image is malformed")
+
+    monkeypatch.setattr(journal, "newest", refuse)
+    past = before(journal, RIG)
+    journal.close()
+    assert past is not None
+    assert (past.end, past.ended_ms, past.polls_until) == ("killed", T_MS + 3, None)
 
 
 def batch(n: int, t_ms: int, **last_ms: int) -> Row:
