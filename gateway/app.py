@@ -149,7 +149,7 @@ class Gateway:
             client_id=f"manovac-{rig.station.id}-{rig.station.gateway}",
             will=self._status("offline", "connection lost"),
             farewell=lambda: None if self._farewell is None else self._status("offline", self._farewell),
-            inbox=Inbox(topic=self._topics.commands, take=self.desk.take),
+            inbox=Inbox(topics=(self._topics.commands,), take=self.desk.take),
         )
         self._resume()
         self._clock = ClockWatch(

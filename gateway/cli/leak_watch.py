@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -60,15 +60,14 @@ async def _watch(rig: "Rig", *, once: bool, as_json: bool) -> int:
     from gateway.mqtt.visit import visit  # noqa: PLC0415
 
     topics = Topics(station=rig.station.id, gateway=rig.station.gateway)
-    async with visit(rig.mqtt, topics.leak) as leak:
-        await _connected(leak)
-        async with visit(rig.mqtt, topics.status) as status, _Ears(leak, status) as ears:
-            watching = _Watching(rig, topics.leak, leak, as_json=as_json)
-            while True:
-                watching.take(await ears.next(_LOOK_S))
-                watching.wait()
-                if watching.say() and once:
-                    return watching.code
+    async with visit(rig.mqtt, topics.leak, topics.status) as at_broker:
+        await _connected(at_broker)
+        watching = _Watching(rig, topics.leak, at_broker, as_json=as_json)
+        while True:
+            watching.take(await _heard(at_broker))
+            watching.wait()
+            if watching.say() and once:
+                return watching.code
 
 
 async def _connected(at_broker: "Visit") -> None:
@@ -85,30 +84,12 @@ async def _connected(at_broker: "Visit") -> None:
         await asyncio.sleep(_SOON_S)
 
 
-class _Ears:
-    """Listens to two visits at once; as a context, until it is left."""
-
-    def __init__(self, *visits: "Visit") -> None:
-        self._visits = visits
-        self._listening: dict[Visit, asyncio.Task[Heard]] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._listening.values():
-            task.cancel()
-
-    async def next(self, within_s: float) -> "Heard | None":
-        """Return the next message of either, None when none comes in that time."""
-        for each in self._visits:
-            if each not in self._listening:
-                self._listening[each] = asyncio.create_task(each.next(), name="listen")
-        await asyncio.wait(self._listening.values(), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        for each, task in self._listening.items():
-            if task.done():
-                del self._listening[each]
-                return task.result()
+async def _heard(at_broker: "Visit") -> "Heard | None":
+    """Return the next message; None when it is time to look again."""
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            return await at_broker.next()
+    except TimeoutError:
         return None
 
 

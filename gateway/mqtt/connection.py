@@ -126,8 +126,8 @@ class Connection(aiomqtt.Client):
     def _listen(self) -> None:
         """Subscribe; with MQTT 5 so that a message keeps its retain flag on its way: 3.1.1 takes it off a live one."""
         if self._inbox is not None and not self.lost:
-            how = {"options": _AS_PUBLISHED} if self._client.protocol == paho.MQTTv5 else {"qos": 1}
-            self._client.subscribe(self._inbox.topic, **how)
+            how: Any = _AS_PUBLISHED if self._client.protocol == paho.MQTTv5 else 1
+            self._client.subscribe([(topic, how) for topic in self._inbox.topics])
 
     def send(self, message: Message) -> int | None:
         """Send a message; return its packet id, None when the connection is over."""
@@ -163,12 +163,19 @@ class Connection(aiomqtt.Client):
         self._changed()
 
     def _on_subscribe(self, *told: Any) -> None:  # client, user data, packet id, reasons, properties
-        deaf, self._deaf = self._deaf, any(reason.is_failure for reason in told[3])
+        refusal = next((reason for reason in told[3] if reason.is_failure), None)
+        deaf, self._deaf = self._deaf, refusal is not None
         if self._deaf:  # as in a cluster that has just lost a server
             self._loop.call_later(_LISTEN_S, self._listen)
         if self._inbox is not None and self._deaf != deaf:
             level, does = (logging.ERROR, "refuses to let") if self._deaf else (logging.INFO, "lets")
-            _LOG.log(level, "MQTT: the broker %s us listen to %s: %s", does, self._inbox.topic, told[3][0])
+            _LOG.log(
+                level,
+                "MQTT: the broker %s us listen to %s: %s",
+                does,
+                ", ".join(self._inbox.topics),
+                refusal or told[3][0],
+            )
 
     def _on_message(self, *told: Any) -> None:  # client, user data, message
         if self._inbox is not None:

@@ -46,7 +46,7 @@ class MemoryLink:
 
     def hear(self, topic: str, payload: bytes) -> None:
         """Let somebody publish something; it gets to whoever listens to that topic."""
-        if self._inbox is not None and topic.startswith(self._inbox.topic.removesuffix("#")):
+        if self._inbox is not None and topic.startswith(tuple(each.removesuffix("#") for each in self._inbox.topics)):
             self._inbox.take(topic, payload, False)  # noqa: FBT003 - not retained
 
     async def run(self) -> None:

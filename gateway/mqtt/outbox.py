@@ -35,12 +35,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox:
-    """What a link listens to: a topic filter, and who takes each message (topic, payload, whether it was retained).
+    """What a link listens to: topic filters, and who takes each message (topic, payload, whether it was retained).
 
     `take` must not fail.
     """
 
-    topic: str
+    topics: tuple[str, ...]
     take: Callable[[str, bytes, bool], None]
 
 

@@ -103,8 +103,8 @@ class Visit:
 
 
 @asynccontextmanager
-async def visit(mqtt: Mqtt, topic: str) -> AsyncIterator[Visit]:
-    """Listen to a topic filter for a `with` block; a warning says when there is no connection for long, and why.
+async def visit(mqtt: Mqtt, *topics: str) -> AsyncIterator[Visit]:
+    """Listen to topic filters for a `with` block; a warning says when there is no connection for long, and why.
 
     Raises:
         MqttSettingsError: `mqtt` cannot be used.
@@ -117,7 +117,7 @@ async def visit(mqtt: Mqtt, topic: str) -> AsyncIterator[Visit]:
 
     outbox = Outbox()
     logging.getLogger("gateway.mqtt.link").setLevel(logging.ERROR)  # whoever visits says himself what is wrong
-    link = _Link(mqtt, outbox, Inbox(topic=topic, take=take))
+    link = _Link(mqtt, outbox, Inbox(topics=topics, take=take))
     running = asyncio.create_task(link.run(), name="visit")
     running.add_done_callback(lambda _: heard.put_nowait(None))
     try:

@@ -51,8 +51,8 @@ def watched(monkeypatch, capsys):
             class Visit:
                 why = "127.0.0.1: Connection refused"
 
-                def __init__(self, topic):
-                    self._coming = [each for each in script if each[1][0] == topic]
+                def __init__(self, topics):
+                    self._coming = [each for each in script if each[1][0] in topics]
 
                 @property
                 def connected(self):
@@ -71,8 +71,8 @@ def watched(monkeypatch, capsys):
                     return Heard(topic=topic, payload=payload)
 
             @asynccontextmanager
-            async def visit(mqtt, topic):
-                yield Visit(topic)
+            async def visit(mqtt, *topics):
+                yield Visit(topics)
 
             monkeypatch.setattr("gateway.mqtt.visit.visit", visit)
             try:

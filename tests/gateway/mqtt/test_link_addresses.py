@@ -59,7 +59,7 @@ async def test_a_subscription_that_is_refused_is_asked_for_again(fake_broker, un
     monkeypatch.setattr(connection_module, "_LISTEN_S", 0.01)
     caplog.set_level(logging.INFO)
     fake_broker.grants = lambda number: number > 3
-    inbox = Inbox(topic="manovac/v1/iss/cmd/pi1/#", take=lambda topic, payload, retained: None)
+    inbox = Inbox(topics=("manovac/v1/iss/cmd/pi1/#",), take=lambda topic, payload, retained: None)
     link = Link(Mqtt(url=fake_broker.url), Outbox(), client_id="pi1", will=None, inbox=inbox)
     task = asyncio.create_task(link.run())
     await until(lambda: "lets us listen to" in caplog.text)

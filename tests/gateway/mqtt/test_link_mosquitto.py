@@ -143,7 +143,7 @@ async def test_what_is_larger_than_mosquitto_takes_is_dropped(make_mosquitto, st
 
 async def test_the_broker_keeps_from_us_what_is_larger_than_we_take(mosquitto, until):
     heard = []
-    inbox = Inbox(topic="manovac/v1/iss/cmd/pi1/#", take=lambda topic, payload, retained: heard.append(payload))
+    inbox = Inbox(topics=("manovac/v1/iss/cmd/pi1/#",), take=lambda topic, payload, retained: heard.append(payload))
     link = Link(Mqtt(url=mosquitto.url), Outbox(), client_id="pi1", will=None, inbox=inbox)
     task = asyncio.create_task(link.run())
     async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as anna:
@@ -165,7 +165,7 @@ async def test_a_message_with_the_retain_flag_is_told_apart_when_it_is_live_and_
     async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as anna:
         await anna.publish(topic, b"old", qos=1, retain=True)
         inbox = Inbox(
-            topic="manovac/v1/iss/cmd/pi1/#", take=lambda _, payload, retained: heard.append((payload, retained))
+            topics=("manovac/v1/iss/cmd/pi1/#",), take=lambda _, payload, retained: heard.append((payload, retained))
         )
         link = Link(Mqtt(url=mosquitto.url), Outbox(), client_id="pi1", will=None, inbox=inbox)
         task = asyncio.create_task(link.run())
